@@ -1,0 +1,1 @@
+"""Redis: the readers and the atomic swap."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: models, schema, sessions and CRUD."""

@@ -1,0 +1,86 @@
+"""Every error that a user can cause or mend, each with its exit code and the command to run next.
+
+Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 a server cannot be reached, 5 a check failed or something was
+found wanting, 6 schema not at head, 130 interrupted twice.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+OK = 0
+INTERRUPTED_TWICE = 130
+
+
+class SesacctlError(Exception):
+    """sesacctl could not do what was asked."""
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        """`message` defaults to the first line of the class's docstring, `hint` to the class's own."""
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+        self.hint = hint or self.default_hint
+
+
+class UsageError(SesacctlError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+    default_hint = "sesacctl --help"
+
+
+class ConfigurationError(SesacctlError):
+    """A setting is missing or wrong."""
+
+    exit_code = 3
+    default_hint = "sesacctl config show"
+
+
+class ServerUnreachable(SesacctlError):
+    """A server cannot be reached."""
+
+    exit_code = 4
+    retriable = True
+    default_hint = "sesacctl up"
+
+
+class ServerRefused(SesacctlError):
+    """A server answered and refused: wrong credentials or missing rights."""
+
+    exit_code = 4
+
+
+class CheckFailed(SesacctlError):
+    """A check failed."""
+
+    exit_code = 5
+
+
+class CacheEmpty(CheckFailed):
+    """The cache is empty: there are no users or products to make orders from."""
+
+    default_hint = "sesacctl cache refresh"
+
+
+class TopicMissing(CheckFailed):
+    """A topic does not exist."""
+
+    default_hint = "sesacctl topics init"
+
+
+class InvalidRow(CheckFailed):
+    """A value does not fit its column."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class SchemaNotAtHead(SesacctlError):
+    """The database's schema is not at the revision that this sesacctl was made for."""
+
+    exit_code = 6
+    default_hint = "sesacctl db migrate"

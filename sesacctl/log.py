@@ -1,0 +1,78 @@
+"""Log records on stderr: text for people, JSON for machines; one `action` per record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, Literal
+
+Format = Literal["text", "json"]
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def printable(text: str) -> str:
+    """`text` with control, bidirectional and surrogate characters shown as escapes, so that data cannot drive a terminal.
+
+    Newlines and tabs are escaped too: a record is one line.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )
+
+
+def _extras(record: logging.LogRecord) -> Iterable[tuple[str, Any]]:
+    return ((key, value) for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_"))
+
+
+class TextFormatter(logging.Formatter):
+    """`12:00:01 INFO  refresh.done  message key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = dict(_extras(record))
+        action = extras.pop("action", record.name.removeprefix("sesacctl."))
+        words = [f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {action}: {record.getMessage()}"]
+        words += [f"{key}={value}" for key, value in extras.items()]
+        text = printable(" ".join(words))
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, action, message and the record's own fields."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "action": record.name.removeprefix("sesacctl."),
+            "message": record.getMessage(),
+            **dict(_extras(record)),
+        }
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+
+def configure(level: str = "info", form: Format = "text") -> None:
+    """Send our records at `level` and above to stderr; other libraries speak only from `error` up.
+
+    Their warnings repeat what our own records say in the user's words (kafka-python logs every reconnect).
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("sesacctl").setLevel(level.upper())

@@ -1,0 +1,1 @@
+"""The loop, a module a step, and its controls."""
