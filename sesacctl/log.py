@@ -16,7 +16,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def printable(text: str) -> str:
-    """`text` with control, bidirectional and surrogate characters shown as escapes, so that data cannot drive a terminal.
+    """`text` with control, bidirectional and surrogate characters as escapes, so that data cannot drive a terminal.
 
     Newlines and tabs are escaped too: a record is one line.
     """

@@ -56,11 +56,10 @@ def _build() -> Any:
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             name = args[0]
-            if name in COMMANDS:
-                return name, _load(name), args[1:]
-            close = get_close_matches(name, COMMANDS)
-            suggestion = f" Did you mean '{close[0]}'?" if close else ""
-            ctx.fail(f"No such command '{name}'.{suggestion}")
+            if name not in COMMANDS:
+                close = get_close_matches(name, COMMANDS)
+                ctx.fail(f"No such command '{name}'." + (f" Did you mean '{close[0]}'?" if close else ""))
+            return name, _load(name), args[1:]
 
     app = typer.Typer(
         cls=LazyGroup,
