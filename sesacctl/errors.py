@@ -6,6 +6,7 @@ found wanting, 6 schema not at head, 130 interrupted twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 OK = 0
@@ -47,6 +48,18 @@ class ServerUnreachable(SesacctlError):
     default_hint = "sesacctl up"
 
 
+class ServerNotStarted(SesacctlError):
+    """A local server could not be started."""
+
+    exit_code = 4
+    default_hint = "sesacctl stack logs"
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, log_lines: Sequence[str] = ()) -> None:
+        """`log_lines`: the end of the server's log."""
+        super().__init__(message, hint=hint)
+        self.log_lines = log_lines
+
+
 class ServerRefused(SesacctlError):
     """A server answered and refused: wrong credentials or missing rights."""
 
@@ -69,6 +82,12 @@ class TopicMissing(CheckFailed):
     """A topic does not exist."""
 
     default_hint = "sesacctl topics init"
+
+
+class DatabaseMissing(CheckFailed):
+    """The server has no such database."""
+
+    default_hint = "sesacctl db init"
 
 
 class InvalidRow(CheckFailed):

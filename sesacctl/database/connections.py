@@ -1,0 +1,169 @@
+"""Connections that name their command, notice a dead server, and speak of errors in the user's words."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2 import errorcodes, extensions
+from sqlalchemy import exc
+
+from sesacctl.database.deadline import NoAnswer, deadline
+from sesacctl.database.urls import address, url
+from sesacctl.errors import (
+    CheckFailed,
+    DatabaseMissing,
+    SchemaNotAtHead,
+    ServerRefused,
+    ServerUnreachable,
+    SesacctlError,
+)
+from sesacctl.settings import DbType, Settings
+
+logger = logging.getLogger(__name__)
+
+# `localhost` may be two addresses, each tried for this long: a one-shot command gives up within ten seconds.
+CONNECT_SECONDS = 4
+STATEMENT_SECONDS = 30.0
+_SOCKET = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_HOST_VARIABLE = {
+    DbType.LOCAL: "POSTGRES_HOST and POSTGRES_PORT",
+    DbType.SUPABASE: "SUPABASE_DIRECT_URL",
+    DbType.RDS: "RDS_HOST and RDS_PORT",
+}
+_USER_VARIABLE = {
+    DbType.LOCAL: "POSTGRES_USER and POSTGRES_PASSWORD",
+    DbType.SUPABASE: "SUPABASE_PASSWORD",
+    DbType.RDS: "RDS_USER and RDS_PASSWORD",
+}
+# A failed connection attempt has no SQLSTATE in psycopg2, only the server's words.
+_AUTHENTICATION = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|role \".*\" (does not exist|is not permitted)|no password supplied"
+    r"|password is required|SASL|Tenant or user not found|no such user",
+    re.IGNORECASE,
+)
+_NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
+
+
+class _Cursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types
+    """Every wait for the server is bounded by the connection's `bound`."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        with deadline(self.connection, self.connection.bound):
+            super().execute(query, vars)
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        with deadline(self.connection, self.connection.bound):
+            super().executemany(query, vars_list)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        with deadline(self.connection, self.connection.bound):
+            super().copy_expert(sql, file, size)
+
+
+class _Connection(extensions.connection):  # type: ignore[misc]  # psycopg2 has no types
+    bound = STATEMENT_SECONDS
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.cursor_factory = _Cursor
+
+    def commit(self) -> None:
+        with deadline(self, self.bound):
+            super().commit()
+
+    def rollback(self) -> None:
+        with deadline(self, self.bound):
+            super().rollback()
+
+
+def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECONDS) -> extensions.connection:
+    """A psycopg2 connection, for COPY; each statement, COPY and commit on it is cut after `bound` seconds.
+
+    Raises:
+        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+    """
+    location = url(settings)
+    with translated(settings):
+        connection = psycopg2.connect(
+            **location.translate_connect_args(username="user", database="dbname"),
+            **location.query,
+            **_SOCKET,
+            application_name=f"sesacctl/{command}",
+            client_encoding="utf8",
+            connect_timeout=CONNECT_SECONDS,
+            connection_factory=_Connection,
+        )
+    connection.bound = bound
+    return connection
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """PostgreSQL's and SQLAlchemy's errors, raised as ours; what is not the user's to mend passes unchanged."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        ours = as_ours(error, settings)
+        if ours is None:
+            raise
+        raise ours from error
+    except exc.DBAPIError as error:
+        ours = as_ours(error.orig, settings) if isinstance(error.orig, psycopg2.Error) else None
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
+    """The error in the user's words, by its SQLSTATE; None if it is none of the user's."""
+    text = " ".join(str(error).split())
+    if error.pgcode is None:
+        return _without_code(error, text, settings)
+    return _by_code(error.pgcode, text, settings)
+
+
+def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
+    location = url(settings)
+    server = f"PostgreSQL at {address(location)}"
+    if code[:2] == "28" or code == errorcodes.INSUFFICIENT_PRIVILEGE:
+        return ServerRefused(f"{server} refused: {text}", hint=f"set {_USER_VARIABLE[settings.db_type]}")
+    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
+        return SchemaNotAtHead(f"The tables in {location.database} are not what this sesacctl was made for: {text}")
+    if code in (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.QUERY_CANCELED):
+        return CheckFailed(f"{server} gave up waiting: {text}", hint="the same command again, when the other is done")
+    if code[:2] in ("08", "53", "57") or code == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        return ServerUnreachable(f"{server} cannot work now: {text}", hint=_reach_hint(settings))
+    return None
+
+
+def _without_code(error: psycopg2.Error, text: str, settings: Settings) -> SesacctlError | None:
+    location = url(settings)
+    server = f"PostgreSQL at {address(location)}"
+    if isinstance(error, NoAnswer):
+        return ServerUnreachable(f"{server} gave {text}", hint=_reach_hint(settings))
+    if _NO_DATABASE.search(text):
+        return DatabaseMissing(f"Database {location.database} does not exist on {server}")
+    if _AUTHENTICATION.search(text):
+        return ServerRefused(
+            f"{server} refused the authentication of user {location.username}: {text}",
+            hint=f"set {_USER_VARIABLE[settings.db_type]}",
+        )
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_reach_hint(settings))
+    return None
+
+
+def _reach_hint(settings: Settings) -> str:
+    up = "sesacctl up, or " if settings.db_type is DbType.LOCAL else ""
+    return f"{up}set {_HOST_VARIABLE[settings.db_type]}"

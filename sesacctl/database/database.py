@@ -1,0 +1,79 @@
+"""Engines, connections and sessions; `engine` and `SessionLocal` are made on first use from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from sesacctl import settings as settings_module
+from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated
+from sesacctl.database.deadline import NoAnswer, deadline
+from sesacctl.database.urls import address, is_local, is_transaction_pooler, url
+from sesacctl.settings import Settings
+
+__all__ = [
+    "NoAnswer",
+    "SessionLocal",
+    "address",
+    "connect",
+    "deadline",
+    "engine",
+    "engine_for",
+    "is_local",
+    "is_transaction_pooler",
+    "session_scope",
+    "translated",
+    "url",
+]
+
+if TYPE_CHECKING:
+    engine: Engine
+    SessionLocal: sessionmaker[Session]
+
+
+def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SECONDS) -> Engine:
+    """An engine whose connections are those of `connect`; behind a transaction pooler it keeps none of its own.
+
+    Raises:
+        ConfigurationError: a variable is missing or wrong.
+    """
+    location = url(settings)
+    pool: dict[str, Any] = {"poolclass": NullPool} if is_transaction_pooler(location) else {"pool_pre_ping": True}
+    return create_engine(location, creator=lambda: connect(settings, command=command, bound=bound), **pool)
+
+
+@contextmanager
+def session_scope() -> Iterator[Session]:
+    """A session of the default engine: committed when the block ends well, rolled back when it raises."""
+    settings = _default_settings()
+    with translated(settings), _session_factory().begin() as session:
+        yield session
+
+
+@cache
+def _default_settings() -> Settings:
+    return settings_module.load()
+
+
+@cache
+def _default_engine() -> Engine:
+    return engine_for(_default_settings(), command="library")
+
+
+@cache
+def _session_factory() -> sessionmaker[Session]:
+    return sessionmaker(_default_engine())
+
+
+def __getattr__(name: str) -> Any:
+    """`engine` and `SessionLocal`, so that importing this module needs neither settings nor a server."""
+    if name == "engine":
+        return _default_engine()
+    if name == "SessionLocal":
+        return _session_factory()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,127 @@
+"""The schema's revisions, over Alembic."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg2.extensions import connection as RawConnection  # noqa: N812
+
+from sesacctl.database import database
+from sesacctl.errors import SchemaNotAtHead
+from sesacctl.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Any number: what matters is that all migrations of this pipeline ask for the same lock.
+ADVISORY_LOCK = 0x5E5AC
+LOCK_SECONDS = 10.0
+QUEUE_SECONDS = 300
+MIGRATION_SECONDS = 3600.0
+
+
+def lock_statements(lock_seconds: float) -> tuple[str, ...]:
+    """What a migration does first: wait for its turn, then allow `lock_seconds` for each table's lock."""
+    return (
+        f"SET LOCAL lock_timeout = '{QUEUE_SECONDS}s'",
+        f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})",
+        f"SET LOCAL lock_timeout = '{round(lock_seconds * 1000)}ms'",
+    )
+
+
+def migrations() -> Path:
+    """The folder of the migrations: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def config() -> Config:
+    """Alembic's configuration, without a file."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    return configuration
+
+
+@cache
+def scripts() -> ScriptDirectory:
+    """All revisions, loaded once."""
+    return ScriptDirectory.from_config(config())
+
+
+def head() -> str:
+    """The newest revision of this sesacctl."""
+    revision = scripts().get_current_head()
+    assert revision is not None
+    return revision
+
+
+def current(target: Settings | RawConnection) -> str | None:
+    """The database's revision; None if it has none."""
+    if isinstance(target, Settings):
+        connection = database.connect(target, command="db-check")
+        try:
+            with database.translated(target):
+                return current(connection)
+        finally:
+            connection.close()
+    with target.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return None
+        cursor.execute("SELECT version_num FROM alembic_version")
+        row = cursor.fetchone()
+        return str(row[0]) if row else None
+
+
+def require_head(target: Settings | RawConnection) -> None:
+    """Return only if the database is at the newest revision. On a connection, it leaves a transaction open.
+
+    Raises:
+        SchemaNotAtHead: it has no schema, is behind, or is ahead of this sesacctl.
+    """
+    found, wanted = current(target), head()
+    if found is None:
+        raise SchemaNotAtHead("The database has no sesacctl schema yet", hint="sesacctl db init")
+    if found not in known():
+        raise SchemaNotAtHead(
+            f"The database's schema is at revision {found}, newer than this sesacctl, which knows up to {wanted}",
+            hint="upgrade sesacctl, or run `sesacctl db downgrade` with the newer one",
+        )
+    if found != wanted:
+        raise SchemaNotAtHead(f"The database's schema is at revision {found}, behind {wanted}")
+
+
+def known() -> frozenset[str]:
+    """All revisions of this sesacctl."""
+    return frozenset(script.revision for script in scripts().walk_revisions())
+
+
+def upgrade(settings: Settings, revision: str = "head", *, lock_seconds: float = LOCK_SECONDS) -> None:
+    """Bring the schema up to `revision`, in one transaction; parallel calls wait for each other.
+
+    Raises:
+        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing;
+        CheckFailed: another session held a table's lock for longer than `lock_seconds`.
+    """
+    _run(settings, command.upgrade, revision, lock_seconds)
+
+
+def downgrade(settings: Settings, revision: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    """Take the schema back to `revision` (`base` for none); errors as `upgrade`."""
+    _run(settings, command.downgrade, revision, lock_seconds)
+
+
+def _run(settings: Settings, action: Callable[[Config, str], None], revision: str, lock_seconds: float) -> None:
+    engine = database.engine_for(settings, command="db-migrate", bound=MIGRATION_SECONDS)
+    configuration = config()
+    configuration.attributes["lock_seconds"] = lock_seconds
+    with database.translated(settings), engine.connect() as connection:
+        configuration.attributes["connection"] = connection
+        action(configuration, revision)
+    engine.dispose()
