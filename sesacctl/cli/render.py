@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sesacctl.cli.options import Output
-from sesacctl.errors import SesacctlError, UsageError
+from sesacctl.errors import ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import printable
 
 SCHEMA_VERSION = 1
@@ -66,7 +66,9 @@ def next_command(command: str) -> None:
 
 
 def show_error(error: SesacctlError) -> None:
-    """The message, and the command to run next."""
+    """The message, and the command to run next; before them what the failing server's log says."""
+    for line in error.log_lines if isinstance(error, ServerNotStarted) else ():
+        stderr.print(text(line, "dim"), soft_wrap=True)
     stderr.print(Text("error: ", style="bold red") + text(error), soft_wrap=True)
     if error.hint:
         stderr.print(Text("next:  ", style="dim") + text(error.hint, "bold"), soft_wrap=True)
