@@ -1,0 +1,132 @@
+"""`up`, `down`, `stack status|logs|env`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.status import Status
+
+from sesacctl.cli import render
+from sesacctl.cli.options import Output, OutputOption, YesOption, begin
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sesacctl.stack.stack import DownResult, ServerStatus, UpResult
+
+up_app = typer.Typer()
+down_app = typer.Typer()
+app = typer.Typer(no_args_is_help=True, help="Status, logs and settings of the local servers.")
+
+
+@up_app.command()
+def up(output: OutputOption = Output.TABLE) -> None:
+    """Start the local PostgreSQL, Valkey and three Kafka brokers; what runs already is left alone."""
+    begin()
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    with _steps("starting") as on_step:
+        result = stack.up(home(), on_step=on_step)
+    render.show(result, output, _up_table)
+    render.next_command("sesacctl db init")
+
+
+@down_app.command()
+def down(
+    purge: Annotated[bool, typer.Option("--purge", help="Delete the data as well.")] = False,
+    yes: YesOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Stop the local servers that `up` started, and nothing else."""
+    begin()
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    if purge:
+        render.confirm(f"Delete all data of the local stack in {home()}?", yes=yes)
+    with _steps("stopping") as on_step:
+        result = stack.down(home(), purge=purge, on_step=on_step)
+    render.show(result, output, _down_table)
+
+
+@app.command()
+def status(output: OutputOption = Output.TABLE) -> None:
+    """Show every local server; exit 5 if one is down."""
+    begin()
+    from sesacctl.errors import CheckFailed
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    servers = stack.status(home())
+    render.show(servers, output, _status_table)
+    if away := [server.server for server in servers if server.state != "running"]:
+        raise CheckFailed(f"not running: {', '.join(away)}", hint="sesacctl up")
+
+
+@app.command()
+def logs(
+    server: Annotated[str | None, typer.Argument(help="postgres, valkey, kafka-1, kafka-2 or kafka-3.")] = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many lines of each log.")] = 20,
+) -> None:
+    """Show the end of the servers' logs."""
+    begin()
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    for name in [server] if server else stack.SERVERS:
+        for line in stack.log_tail(home(), name, lines):
+            render.stdout.print(render.text(line if server else f"{name}: {line}"), soft_wrap=True)
+
+
+@app.command()
+def env() -> None:
+    """Print the variables that point other programs to the local servers: eval "$(sesacctl stack env)"."""
+    begin()
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    for name, value in stack.environment(home()).items():
+        render.stdout.print(render.text(f"export {name}={shlex.quote(value)}"), soft_wrap=True)
+
+
+@contextmanager
+def _steps(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with the latest step on a terminal, a line a step elsewhere."""
+    if not render.stderr.is_terminal:
+        yield render.say
+        return
+    with Status(render.text(f"{what} …"), console=render.stderr) as spinner:
+        yield lambda step: spinner.update(render.text(step))
+
+
+def _up_table(result: UpResult) -> Table:
+    started = ", ".join(result.started) or "nothing: everything was running"
+    values = {"folder": result.home, "started": started, "seconds": result.seconds, **result.environment}
+    return render.details("Local stack", values)
+
+
+def _down_table(result: DownResult) -> Table:
+    stopped = ", ".join(result.stopped) or "nothing: no server was running"
+    return render.details(
+        "Local stack", {"folder": result.home, "stopped": stopped, "data": "deleted" if result.purged else "kept"}
+    )
+
+
+def _status_table(servers: list[ServerStatus]) -> Table:
+    rows = [
+        (
+            server.server,
+            server.pid and str(server.pid),
+            server.address,
+            render.text(server.state, "green" if server.state == "running" else "bold red"),
+            server.version,
+            server.memory_bytes and f"{server.memory_bytes / 2**20:.0f} MB",
+        )
+        for server in servers
+    ]
+    return render.table("Local stack", ("server", "pid", "address", "state", "version", "memory"), rows)

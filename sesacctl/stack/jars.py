@@ -1,0 +1,145 @@
+"""The jars of a Kafka broker: fetched once per user, each held against the SHA-256 of the committed lock."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import tomllib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sesacctl.errors import ServerNotStarted
+from sesacctl.stack.filelock import file_lock
+from sesacctl.stack.process import require
+
+log = logging.getLogger(__name__)
+
+LOCK = "kafka.lock.toml"
+_THREADS = 6
+_STEP = 5
+_PARTIAL = "partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One artifact of the lock."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """As the repository names it."""
+        return f"{self.artifact}-{self.version}.jar"
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file is there with the lock's sum."""
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        except FileNotFoundError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The committed lock: the version of Kafka and all its jars."""
+
+    kafka: str
+    jars: tuple[Jar, ...]
+
+
+def read_lock() -> Lock:
+    """The lock that this sesacctl was made with."""
+    document = tomllib.loads(files("sesacctl.stack").joinpath(LOCK).read_text())
+    return Lock(document["kafka"], tuple(Jar(**jar) for jar in document["jar"]))
+
+
+def cache_folder() -> Path:
+    """Where this user's jars are kept; they are the same for every stack."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sesacctl" / "jars"
+
+
+Fetch = Callable[[Jar, Path], Path]
+
+
+def fetch_with_jgo(jar: Jar, folder: Path) -> Path:
+    """Download one jar from jgo's default repository to somewhere below `folder`; any error means it did not work."""
+    maven = require("jgo.maven").MavenContext(repo_cache=folder, local_repos=[])
+    artifact: Any = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+    return Path(artifact.resolve())
+
+
+def ensure(
+    folder: Path,
+    lock: Lock,
+    *,
+    on_step: Callable[[str], None],
+    cancel: threading.Event,
+    fetch: Fetch = fetch_with_jgo,
+) -> list[Path]:
+    """All jars of the lock, whole, in the lock's order; a missing or damaged one is fetched again.
+
+    Raises:
+        ServerNotStarted: one could not be fetched, or came with another sum twice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(folder / "lock", on_wait=lambda: on_step("another sesacctl fetches Kafka's jars: waiting")):
+        for left_over in folder.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        wanted = [jar for jar in lock.jars if not jar.is_whole(folder / jar.file_name)]
+        if wanted:
+            require("jgo.maven")
+            _fetch_all(wanted, folder, on_step, cancel, fetch)
+    return [folder / jar.file_name for jar in lock.jars]
+
+
+def _fetch_all(
+    wanted: Iterable[Jar], folder: Path, on_step: Callable[[str], None], cancel: threading.Event, fetch: Fetch
+) -> None:
+    wanted = list(wanted)
+    with (
+        tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as partial,
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="jars") as pool,
+    ):
+        futures = [pool.submit(_fetch_one, jar, folder, Path(partial), fetch) for jar in wanted]
+        try:
+            for number, future in enumerate(futures, start=1):
+                future.result()
+                if number % _STEP == 0 or number == len(wanted):
+                    on_step(f"Kafka's jars: {number} of {len(wanted)} fetched")
+                if cancel.is_set():
+                    pool.shutdown(wait=False, cancel_futures=True)
+        except ServerNotStarted:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
+    problem = "no attempt was made"
+    for attempt in range(2):
+        try:
+            path = fetch(jar, partial / str(attempt))
+        except Exception as error:  # jgo lets those of requests, of sockets and plain RuntimeErrors through
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            if jar.is_whole(path):
+                path.replace(folder / jar.file_name)
+                return
+            problem = "what came does not have the SHA-256 of the lock"
+        log.warning("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
+    raise ServerNotStarted(
+        f"cannot fetch {jar.file_name} for Kafka: {problem}",
+        hint="check the network (or HTTPS_PROXY), then: sesacctl up",
+    )

@@ -1,0 +1,157 @@
+"""The folder of a local stack: where everything is, what was chosen, and who may read it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sesacctl.errors import ConfigurationError
+from sesacctl.stack.process import Account
+
+log = logging.getLogger(__name__)
+
+STATE = "stack.json"
+ENVIRONMENT = "stack.env"
+LOCK = "stack.lock"
+_OURS = ("data", "logs", "run", "socket", ENVIRONMENT, STATE, LOCK)
+# A socket's path has at most 107 bytes on Linux and 103 on macOS; PostgreSQL adds `/.s.PGSQL.5432.lock`.
+_SOCKET_FOLDER_BYTES = 84
+# libpq splits hosts at commas; dotenv expands `$`.
+_AWKWARD = frozenset(",$'\"\\\n")
+
+
+@dataclass(slots=True)
+class State:
+    """What was chosen at the first start and is kept: ports (0 = not chosen yet), the socket's folder, Kafka's id."""
+
+    cluster_id: str = ""
+    valkey_port: int = 0
+    kafka_ports: list[list[int]] = field(default_factory=list)
+    """[broker, controller] of each broker."""
+    socket_folder: str = ""
+
+
+class Layout:
+    """Paths below the stack's folder. Nothing is created before `create`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        self.data = self.home / "data"
+        self.logs = self.home / "logs"
+        self.run = self.home / "run"
+        self.lock = self.home / LOCK
+        self.environment = self.home / ENVIRONMENT
+        self._state = self.home / STATE
+
+    @property
+    def exists(self) -> bool:
+        """Whether a stack was ever started here."""
+        return self._state.exists()
+
+    def create(self) -> None:
+        """Make the folders, for this user only (root's PostgreSQL runs as another user, who may pass through).
+
+        Raises:
+            ConfigurationError: they cannot be made, or the folder is something else.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            if not self.exists and any((self.home / name).exists() for name in ("data", "logs", "run")):
+                raise ConfigurationError(
+                    f"{self.home} holds folders that are not sesacctl's", hint="SESAC_HOME=ANOTHER_FOLDER sesacctl up"
+                )
+            self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.data, self.logs, self.run):
+                folder.mkdir(exist_ok=True, mode=0o711)
+            if not self.exists:
+                self.save(State())
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep the servers' state in {self.home}: {error.strerror or error}",
+                hint="SESAC_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
+            ) from None
+
+    def load(self) -> State:
+        """The state; a damaged file is as good as none, since everything in it can be chosen again."""
+        try:
+            return State(**json.loads(self._state.read_text()))
+        except (OSError, ValueError, TypeError):
+            return State()
+
+    def save(self, state: State) -> None:
+        """Keep it, whole or not at all."""
+        _write(self._state, json.dumps(asdict(state), indent=2) + "\n")
+
+    def write_environment(self, values: Mapping[str, str]) -> None:
+        """`stack.env`, which `Settings` reads."""
+        _write(self.environment, "".join(f"{name}='{value}'\n" for name, value in values.items()))
+
+    def read_environment(self) -> dict[str, str]:
+        """What `write_environment` wrote; empty when no stack runs."""
+        if not self.environment.exists():
+            return {}
+        lines = (line.partition("=") for line in self.environment.read_text().splitlines() if line)
+        return {name: value.strip("'") for name, _, value in lines}
+
+    def socket_folder(self, state: State) -> Path:
+        """A folder for PostgreSQL's socket: ours, or one in the temporary folder when ours has too long a path."""
+        own = self.home / "socket"
+        if len(os.fsencode(own)) <= _SOCKET_FOLDER_BYTES and not _AWKWARD & set(str(own)):
+            folder = own
+        elif state.socket_folder and Path(state.socket_folder).is_dir():
+            folder = Path(state.socket_folder)
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="sesacctl-"))
+        folder.mkdir(exist_ok=True)
+        state.socket_folder = str(folder)
+        return folder
+
+    def purge(self) -> None:
+        """Delete what `create` and the servers made, and the folder if nothing else is in it."""
+        state = self.load()
+        for path in (*(self.home / name for name in _OURS), Path(state.socket_folder or self.run)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if not any(self.home.iterdir()):
+            self.home.rmdir()
+
+
+def server_account() -> Account | None:
+    """Who PostgreSQL runs as: this user, or when this is root, whom it refuses, an account without rights."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("pgserver", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    raise ConfigurationError("PostgreSQL does not run as root, and there is no user 'nobody'", hint="useradd pgserver")
+
+
+def let_through(path: Path) -> None:
+    """Let other users pass the folders above `path` (not list them)."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+            log.info("other users may now pass through %s", folder, extra={"action": "stack.let_through"})
+
+
+def _write(path: Path, text: str) -> None:
+    """Atomically, for this user only."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)

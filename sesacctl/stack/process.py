@@ -1,0 +1,168 @@
+"""Server processes that outlive the command that started them, and are never taken for another program."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sesacctl.errors import ConfigurationError, ServerNotStarted
+
+_INHERITED = ("PATH", "HOME", "TMPDIR", "TZ")
+_POLL_SECONDS = 0.05
+_KILL_SECONDS = 5.0
+
+
+def require(module: str) -> Any:
+    """A module of the `local` extra.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise _not_installed(error) from None
+
+
+def installed(package: str) -> Path:
+    """The folder of a package of the `local` extra, found without running the package's code.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise _not_installed(package)
+    return Path(found.origin).parent
+
+
+def _not_installed(what: object) -> ConfigurationError:
+    return ConfigurationError(f"the local servers are not installed: {what}", hint="pip install 'sesacctl[local]'")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system account that a server runs as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How one server is started and known again.
+
+    `marker` is an argument that no other program has (it holds the path of the stack's folder): a process is ours only
+    if it has it and runs `argv[0]`, so a pid that the system gave to another program is never signalled.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    marker: str
+    cwd: Path
+    log: Path
+    record: Path
+    account: Account | None = None
+
+    def find(self) -> Any | None:
+        """The running `psutil.Process`, or None."""
+        psutil = require("psutil")
+        try:
+            process = psutil.Process(int(json.loads(self.record.read_text())["pid"]))
+        except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
+            process = None
+        if process is not None and self._is(process):
+            return process
+        # The record is written after the start: a command killed between the two leaves a server without one.
+        return next((other for other in psutil.process_iter() if self._is(other)), None)
+
+    def _is(self, process: Any) -> bool:
+        psutil = require("psutil")
+        try:
+            command = process.cmdline()  # empty for a zombie
+            return bool(command) and Path(command[0]).name == Path(self.argv[0]).name and self.marker in command
+        except psutil.Error:
+            return False
+
+    def spawn(self, env: Mapping[str, str] | None = None) -> None:
+        """Start it in its own session, with its output in its log and an environment that holds no settings of ours."""
+        account = self.account
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        with self.log.open("ab") as log:
+            started = subprocess.Popen(
+                self.argv,
+                cwd=self.cwd,
+                env={**environment, "LC_ALL": "C.UTF-8", **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=0o077,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+        self.record.write_text(json.dumps({"pid": started.pid, "name": self.name}))
+
+    def tail(self, lines: int) -> list[str]:
+        """The last lines of its log."""
+        if not self.log.exists():
+            return []
+        return self.log.read_text(errors="replace").splitlines()[-lines:] if lines > 0 else []
+
+    def failed(self, problem: str) -> ServerNotStarted:
+        """The error that says so and shows the log's end."""
+        return ServerNotStarted(f"{self.name} {problem}; its log is {self.log}", log_lines=self.tail(15))
+
+
+def wait_ready(
+    programs: Iterable[Program], ready: Callable[[], bool], *, seconds: float, cancel: threading.Event
+) -> None:
+    """Wait until `ready()`.
+
+    Raises:
+        ServerNotStarted: a process ended, or the time is up; holds the last lines of the log.
+    """
+    programs = list(programs)
+    processes = {program.name: program.find() for program in programs}
+    deadline = time.monotonic() + seconds
+    while not ready():
+        for program in programs:
+            process = processes[program.name]
+            if process is None or not process.is_running() or process.status() == "zombie":
+                raise program.failed("ended while it was starting")
+        if time.monotonic() > deadline or cancel.wait(_POLL_SECONDS):
+            raise programs[0].failed(f"did not answer within {seconds:.0f} s")
+
+
+def stop(programs: Iterable[Program], how: signal.Signals, *, seconds: float) -> list[str]:
+    """Ask every running one to end, kill what is left after `seconds`; the names of those that ran."""
+    psutil = require("psutil")
+    programs = list(programs)
+    running = {program.name: process for program in programs if (process := program.find()) is not None}
+    for process in running.values():
+        _signal(process, how)
+    _, left = psutil.wait_procs(running.values(), timeout=seconds)
+    for process in left:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=_KILL_SECONDS)
+    for program in programs:
+        program.record.unlink(missing_ok=True)
+    return list(running)
+
+
+def _signal(process: Any, how: signal.Signals) -> None:
+    psutil = require("psutil")
+    try:
+        process.send_signal(how)  # psutil looks at the start time again, so that a reused pid is safe here too
+    except psutil.NoSuchProcess:
+        return
