@@ -1,0 +1,159 @@
+"""Sample users and products in PostgreSQL: the same rows for the same random seed, streamed by COPY."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+
+from psycopg2.extensions import connection as RawConnection  # noqa: N812
+
+from sesacctl.database import database, schema
+from sesacctl.database.samples import (
+    PRODUCT_COLUMNS,
+    USER_COLUMNS,
+    make_product,
+    make_user,
+    product_row,
+    user_row,
+)
+from sesacctl.errors import CheckFailed
+from sesacctl.settings import Settings
+
+__all__ = ["Seeded", "is_empty", "make_product", "make_user", "seed"]
+
+logger = logging.getLogger(__name__)
+
+USERS, PRODUCTS = 10_000, 20_000
+RANDOM_SEED = 1
+COPY_SECONDS = 300.0
+_ROWS_A_COPY = 100_000
+_ROWS_A_READ = 1_000
+_LOCK = schema.ADVISORY_LOCK + 1
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeded:
+    """What one run added."""
+
+    users: int
+    products: int
+    seconds: float
+    rows_per_second: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    name: str
+    columns: tuple[str, ...]
+    prefix: str
+    row: Callable[[Random, str], tuple[object, ...]]
+
+    def lines(self, first: int, count: int, random_seed: int) -> Iterator[bytes]:
+        """COPY's text form of `count` rows from number `first` on, some rows at a time.
+
+        No value needs escaping: none of the names holds a tab, a newline or a backslash.
+        """
+        random, row, prefix = Random(f"{random_seed}/{self.name}/{first}"), self.row, self.prefix
+        pattern = "\t".join(["%s"] * len(self.columns)) + "\n"
+        for start in range(first, first + count, _ROWS_A_READ):
+            numbers = range(start, min(start + _ROWS_A_READ, first + count))
+            yield "".join([pattern % row(random, f"{prefix}{number:08d}") for number in numbers]).encode()
+
+
+_TABLES = (
+    _Table(name="users", columns=USER_COLUMNS, prefix="u_", row=user_row),
+    _Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", row=product_row),
+)
+
+
+class _Reader:
+    """A file for COPY that makes its rows while PostgreSQL stores the ones before: memory stays constant."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+
+    def read(self, _size: int) -> bytes:
+        return next(self._lines, b"")
+
+
+def seed(
+    settings: Settings,
+    *,
+    users: int = USERS,
+    products: int = PRODUCTS,
+    append: bool = False,
+    random_seed: int = RANDOM_SEED,
+    on_progress: Progress = lambda table, rows: None,
+) -> Seeded:
+    """Add sample rows in one transaction; `on_progress(table, rows stored so far)`.
+
+    Raises:
+        CheckFailed: there are rows already and `append` is off, or another seed is at work;
+        SchemaNotAtHead, and whatever `database.connect` raises.
+    """
+    started = time.monotonic()
+    connection = database.connect(settings, command="db-seed", bound=COPY_SECONDS)
+    try:
+        with database.translated(settings):
+            schema.require_head(connection)
+            _take_turn(connection, append=append)
+            for table, count in zip(_TABLES, (users, products), strict=True):
+                _load(connection, table, count, random_seed, on_progress)
+            connection.commit()
+            _analyze(connection)
+    finally:
+        connection.close()
+    seconds = time.monotonic() - started
+    logger.info("sample rows added", extra={"action": "seed.done", "users": users, "products": products})
+    rate = round((users + products) / seconds)
+    return Seeded(users=users, products=products, seconds=round(seconds, 3), rows_per_second=rate)
+
+
+def is_empty(connection: RawConnection) -> bool:
+    """Whether there are neither users nor products."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM products)")
+        return bool(cursor.fetchone()[0])
+
+
+def _take_turn(connection: RawConnection, *, append: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+        if not cursor.fetchone()[0]:
+            raise CheckFailed("Another `db seed` is adding rows to this database", hint="sesacctl db check")
+        if append or is_empty(connection):
+            return
+        cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
+        users, products = cursor.fetchone()
+    raise CheckFailed(
+        f"There are {users:,} users and {products:,} products already; nothing was added",
+        hint="sesacctl db seed --append, if you want more",
+    )
+
+
+def _load(connection: RawConnection, table: _Table, count: int, random_seed: int, on_progress: Progress) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT coalesce(max(substr({table.columns[0]}, 3)::integer), 0) + 1 FROM {table.name}"
+            f" WHERE {table.columns[0]} ~ '^{table.prefix}[0-9]{{8}}$'"
+        )
+        first = cursor.fetchone()[0]
+        lines = table.lines(first, count, random_seed)
+        statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN"
+        for done in range(0, count, _ROWS_A_COPY):
+            reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
+            cursor.copy_expert(statement, _Reader(islice(lines, reads)))
+            on_progress(table.name, min(done + _ROWS_A_COPY, count))
+
+
+def _analyze(connection: RawConnection) -> None:
+    """The aging queries' plans need to know at once that the tables are no longer empty."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users, products")
+    connection.commit()
