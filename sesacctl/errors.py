@@ -66,6 +66,12 @@ class ServerRefused(SesacctlError):
     exit_code = 4
 
 
+class ServerFull(ServerRefused):
+    """A server has no room left."""
+
+    retriable = True
+
+
 class CheckFailed(SesacctlError):
     """A check failed."""
 
@@ -88,6 +94,23 @@ class DatabaseMissing(CheckFailed):
     """The server has no such database."""
 
     default_hint = "sesacctl db init"
+
+
+class CannotKeepAlive(CheckFailed):
+    """A consumer process dies again and again."""
+
+    default_hint = "sesacctl health, then sesacctl consume"
+
+
+class OffsetGap(CheckFailed):
+    """Records that were not stored yet are no longer on the brokers."""
+
+    def __init__(self, partition: str, offset: int, start: int, end: int) -> None:
+        gap = f"offsets {offset} to {start - 1} have expired" if offset < start else f"the log was cut at {end}"
+        super().__init__(
+            f"{partition}: the next offset to store is {offset}, but the log has {start} to {end}: {gap}",
+            hint="sesacctl audit, then sesacctl consume --accept-gap or restore the topic",
+        )
 
 
 class InvalidRow(CheckFailed):

@@ -1,1 +1,1 @@
-"""Redis: the readers and the atomic swap."""
+"""Redis: the cached users and products."""

@@ -1,0 +1,175 @@
+"""Random users and products out of the cache.
+
+from sesacctl.cache.client import get_redis_client
+
+client = get_redis_client()
+client.get_random_user()  # {'user_id': 'u_123', 'name': '홍길동', …}
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from functools import cache
+from time import monotonic
+from typing import Any, Literal, overload
+
+import msgspec
+from redis import Redis
+
+from sesacctl import settings
+from sesacctl.cache.connections import address, connect, translated
+from sesacctl.cache.rows import TABLES, ProductRow, Table, UserRow
+from sesacctl.cache.snapshot import META, live_key
+from sesacctl.errors import CacheEmpty, SesacctlError
+
+__all__ = ["CacheReader", "ProductRow", "UserRow", "connect", "get_redis_client"]
+
+logger = logging.getLogger(__name__)
+
+_DECODERS: dict[Table, msgspec.json.Decoder[Any]] = {
+    "users": msgspec.json.Decoder(UserRow),
+    "products": msgspec.json.Decoder(ProductRow),
+}
+
+
+class CacheReader:
+    """Reads each generation of the cache once and draws from memory; threads may share it.
+
+    It sends Redis one command a second at most on average, however many rows are drawn: a look at the generation
+    every `look_every` seconds, and two more commands when it has moved on.
+
+    When Redis has lost the hashes (evicted, flushed, restarted empty), the last generation serves on for `keep`
+    seconds, long enough for the next refresh to close the gap.
+    """
+
+    def __init__(self, redis: Redis, *, look_every: float = 1.0, keep: float = 60.0) -> None:
+        self._redis = redis
+        self._look_every, self._keep = look_every, keep
+        self._lock = threading.Lock()
+        self._due = 0.0
+        self._token: tuple[bytes | str | None, ...] = ()
+        self._held: dict[Table, tuple[Any, ...]] = dict.fromkeys(TABLES, ())
+        self._seen = dict.fromkeys(TABLES, 0.0)
+        self._users: tuple[UserRow, ...] = ()
+        self._products: tuple[ProductRow, ...] = ()
+        self._problem: SesacctlError | None = None
+
+    def users(self) -> tuple[UserRow, ...]:
+        """All users of the current generation, to draw from in bulk with a generator of your own.
+
+        Raises:
+            CacheEmpty: Redis holds none; ServerUnreachable, ServerRefused: Redis is away.
+        """
+        if monotonic() >= self._due:
+            self._look()
+        return self._users or self._complain("users")
+
+    def products(self) -> tuple[ProductRow, ...]:
+        """All products of the current generation; errors as `users`."""
+        if monotonic() >= self._due:
+            self._look()
+        return self._products or self._complain("products")
+
+    def get_random_user(self) -> UserRow:
+        """One of the cached users, each as likely as the others; errors as `users`."""
+        rows = self.users()
+        return rows[int(random.random() * len(rows))]
+
+    def get_random_product(self) -> ProductRow:
+        """One of the cached products, each as likely as the others; errors as `users`."""
+        rows = self.products()
+        return rows[int(random.random() * len(rows))]
+
+    @overload
+    def sample(self, table: Literal["users"], n: int) -> list[UserRow]: ...
+    @overload
+    def sample(self, table: Literal["products"], n: int) -> list[ProductRow]: ...
+    def sample(self, table: Table, n: int) -> list[UserRow] | list[ProductRow]:
+        """`n` different rows, or all if there are fewer; errors as `users`."""
+        rows: tuple[Any, ...] = self.users() if table == "users" else self.products()
+        return random.sample(rows, min(n, len(rows)))
+
+    @property
+    def generation(self) -> int | None:
+        """Number of the generation that rows are drawn from; None if another program filled the cache."""
+        return int(self._token[0]) if self._token and self._token[0] else None
+
+    def is_connected(self) -> bool:
+        """Whether Redis answers; never raises."""
+        try:
+            with translated(self._redis):
+                return bool(self._redis.ping())
+        except SesacctlError:
+            return False
+
+    def _complain(self, table: Table) -> Any:
+        if self._problem is not None:
+            raise self._problem.with_traceback(None)
+        raise CacheEmpty(f"The cache is empty: there are no {table} in Redis at {address(self._redis)}")
+
+    def _look(self) -> None:
+        # While one thread looks, the others draw on from what there is.
+        if not self._lock.acquire(blocking=not (self._users and self._products)):
+            return
+        try:
+            if monotonic() < self._due:
+                return
+            commands = 1
+            try:
+                commands = self._load()
+            except SesacctlError as problem:
+                self._problem, self._users, self._products = problem, (), ()
+            else:
+                self._problem, self._users, self._products = None, self._held["users"], self._held["products"]
+            self._due = monotonic() + commands * self._look_every
+        finally:
+            self._lock.release()
+
+    def _load(self) -> int:
+        """Bring `_held` up to date; returns the number of commands it took."""
+        with translated(self._redis):
+            # Before the rows: should they be newer than it, the next look reads them again.
+            token = tuple(self._redis.hmget(META, ["generation", "time"]))
+            if token == self._token and None not in token:
+                self._seen = dict.fromkeys(TABLES, monotonic())
+                return 1
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for table in TABLES:
+                    pipeline.hvals(live_key(table))
+                values = dict(zip(TABLES, pipeline.execute(), strict=True))
+        for table in TABLES:
+            self._hold(table, _decode(table, values[table]))
+        self._token = token
+        return 3
+
+    def _hold(self, table: Table, rows: tuple[Any, ...]) -> None:
+        if rows:
+            self._held[table], self._seen[table] = rows, monotonic()
+        elif self._held[table] and monotonic() - self._seen[table] >= self._keep:
+            self._held[table] = ()
+
+
+def _decode(table: Table, values: list[bytes]) -> tuple[Any, ...]:
+    rows, refused = [], 0
+    for value in values:
+        try:
+            rows.append(_DECODERS[table].decode(value))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            refused += 1
+    if refused:
+        logger.warning(
+            "cached rows that are not %s were left out", table, extra={"action": "cache.read", "rows": refused}
+        )
+    return tuple(rows)
+
+
+@cache
+def get_redis_client() -> CacheReader:
+    """The process's reader, made on first use from the settings.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    return CacheReader(connect(settings.load()))

@@ -1,0 +1,85 @@
+"""Connections to Redis or Valkey with bounded waits, and its errors in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis, exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sesacctl.errors import ConfigurationError, ServerFull, ServerRefused, ServerUnreachable, SesacctlError
+from sesacctl.settings import Settings
+
+# A name may have several addresses, each tried for this long: a one-shot command gives up within ten seconds.
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+_REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
+# Error replies of a server that will work again by itself.
+_NOT_NOW = ("LOADING", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
+_LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
+
+
+def connect(settings: Settings) -> Redis:
+    """A client that connects on first use, by `REDIS_URL` or its parts; its answers are bytes.
+
+    Raises:
+        ConfigurationError: REDIS_URL is no such URL.
+    """
+    options: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "protocol": 2,  # so that servers before Redis 6 do as well
+        # Once: an idle connection may have been closed. Not after a timeout: that would double the wait.
+        "retry": Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
+    }
+    if settings.redis_url:
+        try:
+            return Redis.from_url(settings.redis_url.get_secret_value(), **options)
+        except ValueError:
+            raise ConfigurationError("REDIS_URL is not a URL such as redis://USER:PASSWORD@HOST:6379/0") from None
+    return Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        db=settings.redis_db,
+        username=settings.redis_username,
+        password=settings.redis_password.get_secret_value() if settings.redis_password else None,
+        **options,
+    )
+
+
+def address(redis: Redis) -> str:
+    """`host:port`, or the path of the socket."""
+    options = redis.connection_pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
+
+
+@contextmanager
+def translated(redis: Redis) -> Iterator[None]:
+    """Redis errors, raised as ours.
+
+    Raises:
+        ServerUnreachable: no connection, no answer, or not ready to work.
+        ServerRefused: wrong credentials, missing rights, or a wrong kind of server.
+        ServerFull: `maxmemory` is reached.
+    """
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as error:
+        raise _as_ours(error, f"Redis at {address(redis)}") from error
+
+
+def _as_ours(error: exceptions.RedisError | OSError, server: str) -> SesacctlError:
+    match error:
+        case exceptions.AuthenticationError() | exceptions.AuthorizationError() | exceptions.NoPermissionError():
+            return ServerRefused(f"{server} refused: {error}", hint=_LOGIN_HINT)
+        case exceptions.OutOfMemoryError():
+            return ServerFull(f"{server} is full: {error}", hint="raise its maxmemory, or remove what else it holds")
+        case exceptions.ResponseError() if not str(error).startswith(_NOT_NOW):
+            return ServerRefused(f"{server} refused: {error}")
+        case exceptions.InvalidResponse():
+            return ServerRefused(f"{server} is no Redis: it does not speak its protocol", hint=_REACH_HINT)
+        case _:
+            return ServerUnreachable(f"{server} cannot be reached: {error}", hint=_REACH_HINT)

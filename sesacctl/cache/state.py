@@ -1,0 +1,72 @@
+"""What Redis holds of the cache, for people and probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis, ResponseError
+
+from sesacctl.cache.connections import translated
+from sesacctl.cache.rows import TABLES, Table
+from sesacctl.cache.snapshot import META, live_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashState:
+    """One hash: its rows, and its bytes in memory if the server tells."""
+
+    table: Table
+    rows: int
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheState:
+    """`refreshed_at` is the last generation's stamp, by PostgreSQL's clock; `period` is 0 if no other is planned."""
+
+    hashes: tuple[HashState, ...]
+    generation: int | None
+    refreshed_at: datetime | None
+    period: float
+    used_memory: int
+    max_memory: int
+    policy: str
+
+    @property
+    def evicts(self) -> bool:
+        """Whether a full Redis would drop a whole hash; `volatile-*` leaves keys without a lifetime alone."""
+        return self.policy.startswith("allkeys")
+
+
+def read_state(redis: Redis) -> CacheState:
+    """The cache as it is now.
+
+    Raises:
+        ServerUnreachable, ServerRefused: Redis is away.
+    """
+    with translated(redis):
+        with redis.pipeline(transaction=False) as pipeline:
+            for table in TABLES:
+                pipeline.hlen(live_key(table))
+                pipeline.memory_usage(live_key(table))
+            pipeline.hgetall(META)
+            *sizes, meta = pipeline.execute(raise_on_error=False)
+        if isinstance(meta, ResponseError):
+            raise meta
+        info: dict[str, Any] = redis.info("memory")
+    rows, memory = sizes[::2], sizes[1::2]
+    at = meta.get(b"time")
+    return CacheState(
+        hashes=tuple(
+            HashState(table=table, rows=int(count), memory=used if isinstance(used, int) else None)
+            for table, count, used in zip(TABLES, rows, memory, strict=True)
+        ),
+        generation=int(meta[b"generation"]) if b"generation" in meta else None,
+        refreshed_at=datetime.fromisoformat(at.decode()) if at else None,
+        period=float(meta.get(b"period", 0)),
+        used_memory=info["used_memory"],
+        max_memory=info.get("maxmemory", 0),
+        policy=info.get("maxmemory_policy", "unknown"),
+    )

@@ -1,0 +1,138 @@
+"""Aging: which rows a refresh takes, and starting it over.
+
+The gate is an advisory lock, so that no row lock is taken before the rows are stamped; stamping a row does not
+conflict with the key-share lock of an order that refers to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from sesacctl.cache.rows import COLUMNS, TABLES, Table
+from sesacctl.database import database
+from sesacctl.settings import Settings
+
+# Any number: what matters is that all refreshes and resets of one database ask for the same lock.
+GATE = 0x5E5AC_CA
+RESET_BATCH = 5000
+# Set inside the statement, for a round is one statement: a stopped worker must not hold the gate, nor wait for a
+# forgotten transaction, for ever.
+_LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
+
+
+def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
+    """One statement that picks, stamps and returns up to `size` rows of each table.
+
+    Of these, `fresh` are never cached and the others the oldest, topped up from either side. It gives one row
+    `(open, table, id, fresh, stamp, JSON)` per cached row, or a single one that is null after `open` if there are none;
+    `open` is false when another refresh is under way.
+    """
+    limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
+    parts = [f"gate AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({GATE}) AS open, {limits})"]
+    parts += [_table_parts(table, size, fresh) for table in tables]
+    stamped = " UNION ALL ".join(f"SELECT * FROM {table}_stamped" for table in tables)
+    return f"WITH {', '.join(parts)} SELECT gate.open, stamped.* FROM gate LEFT JOIN ({stamped}) AS stamped ON true"
+
+
+def _table_parts(table: Table, size: int, fresh: int) -> str:
+    key = COLUMNS[table][0]
+    body = ", ".join(f"'{column}', t.{column}" for column in COLUMNS[table])
+    # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
+    # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
+    return f"""
+        {table}_fresh AS MATERIALIZED (
+            SELECT {key} AS id, row_number() OVER (ORDER BY {key}) AS n FROM {table}
+            WHERE last_cached_at IS NULL AND (SELECT open FROM gate) ORDER BY {key} LIMIT {size}),
+        {table}_aged AS MATERIALIZED (
+            SELECT {key} AS id, row_number() OVER (ORDER BY last_cached_at) AS n FROM {table}
+            WHERE last_cached_at IS NOT NULL AND (SELECT open FROM gate) ORDER BY last_cached_at LIMIT {size}),
+        {table}_picked AS MATERIALIZED (
+            SELECT id, true AS fresh FROM {table}_fresh
+            WHERE n <= greatest({fresh}, {size} - (SELECT count(*) FROM {table}_aged))
+            UNION ALL
+            SELECT id, false FROM {table}_aged
+            WHERE n <= greatest({size - fresh}, {size} - (SELECT count(*) FROM {table}_fresh))),
+        {table}_stamp AS MATERIALIZED (
+            SELECT greatest(now(), max(last_cached_at) + interval '1 microsecond') AS at FROM {table}),
+        {table}_stamped AS (
+            UPDATE {table} AS t SET last_cached_at = (SELECT at FROM {table}_stamp)
+            WHERE t.{key} = ANY (ARRAY(SELECT id FROM {table}_picked))
+            RETURNING '{table}', (SELECT count(*) FROM {table}_picked WHERE fresh), t.last_cached_at, t.{key},
+                json_build_object({body})::text)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableReset:
+    """Rows of one table that count as never cached from now on (or would, in a dry run)."""
+
+    table: Table
+    rows: int
+
+
+def reset_aging(
+    settings: Settings,
+    tables: Sequence[Table] = TABLES,
+    *,
+    dry_run: bool = False,
+    stop: threading.Event | None = None,
+    on_batch: Callable[[Table, int], None] = lambda table, rows: None,
+) -> tuple[TableReset, ...]:
+    """Forget when rows were cached, in transactions of a few thousand rows each; `stop` ends it between two of them.
+
+    Rows that a refresh stamps meanwhile keep their stamp. `on_batch` is told the rows of each batch.
+
+    Raises:
+        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        CheckFailed: a refresh or another session held the rows for too long; what was reset stays reset.
+    """
+    with database.translated(settings):
+        postgres = database.connect(settings, command="cache-reset-aging")
+        try:
+            if dry_run:
+                return tuple(TableReset(table=table, rows=_count(postgres, table)) for table in tables)
+            return tuple(_reset_table(postgres, table, stop or threading.Event(), on_batch) for table in tables)
+        finally:
+            postgres.close()
+
+
+def _count(postgres: Connection, table: Table) -> int:
+    with postgres.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NOT NULL")
+        return int(cursor.fetchone()[0])
+
+
+def _reset_table(
+    postgres: Connection, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
+) -> TableReset:
+    key, total, after = COLUMNS[table][0], 0, ""
+    with postgres.cursor() as cursor:
+        cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
+        newest = cursor.fetchone()[0]
+        postgres.commit()
+        while newest is not None and not stop.is_set():
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            # Otherwise a refresh could stamp the same rows in another order, and one of the two would be a deadlock.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (GATE,))
+            # By key: the index on last_cached_at would lead over the dead entries of all batches before.
+            cursor.execute(
+                f"""
+                WITH batch AS MATERIALIZED (
+                    SELECT {key} AS id FROM {table} WHERE {key} > %s AND last_cached_at <= %s
+                    ORDER BY {key} LIMIT {RESET_BATCH}),
+                done AS (
+                    UPDATE {table} SET last_cached_at = NULL WHERE {key} = ANY (ARRAY(SELECT id FROM batch))
+                    RETURNING 1)
+                SELECT max(id), (SELECT count(*) FROM done) FROM batch""",
+                (after, newest),
+            )
+            after, rows = cursor.fetchone()
+            postgres.commit()
+            if after is None:
+                break
+            total += rows
+            on_batch(table, rows)
+    return TableReset(table=table, rows=total)

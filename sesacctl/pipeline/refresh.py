@@ -1,0 +1,172 @@
+"""The cache worker: rows from PostgreSQL into Redis, once or every period."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from sesacctl.cache.client import connect
+from sesacctl.cache.rows import TABLES, Table
+from sesacctl.cache.snapshot import publish
+from sesacctl.database import database, schema
+from sesacctl.errors import CheckFailed, SesacctlError
+from sesacctl.pipeline.aging import refresh_statement
+from sesacctl.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRefresh:
+    """How many rows of one table a round cached: those never cached before, and those cached longest ago."""
+
+    table: Table
+    fresh: int
+    aged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshResult:
+    """One round: `skipped` when another worker was at it; `generation` and `at` are None if nothing was cached."""
+
+    skipped: bool
+    generation: int | None
+    at: datetime | None
+    seconds: float
+    tables: tuple[TableRefresh, ...]
+
+
+class _Pick:
+    """What the statement gave: the rows to publish, by table and id."""
+
+    def __init__(self, answer: Sequence[tuple[bool, Table | None, int, datetime, str, str]]) -> None:
+        self.skipped = not answer[0][0]
+        self.rows: dict[Table, dict[str, str]] = {}
+        self.fresh: dict[Table, int] = {}
+        self.at: datetime | None = None
+        for _, table, fresh, stamp, key, body in answer:
+            if table is not None:
+                self.rows.setdefault(table, {})[key] = body
+                self.fresh[table] = fresh
+                self.at = max(self.at or stamp, stamp)
+
+
+class Refresher:
+    """Keeps one connection to each server; not for several threads at once."""
+
+    def __init__(
+        self, settings: Settings, *, size: int = 1000, fresh: int = 500, tables: Sequence[Table] = TABLES
+    ) -> None:
+        """`size` rows of each table; `fresh` of them (at most `size`) never cached ones, while there are any."""
+        self._settings = settings
+        self._tables = tuple(tables)
+        self._statement = refresh_statement(tables, size=size, fresh=fresh)
+        self._redis = connect(settings)
+        self._postgres: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._disconnect()
+        self._redis.close()
+
+    def run_once(self, *, period: float = 0.0) -> RefreshResult:
+        """One round, in a transaction that ends after the rows are in Redis; readers are told the `period`.
+
+        A crash between the two caches the same rows again. The other way round, they would lose their turn.
+
+        Raises:
+            ServerUnreachable, ServerRefused, ServerFull: no stamp was moved, and the cache has rows as before.
+            DatabaseMissing, SchemaNotAtHead.
+            CheckFailed: another session held some of the rows for too long.
+        """
+        started = monotonic()
+        try:
+            with database.translated(self._settings):
+                postgres = self._postgres = self._postgres or self._connect()
+                with postgres.cursor() as cursor:
+                    cursor.execute(self._statement)
+                    pick = _Pick(cursor.fetchall())
+                generation = publish(self._redis, pick.rows, at=pick.at, period=period) if pick.at else None
+                postgres.commit()
+        except BaseException:
+            self._disconnect()
+            raise
+        return self._result(pick, generation, monotonic() - started)
+
+    def run(
+        self, stop: threading.Event, period: float, *, on_round: Callable[[RefreshResult], None] = lambda result: None
+    ) -> None:
+        """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
+
+        Raises:
+            What `run_once` raises: at the first round, and later what waiting does not mend.
+        """
+        due, failures, started = monotonic(), 0, False
+        while not stop.is_set():
+            try:
+                result = self.run_once(period=period)
+            except SesacctlError as error:
+                if not started or not (error.retriable or isinstance(error, CheckFailed)):
+                    raise
+                failures += 1
+                if failures == 1:
+                    logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
+                stop.wait(min(period, 2.0 ** (failures - 1)))
+                continue
+            if failures:
+                logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
+            started, failures = True, 0
+            _log(result)
+            on_round(result)
+            due = _next_due(due, period)
+            stop.wait(due - monotonic())
+
+    def _connect(self) -> Connection:
+        postgres = database.connect(self._settings, command="cache-refresh")
+        schema.require_head(postgres)
+        postgres.rollback()
+        return postgres
+
+    def _disconnect(self) -> None:
+        if self._postgres is not None:
+            self._postgres.close()
+            self._postgres = None
+
+    def _result(self, pick: _Pick, generation: int | None, seconds: float) -> RefreshResult:
+        counts = {table: (pick.fresh.get(table, 0), len(pick.rows.get(table, ()))) for table in self._tables}
+        return RefreshResult(
+            skipped=pick.skipped,
+            generation=generation,
+            at=pick.at,
+            seconds=seconds,
+            tables=tuple(TableRefresh(table=t, fresh=f, aged=count - f) for t, (f, count) in counts.items()),
+        )
+
+
+def _log(result: RefreshResult) -> None:
+    if result.skipped:
+        logger.info("another worker is refreshing", extra={"action": "refresh.skipped"})
+        return
+    counts = {table.table: table.fresh + table.aged for table in result.tables}
+    facts = {"generation": result.generation, **counts, "seconds": round(result.seconds, 3)}
+    logger.info("cached", extra={"action": "refresh.done", **facts})
+
+
+def _next_due(due: float, period: float) -> float:
+    """The next whole period after now, counted from `due`, so that the length of a round adds no drift."""
+    missed = int(max(0.0, monotonic() - due) // period)
+    if missed:
+        logger.warning(
+            "a round took longer than the period", extra={"action": "refresh.overrun", "periods_skipped": missed}
+        )
+    return due + (missed + 1) * period
