@@ -7,7 +7,7 @@ found wanting, 6 schema not at head, 130 interrupted twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 OK = 0
 INTERRUPTED_TWICE = 130
@@ -24,6 +24,16 @@ class SesacctlError(Exception):
         """`message` defaults to the first line of the class's docstring, `hint` to the class's own."""
         super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
         self.hint = hint or self.default_hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross from an instance to its supervisor: rebuilt without calling a subclass's constructor."""
+        return _rebuild, (type(self), str(self), self.hint)
+
+
+def _rebuild(kind: type[SesacctlError], message: str, hint: str | None) -> SesacctlError:
+    error = kind.__new__(kind)
+    SesacctlError.__init__(error, message, hint=hint)
+    return error
 
 
 class UsageError(SesacctlError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 import unicodedata
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 Format = Literal["text", "json"]
@@ -49,11 +49,9 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, action, message and the record's own fields."""
 
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
         document: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "action": record.name.removeprefix("sesacctl."),

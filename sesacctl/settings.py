@@ -62,6 +62,15 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field(
         "localhost:9092,localhost:9093,localhost:9094", description="Kafka brokers, `host:port` with commas between"
     )
+    kafka_security_protocol: str = Field(
+        "PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$", description="Kafka security protocol"
+    )
+    kafka_sasl_mechanism: str | None = Field(
+        None, pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
+    )
+    kafka_sasl_username: str | None = Field(None, description="Kafka user")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Kafka password")
+    kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates")
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic's name")
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 

@@ -35,8 +35,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     rows = [list(row) for row in rows]
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for number, name in enumerate(columns):
-        numeric = bool(rows) and isinstance(rows[0][number], int | float)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        numeric = any(isinstance(row[number], int | float) for row in rows)
+        grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else text("" if cell is None else cell) for cell in row))
     return grid

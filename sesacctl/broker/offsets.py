@@ -1,0 +1,76 @@
+"""Where the logs begin and end, and what a group has committed to Kafka."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+
+from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.topics import PARTITIONS
+from sesacctl.errors import TopicMissing
+from sesacctl.settings import Settings
+
+_EARLIEST, _LATEST = -2, -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogOffsets:
+    """One partition's log: the first offset there is, the next one to be written, and what the group committed."""
+
+    kind: str
+    topic: str
+    topic_id: UUID
+    partition: int
+    start: int
+    end: int
+    committed: int | None
+
+
+def log_offsets(settings: Settings) -> list[LogOffsets]:
+    """Every partition of the three topics, in order; `end` is the end of what a read-committed consumer can read.
+
+    Raises:
+        TopicMissing: one does not exist; ServerUnreachable, ServerRefused
+    """
+    kinds = {settings.topic(kind): kind for kind in PARTITIONS}
+    client = admin(settings)
+    try:
+        with translated(settings):
+            topics = {topic["name"]: topic for topic in client.describe_topics(list(kinds)) if not topic["error_code"]}
+            missing = [name for name in kinds if name not in topics]
+            if missing:
+                raise TopicMissing(f"topic {', '.join(missing)} does not exist")
+            partitions = [
+                TopicPartition(name, index)
+                for name in kinds
+                for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
+            ]
+            starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
+            ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+            committed = _committed(client, settings.kafka_group, partitions)
+    finally:
+        client.close()
+    return [
+        LogOffsets(
+            kind=kinds[tp.topic],
+            topic=tp.topic,
+            topic_id=topics[tp.topic]["topic_id"],
+            partition=tp.partition,
+            start=starts[tp].offset,
+            end=ends[tp].offset,
+            committed=committed.get(tp),
+        )
+        for tp in partitions
+    ]
+
+
+def _committed(client: Any, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    try:
+        answer = client.list_group_offsets({group: partitions})[group]
+    except KafkaError:
+        return {}  # the group's coordinator is moving, or there is no such group yet
+    return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}

@@ -1,0 +1,64 @@
+"""sesacctl audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sesacctl.cli import options, render
+from sesacctl.cli.options import Output, OutputOption
+from sesacctl.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sesacctl.pipeline.audit import AuditResult
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Prove that nothing was lost or stored twice: every offset is accounted for. Exits 5 if not.
+
+    Example: sesacctl audit -o json
+    """
+    settings = options.begin(kafka_group=group)
+    from sesacctl.pipeline.audit import audit as audit_service
+
+    result = audit_service(settings)
+    render.show(result, output, table)
+    if not result.ok:
+        raise CheckFailed(
+            f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once",
+            hint="sesacctl lag",
+        )
+
+
+def table(result: AuditResult) -> Table:
+    """A column per topic, a row per figure; the verdict in the title."""
+    from sesacctl.pipeline.batch import COUNTERS, Counts
+
+    kinds = list(result.rows)
+    totals = {kind: Counts() for kind in kinds}
+    taken, missing, lag = Counter[str](), Counter[str](), Counter[str]()
+    for part in result.partitions:
+        totals[part.kind].add(part.counts)
+        taken[part.kind] += part.taken
+        missing[part.kind] += part.missing
+        lag[part.kind] += part.lag
+    figures: list[tuple[str, list[int]]] = [("offsets moved over", [taken[kind] for kind in kinds])]
+    figures += [(f"  {name}", [getattr(totals[kind], name) for kind in kinds]) for name in COUNTERS]
+    figures += [
+        ("missing", [missing[kind] for kind in kinds]),
+        ("not stored yet (lag)", [lag[kind] for kind in kinds]),
+        ("rows in the table", [result.rows[kind] for kind in kinds]),
+    ]
+    verdict = "nothing lost" if result.ok else "FAILED"
+    title = f"Audit of group {result.group}: {verdict}; {result.missing} missing, {result.duplicated} duplicated"
+    return render.table(title, ("", *kinds, "total"), [(name, *row, sum(row)) for name, row in figures])

@@ -1,0 +1,71 @@
+"""sesacctl topics: init, describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sesacctl.cli import options, render
+from sesacctl.cli.options import Output, OutputOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sesacctl.broker.topics import TopicsResult, TopicState
+
+app = typer.Typer(help="Create and describe the three topics.", no_args_is_help=True)
+
+
+@app.command()
+def init(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create the topics, or bring them to the settings that the pipeline needs. Never deletes.
+
+    Example: sesacctl topics init --dry-run
+    """
+    settings = options.begin()
+    from sesacctl.broker import topics
+
+    result = topics.init(settings, dry_run=dry_run)
+    render.show(result, output, _changes)
+    for warning in result.warnings:
+        render.say(f"warning: {warning}")
+    render.next_command("sesacctl produce --count 1000")
+
+
+@app.command()
+def describe(output: OutputOption = Output.TABLE) -> None:
+    """Partitions, leaders, in-sync replicas, sizes and retention of the topics.
+
+    Example: sesacctl topics describe -o json
+    """
+    settings = options.begin()
+    from sesacctl.broker import topics
+
+    render.show(topics.describe(settings), output, _states)
+
+
+def _changes(result: TopicsResult) -> Table:
+    title = "Topics (dry run: nothing was changed)" if result.dry_run else "Topics"
+    rows = [(change.topic, change.action, ", ".join(change.details)) for change in result.topics]
+    return render.table(title, ("topic", "action", "details"), rows)
+
+
+def _states(states: list[TopicState]) -> Table:
+    rows = [
+        (
+            state.topic,
+            len(state.partitions),
+            ",".join(str(partition.leader) for partition in state.partitions),
+            sum(partition.under_replicated for partition in state.partitions),
+            state.min_insync_replicas,
+            f"{state.retention_ms / 86_400_000:g} d",
+            f"{state.size_bytes / 1e6:.1f} MB",
+        )
+        for state in states
+    ]
+    columns = ("topic", "partitions", "leaders", "under-replicated", "min ISR", "retention", "size")
+    return render.table("Topics", columns, rows)

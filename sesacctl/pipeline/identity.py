@@ -1,0 +1,70 @@
+"""A name for this supervisor that outlives it, so that its instances are the same static members after a restart."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from uuid import UUID, uuid4
+
+from sesacctl.errors import ConfigurationError
+
+
+class Identity:
+    """Holds the first free id of this home; a second supervisor on the machine takes the next.
+
+    The lock goes with the process, so an id is free again even after kill -9.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """`home` is the state folder; it is made if it is missing.
+
+        Raises:
+            ConfigurationError: it cannot be written.
+        """
+        folder = home / "supervisors"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._lock_first_free(folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder} cannot be written: {error.strerror}", hint="set SESAC_HOME to a folder that you may write"
+            ) from None
+        self.id = self._read_or_make()
+
+    @staticmethod
+    def _lock_first_free(folder: Path) -> IO[str]:
+        number = 0
+        while True:
+            file = (folder / f"{number}.id").open("a+", encoding="ascii")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                number += 1
+            else:
+                return file
+
+    def _read_or_make(self) -> str:
+        self._file.seek(0)
+        try:
+            return str(UUID(self._file.read().strip()))
+        except ValueError:  # new, or half written by one that was killed
+            name = str(uuid4())
+            self._file.truncate(0)
+            self._file.write(name)
+            self._file.flush()
+            return name
+
+    def member(self, number: int) -> str:
+        """The `group.instance.id` of instance `number`."""
+        return f"{self.id}-{number}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -1,0 +1,123 @@
+"""How far PostgreSQL is behind Kafka, partition by partition: the figures of `lag`, `audit` and `health`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from psycopg2.extras import register_uuid
+
+from sesacctl.broker.offsets import LogOffsets, log_offsets
+from sesacctl.database.connections import connect, translated
+from sesacctl.pipeline.batch import Counts, Key
+from sesacctl.settings import Settings
+
+register_uuid()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One partition: the log in Kafka, PostgreSQL's offsets and counters, and the group's offset in Kafka.
+
+    `first` and `next` are None for a partition that no consumer of the group has taken up yet.
+    """
+
+    kind: str
+    topic: str
+    topic_id: UUID
+    partition: int
+    log_start: int
+    log_end: int
+    first: int | None
+    next: int | None
+    kafka_offset: int | None
+    counts: Counts
+
+    @property
+    def lag(self) -> int:
+        """Offsets in the log that PostgreSQL does not have yet."""
+        return max(0, self.log_end - (self.log_start if self.next is None else self.next))
+
+    @property
+    def taken(self) -> int:
+        """Offsets that PostgreSQL has moved over."""
+        return 0 if self.next is None or self.first is None else self.next - self.first
+
+    @property
+    def missing(self) -> int:
+        """Offsets moved over that no counter accounts for: anything but 0 is a loss, or a bug."""
+        return self.taken - self.counts.offsets
+
+
+def progress(settings: Settings) -> list[Progress]:
+    """Every partition of the three topics for the group of the settings. PostgreSQL is read first.
+
+    Raises:
+        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+    """
+    stored = _stored(settings)
+    return [_join(log, stored.get((log.topic_id, log.partition))) for log in log_offsets(settings)]
+
+
+@dataclass(frozen=True, slots=True)
+class LagReport:
+    """The lag of a group in all, in offsets, and per partition."""
+
+    group: str
+    lag: int
+    partitions: list[Progress]
+
+
+def lag_report(settings: Settings) -> LagReport:
+    """The lag of the settings' group; errors as `progress`."""
+    partitions = progress(settings)
+    return LagReport(settings.kafka_group, sum(partition.lag for partition in partitions), partitions)
+
+
+def next_offsets(settings: Settings) -> dict[Key, int]:
+    """PostgreSQL's next offset of every partition that the group has taken up."""
+    return {key: next_offset for key, (_, next_offset, _) in _stored(settings).items()}
+
+
+def _stored(settings: Settings) -> dict[Key, tuple[int, int, Counts]]:
+    connection = connect(settings, command="progress")
+    try:
+        with translated(settings), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT topic_id, partition, first_offset, next_offset, stored, duplicates, dead, parked, expired,"
+                " control FROM sink_offsets WHERE consumer_group = %s",
+                (settings.kafka_group,),
+            )
+            return {(row[0], row[1]): (row[2], row[3], Counts(*row[4:])) for row in cursor.fetchall()}
+    finally:
+        connection.close()
+
+
+def _join(log: LogOffsets, stored: tuple[int, int, Counts] | None) -> Progress:
+    first, following, counts = stored or (None, None, Counts())
+    return Progress(
+        kind=log.kind,
+        topic=log.topic,
+        topic_id=log.topic_id,
+        partition=log.partition,
+        log_start=log.start,
+        log_end=log.end,
+        first=first,
+        next=following,
+        kafka_offset=log.committed,
+        counts=counts,
+    )
+
+
+class UntilEmpty:
+    """True once PostgreSQL has reached the ends that the logs had when this was made."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the ends; errors as `broker.offsets.log_offsets`."""
+        self._settings = settings
+        self._ends = {(log.topic_id, log.partition): log.end for log in log_offsets(settings) if log.end > log.start}
+
+    def __call__(self) -> bool:
+        """Look at PostgreSQL once more; errors as `next_offsets`."""
+        reached = next_offsets(self._settings)
+        return all(reached.get(key, -1) >= end for key, end in self._ends.items())

@@ -1,0 +1,145 @@
+"""Kafka into PostgreSQL, exactly once: rows, refusals and offsets move in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from psycopg2 import Error as PostgresError
+from psycopg2 import extensions
+from psycopg2.extras import execute_values, register_uuid
+
+from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, decode, tally
+from sesacctl.pipeline.copy_text import copy_rows
+from sesacctl.pipeline.dead_letters import save_dead_letters, save_parked
+from sesacctl.pipeline.failures import Failure, classify
+from sesacctl.pipeline.staging import write_staged
+
+register_uuid()
+
+# A stopped instance must not hold its partitions' rows for ever.
+_HEAD = (
+    "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s'; SET LOCAL TimeZone = 'UTC'"
+)
+
+
+class Fenced(Exception):
+    """PostgreSQL's offset of a partition is not the one that this step started from: somebody else moved it."""
+
+
+class Sink:
+    """Stores batches for one consumer group over one connection.
+
+    Every method is one transaction and leaves none open. psycopg2's errors pass through: see `failures.classify`.
+    `checkpoint` is called with a label between the parts of a step, for fault tests.
+    """
+
+    def __init__(
+        self, connection: extensions.connection, *, group: str, checkpoint: Callable[[str], None] = lambda label: None
+    ) -> None:
+        self._connection = connection
+        self._group = group
+        self._checkpoint = checkpoint
+
+    def positions(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """PostgreSQL's next offset of each partition that it knows."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT topic_id, partition, next_offset FROM sink_offsets"
+                " WHERE consumer_group = %s AND (topic_id, partition) IN %s",
+                (self._group, tuple(keys)),
+            )
+            return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+
+    def begin_partition(self, topic: str, key: Key, offset: int) -> int:
+        """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset)"
+                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (consumer_group, topic_id, partition)"
+                " DO UPDATE SET topic = EXCLUDED.topic RETURNING next_offset",
+                (self._group, topic, *key, offset, offset),
+            )
+            return int(cursor.fetchone()[0])
+
+    def store(self, batches: Sequence[Batch]) -> None:
+        """Store the batches in one transaction and fill in their counts.
+
+        Raises:
+            Fenced: nothing was stored; read `positions` again and seek.
+            psycopg2.Error: nothing was stored, or the connection broke during COMMIT and it is not known.
+        """
+        for batch in batches:
+            batch.counts = Counts()
+        entries, refusals = decode(batches)
+        try:
+            with self._connection.cursor() as cursor:
+                self._fence(cursor, batches)
+                refusals += self._write(cursor, entries)
+                save_dead_letters(
+                    cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
+                )
+                save_parked(cursor, self._group, [r for r in refusals if r.failure is Failure.PARK])
+                tally(batches, entries, refusals)
+                self._advance(cursor, batches)
+                self._checkpoint("before commit")
+            self._connection.commit()
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()
+            raise
+        self._checkpoint("after commit")
+
+    def skip_expired(self, batch: Batch) -> None:
+        """Move over offsets that are gone from the log, counted as `expired`.
+
+        Raises:
+            Fenced, psycopg2.Error: nothing was changed.
+        """
+        batch.counts = Counts(expired=batch.end - batch.seen)
+        with self._connection, self._connection.cursor() as cursor:
+            self._fence(cursor, [batch])
+            self._advance(cursor, [batch])
+
+    def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
+        """Lock the partitions' offsets in one order for everybody, and compare them with what this step saw."""
+        cursor.execute(
+            f"{_HEAD}; SAVEPOINT direct; SELECT topic_id, partition, next_offset FROM sink_offsets"
+            " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
+            " ORDER BY topic_id, partition FOR NO KEY UPDATE",
+            (self._group, tuple(batch.key for batch in batches)),
+        )
+        found = {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+        moved = [
+            f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
+        ]
+        if moved:
+            raise Fenced(", ".join(moved))
+
+    def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
+        try:
+            for kind in WRITE_ORDER:
+                copy_rows(cursor, kind, [entry.row for entry in entries[kind]])
+                self._checkpoint(f"after copy of {kind}")
+        except PostgresError as error:
+            if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT direct")
+            return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
+        return []
+
+    def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
+        execute_values(
+            cursor,
+            "UPDATE sink_offsets AS o SET next_offset = v.next_offset, stored = o.stored + v.stored,"
+            " duplicates = o.duplicates + v.duplicates, dead = o.dead + v.dead, parked = o.parked + v.parked,"
+            " expired = o.expired + v.expired, control = o.control + v.control, updated_at = now()"
+            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, next_offset,"
+            " stored, duplicates, dead, parked, expired, control)"
+            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
+            [
+                (self._group, *b.key, b.end, c.stored, c.duplicates, c.dead, c.parked, c.expired, c.control)
+                for b in batches
+                for c in (b.counts,)
+            ],
+        )
