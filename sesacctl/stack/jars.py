@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from sesacctl.errors import ServerNotStarted
-from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.process import require
 
 log = logging.getLogger(__name__)
@@ -91,17 +90,17 @@ def ensure(
 ) -> list[Path]:
     """All jars of the lock, whole, in the lock's order; a missing or damaged one is fetched again.
 
+    The caller holds a lock on `folder`.
+
     Raises:
         ServerNotStarted: one could not be fetched, or came with another sum twice.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder / "lock", on_wait=lambda: on_step("another sesacctl fetches Kafka's jars: waiting")):
-        for left_over in folder.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(left_over, ignore_errors=True)
-        wanted = [jar for jar in lock.jars if not jar.is_whole(folder / jar.file_name)]
-        if wanted:
-            require("jgo.maven")
-            _fetch_all(wanted, folder, on_step, cancel, fetch)
+    for left_over in folder.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    wanted = [jar for jar in lock.jars if not jar.is_whole(folder / jar.file_name)]
+    if wanted:
+        require("jgo.maven")
+        _fetch_all(wanted, folder, on_step, cancel, fetch)
     return [folder / jar.file_name for jar in lock.jars]
 
 

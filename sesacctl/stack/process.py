@@ -18,7 +18,7 @@ from sesacctl.errors import ConfigurationError, ServerNotStarted
 
 _INHERITED = ("PATH", "HOME", "TMPDIR", "TZ")
 _POLL_SECONDS = 0.05
-_KILL_SECONDS = 5.0
+_KILL_SECONDS = 10.0
 
 
 def require(module: str) -> Any:
@@ -138,26 +138,47 @@ def wait_ready(
     while not ready():
         for program in programs:
             process = processes[program.name]
-            if process is None or not process.is_running() or process.status() == "zombie":
+            if process is None or not _is_alive(process):
                 raise program.failed("ended while it was starting")
         if time.monotonic() > deadline or cancel.wait(_POLL_SECONDS):
             raise programs[0].failed(f"did not answer within {seconds:.0f} s")
 
 
-def stop(programs: Iterable[Program], how: signal.Signals, *, seconds: float) -> list[str]:
-    """Ask every running one to end, kill what is left after `seconds`; the names of those that ran."""
-    psutil = require("psutil")
+def stop(
+    programs: Iterable[Program], how: signal.Signals, *, seconds: float, last_seconds: float | None = None
+) -> list[str]:
+    """Ask every running one to end, and kill those that do not; the names of those that ran.
+
+    They get `seconds` together; once only one is left of several, it gets `last_seconds`.
+    """
     programs = list(programs)
     running = {program.name: process for program in programs if (process := program.find()) is not None}
-    for process in running.values():
+    left = list(running.values())
+    for process in left:
         _signal(process, how)
-    _, left = psutil.wait_procs(running.values(), timeout=seconds)
+    pause = threading.Event()
+    deadline = time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        pause.wait(_POLL_SECONDS)
+        before, left = len(left), [process for process in left if _is_alive(process)]
+        if len(left) == 1 < before and last_seconds is not None:
+            deadline = min(deadline, time.monotonic() + last_seconds)
     for process in left:
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=_KILL_SECONDS)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while any(map(_is_alive, left)) and time.monotonic() < deadline:
+        pause.wait(_POLL_SECONDS)
     for program in programs:
         program.record.unlink(missing_ok=True)
     return list(running)
+
+
+def _is_alive(process: Any) -> bool:
+    psutil = require("psutil")
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: Any, how: signal.Signals) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sesacctl.errors import CheckFailed, ConfigurationError, ServerNotStarted, ServerUnreachable, UsageError
 from sesacctl.stack import kafka, ports, postgres, valkey
+from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.kafka import Kafka
 from sesacctl.stack.layout import Layout, State
@@ -123,13 +124,12 @@ def status(home: Path) -> list[ServerStatus]:
             for name in SERVERS
         ]
     stack = _Stack(layout, state)
-    members = stack.kafka.members()
     lines = [
         _status(stack.postgres.program, stack.postgres.address, stack.postgres.version()),
         _status(stack.valkey.program, stack.valkey.address, stack.valkey.version()),
     ]
     for number, program, address in zip(kafka.BROKERS, stack.kafka.programs, stack.kafka.addresses, strict=True):
-        lines.append(_status(program, address, stack.kafka.version if number in members else None))
+        lines.append(_status(program, address, stack.kafka.version if number in members(address) else None))
     return lines
 
 
@@ -200,7 +200,7 @@ def _start_all(stack: _Stack, on_step: OnStep) -> list[str]:
     """Bring up all servers at once; the names of those that did not run."""
     missing = [program for program in stack.programs if program.find() is None]
     names = [program.name for program in missing]
-    brokers = [program for program in stack.kafka.programs if program in missing]
+    brokers = [program.name for program in stack.kafka.programs if program in missing]
     cancel = threading.Event()
 
     def run_postgres() -> None:
@@ -256,7 +256,7 @@ def _status(program: Program, address: str, version: str | None) -> ServerStatus
         pid=process.pid if process else None,
         address=address,
         state=state,
-        version=version,
+        version=version if process else None,
         memory_bytes=_memory(process) if process else None,
     )
 
