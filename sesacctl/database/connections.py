@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import psycopg2
+import stamina
 from psycopg2 import errorcodes, extensions
 from sqlalchemy import exc
 
@@ -25,6 +27,7 @@ from sesacctl.errors import (
 from sesacctl.settings import DbType, Settings
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # `localhost` may be two addresses, each tried for this long: a one-shot command gives up within ten seconds.
 CONNECT_SECONDS = 4
@@ -46,12 +49,14 @@ _USER_VARIABLE = {
     DbType.SUPABASE: "SUPABASE_PASSWORD",
     DbType.RDS: "RDS_USER and RDS_PASSWORD",
 }
+_TLS_VARIABLE = {DbType.SUPABASE: "SUPABASE_DIRECT_URL", DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT"}
 # A failed connection attempt has no SQLSTATE in psycopg2, only the server's words.
 _AUTHENTICATION = re.compile(
     r"authentication failed|no pg_hba\.conf entry|role \".*\" (does not exist|is not permitted)|no password supplied"
     r"|password is required|SASL|Tenant or user not found|no such user",
     re.IGNORECASE,
 )
+_TLS = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 _NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
 
 
@@ -94,6 +99,8 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
     """
     location = url(settings)
+    if location.query.get("sslmode") == "require":
+        _warn_of_unverified_host(settings.db_type)
     with translated(settings):
         connection = psycopg2.connect(
             **location.translate_connect_args(username="user", database="dbname"),
@@ -106,6 +113,26 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         )
     connection.bound = bound
     return connection
+
+
+def wait_until(ready: Callable[[], T], *, seconds: float) -> T:
+    """The result of `ready`, tried again until it works or `seconds` are over; then its last error.
+
+    A server that is away, a missing database and a schema that somebody else is migrating are waited for.
+    """
+    retried = (ServerUnreachable, DatabaseMissing, SchemaNotAtHead)
+    for attempt in stamina.retry_context(on=retried, attempts=None, timeout=seconds, wait_initial=0.1, wait_max=1.0):
+        with attempt:
+            return ready()
+    raise AssertionError("stamina raises the last error")
+
+
+@cache
+def _warn_of_unverified_host(kind: DbType) -> None:
+    logger.warning(
+        "TLS is on, but nobody checks that the server is the right one",
+        extra={"action": "database.tls_unverified", "set": _TLS_VARIABLE[kind]},
+    )
 
 
 @contextmanager
@@ -158,6 +185,10 @@ def _without_code(error: psycopg2.Error, text: str, settings: Settings) -> Sesac
         return ServerRefused(
             f"{server} refused the authentication of user {location.username}: {text}",
             hint=f"set {_USER_VARIABLE[settings.db_type]}",
+        )
+    if _TLS.search(text) and settings.db_type is not DbType.LOCAL:
+        return ServerRefused(
+            f"{server} offers no TLS that can be trusted: {text}", hint=f"set {_TLS_VARIABLE[settings.db_type]}"
         )
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_reach_hint(settings))

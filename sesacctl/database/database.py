@@ -11,7 +11,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from sesacctl import settings as settings_module
-from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated
+from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated, wait_until
 from sesacctl.database.deadline import NoAnswer, deadline
 from sesacctl.database.urls import address, is_local, is_transaction_pooler, url
 from sesacctl.settings import Settings
@@ -29,6 +29,7 @@ __all__ = [
     "session_scope",
     "translated",
     "url",
+    "wait_until",
 ]
 
 if TYPE_CHECKING:

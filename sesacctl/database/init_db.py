@@ -1,19 +1,122 @@
-"""`python -m sesacctl.database.init_db`: the tables of the configured `DB_TYPE`, at the newest revision."""
+"""Makes the schema where there is none; `python -m sesacctl.database.init_db` does it for the configured `DB_TYPE`."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from dataclasses import dataclass
 
-from sesacctl import log, settings
-from sesacctl.database import schema
-from sesacctl.errors import SesacctlError
+import psycopg2
+from psycopg2 import sql
+
+from sesacctl import log
+from sesacctl import settings as settings_module
+from sesacctl.database import adoption, database, schema, seed
+from sesacctl.errors import DatabaseMissing, SesacctlError
+from sesacctl.settings import DbType, Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialized:
+    """What was done; `before` is the revision found, `adopted` the one that existing tables were taken over at."""
+
+    server: str
+    database: str
+    created_database: bool
+    before: str | None
+    adopted: str | None
+    revision: str
+    seeded: seed.Seeded | None
+
+
+def revision_found(settings: Settings, *, wait_seconds: float | None = None) -> str | None:
+    """The database's revision, None without one or without a database; waits for the server if asked to.
+
+    Raises:
+        SchemaNotAtHead: a newer sesacctl made it;
+        ConfigurationError, ServerUnreachable, ServerRefused.
+    """
+
+    def look() -> str | None:
+        try:
+            return schema.current(settings)
+        except DatabaseMissing:
+            if settings.db_type is DbType.LOCAL:
+                return None
+            raise
+
+    revision = database.wait_until(look, seconds=wait_seconds) if wait_seconds else look()
+    schema.require_known(revision)
+    return revision
+
+
+def initialize(
+    settings: Settings, *, with_seed: bool = False, on_progress: seed.Progress = seed.no_progress
+) -> Initialized:
+    """The schema at head: made, taken over from an older version, or brought up to date; nothing in it is lost.
+
+    With `DB_TYPE=local` a missing database is made as well; `with_seed` adds sample rows where there are none.
+
+    Raises:
+        SchemaNotAtHead: existing tables equal no revision, or the schema is newer than this sesacctl;
+        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing, CheckFailed.
+    """
+    schema.require_direct(settings)
+    created = settings.db_type is DbType.LOCAL and _create_database(settings)
+    before = revision_found(settings)
+    adopted = _adopt(settings) if before is None else None
+    schema.upgrade(settings)
+    logger.info("schema ready", extra={"action": "schema.ready", "revision": schema.head()})
+    location = database.url(settings)
+    return Initialized(
+        server=database.address(location),
+        database=str(location.database),
+        created_database=created,
+        before=before,
+        adopted=adopted,
+        revision=schema.head(),
+        seeded=seed.seed(settings, on_progress=on_progress) if with_seed and seed.is_empty(settings) else None,
+    )
+
+
+def _adopt(settings: Settings) -> str | None:
+    engine = database.engine_for(settings, command="db-init", bound=schema.MIGRATION_SECONDS)
+    try:
+        with database.translated(settings), engine.begin() as connection:
+            return adoption.adopt(connection)
+    finally:
+        engine.dispose()
+
+
+def _create_database(settings: Settings) -> bool:
+    """Whether the database was missing, and is there now."""
+    try:
+        database.connect(settings, command="db-init").close()
+    except DatabaseMissing:
+        name = settings.postgres_db
+    else:
+        return False
+    connection = database.connect(settings.model_copy(update={"postgres_db": "postgres"}), command="db-init")
+    connection.autocommit = True
+    statement = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name))
+    try:
+        with database.translated(settings), connection.cursor() as cursor:
+            cursor.execute(statement)
+    except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):  # somebody else was quicker
+        return False
+    finally:
+        connection.close()
+    logger.info("database created", extra={"action": "database.created", "database": name})
+    return True
 
 
 def main() -> int:
     """Exit code as `sesacctl db init` would give."""
     log.configure()
     try:
-        schema.upgrade(settings.load())
+        initialize(settings_module.load())
     except SesacctlError as error:
         sys.stderr.write(f"error: {log.printable(str(error))}\nnext:  {error.hint}\n")
         return error.exit_code

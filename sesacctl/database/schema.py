@@ -11,9 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
+from sqlalchemy import Connection
 
 from sesacctl.database import database
-from sesacctl.errors import SchemaNotAtHead
+from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
 from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -85,21 +86,29 @@ def require_head(target: Settings | RawConnection) -> None:
     Raises:
         SchemaNotAtHead: it has no schema, is behind, or is ahead of this sesacctl.
     """
-    found, wanted = current(target), head()
+    require_revision(current(target))
+
+
+def require_revision(found: str | None) -> None:
+    """`require_head` for a revision that was read before."""
     if found is None:
         raise SchemaNotAtHead("The database has no sesacctl schema yet", hint="sesacctl db init")
-    if found not in known():
+    require_known(found)
+    if found != head():
+        raise SchemaNotAtHead(f"The database's schema is at revision {found}, behind {head()}")
+
+
+def require_known(revision: str | None) -> None:
+    """Return only if `revision` is one of this sesacctl's, or none at all.
+
+    Raises:
+        SchemaNotAtHead: a newer sesacctl made it.
+    """
+    if revision is not None and revision not in {script.revision for script in scripts().walk_revisions()}:
         raise SchemaNotAtHead(
-            f"The database's schema is at revision {found}, newer than this sesacctl, which knows up to {wanted}",
+            f"The database's schema is at revision {revision}, newer than this sesacctl, which knows up to {head()}",
             hint="upgrade sesacctl, or run `sesacctl db downgrade` with the newer one",
         )
-    if found != wanted:
-        raise SchemaNotAtHead(f"The database's schema is at revision {found}, behind {wanted}")
-
-
-def known() -> frozenset[str]:
-    """All revisions of this sesacctl."""
-    return frozenset(script.revision for script in scripts().walk_revisions())
 
 
 def upgrade(settings: Settings, revision: str = "head", *, lock_seconds: float = LOCK_SECONDS) -> None:
@@ -117,11 +126,61 @@ def downgrade(settings: Settings, revision: str, *, lock_seconds: float = LOCK_S
     _run(settings, command.downgrade, revision, lock_seconds)
 
 
+def require_direct(settings: Settings) -> None:
+    """Return only if migrations can run: behind a transaction pooler their lock would not hold.
+
+    Raises:
+        ConfigurationError: names the direct address.
+    """
+    location = database.url(settings)
+    if not database.is_transaction_pooler(location):
+        return
+    project = (location.username or "").partition(".")[2]
+    host = f"db.{project}.supabase.co" if project else location.host
+    raise ConfigurationError(
+        f"Port {location.port} is a transaction pooler, which cannot run migrations",
+        hint=f"set SUPABASE_DIRECT_URL to the direct address, {host}:5432",
+    )
+
+
 def _run(settings: Settings, action: Callable[[Config, str], None], revision: str, lock_seconds: float) -> None:
+    require_direct(settings)
     engine = database.engine_for(settings, command="db-migrate", bound=MIGRATION_SECONDS)
+    try:
+        with database.translated(settings), engine.connect() as connection:
+            run_on(connection, action, revision, lock_seconds=lock_seconds)
+    except CheckFailed as error:
+        if holders := _lock_holders(settings):
+            raise CheckFailed(f"{error}; locks are held by {holders}", hint=error.hint) from error
+        raise
+    finally:
+        engine.dispose()
+
+
+def run_on(
+    connection: Connection,
+    action: Callable[[Config, str], None],
+    revision: str,
+    *,
+    lock_seconds: float = LOCK_SECONDS,
+) -> None:
+    """Run one of Alembic's commands on a connection; inside its transaction, if it has one."""
     configuration = config()
-    configuration.attributes["lock_seconds"] = lock_seconds
-    with database.translated(settings), engine.connect() as connection:
-        configuration.attributes["connection"] = connection
-        action(configuration, revision)
-    engine.dispose()
+    configuration.attributes.update(connection=connection, lock_seconds=lock_seconds)
+    action(configuration, revision)
+
+
+def _lock_holders(settings: Settings) -> str:
+    """The sessions that hold locks on tables here, longest transaction first."""
+    connection = database.connect(settings, command="db-migrate")
+    try:
+        with database.translated(settings), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT a.pid, coalesce(nullif(a.application_name, ''), a.usename), a.state, a.xact_start"
+                " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation"
+                " WHERE l.granted AND l.locktype = 'relation' AND c.relkind = 'r' AND a.pid <> pg_backend_pid()"
+                " AND c.relnamespace = current_schema()::regnamespace ORDER BY a.xact_start"
+            )
+            return ", ".join(f"{name} (process {pid}, {state})" for pid, name, state, _ in cursor.fetchall())
+    finally:
+        connection.close()

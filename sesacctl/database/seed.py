@@ -23,7 +23,7 @@ from sesacctl.database.samples import (
 from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
 
-__all__ = ["Seeded", "is_empty", "make_product", "make_user", "seed"]
+__all__ = ["Progress", "Seeded", "is_empty", "make_product", "make_user", "no_progress", "seed"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ _ROWS_A_READ = 1_000
 _LOCK = schema.ADVISORY_LOCK + 1
 
 Progress = Callable[[str, int], None]
+
+
+def no_progress(_table: str, _rows: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +93,9 @@ def seed(
     products: int = PRODUCTS,
     append: bool = False,
     random_seed: int = RANDOM_SEED,
-    on_progress: Progress = lambda table, rows: None,
+    on_progress: Progress = no_progress,
 ) -> Seeded:
-    """Add sample rows in one transaction; `on_progress(table, rows stored so far)`.
+    """Add sample rows in one transaction; `on_progress(table, rows sent so far)`.
 
     Raises:
         CheckFailed: there are rows already and `append` is off, or another seed is at work;
@@ -115,8 +119,17 @@ def seed(
     return Seeded(users=users, products=products, seconds=round(seconds, 3), rows_per_second=rate)
 
 
-def is_empty(connection: RawConnection) -> bool:
-    """Whether there are neither users nor products."""
+def is_empty(settings: Settings) -> bool:
+    """Whether there are neither users nor products; errors as `seed`."""
+    connection = database.connect(settings, command="db-seed")
+    try:
+        with database.translated(settings):
+            return _is_empty(connection)
+    finally:
+        connection.close()
+
+
+def _is_empty(connection: RawConnection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM products)")
         return bool(cursor.fetchone()[0])
@@ -127,7 +140,7 @@ def _take_turn(connection: RawConnection, *, append: bool) -> None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
         if not cursor.fetchone()[0]:
             raise CheckFailed("Another `db seed` is adding rows to this database", hint="sesacctl db check")
-        if append or is_empty(connection):
+        if append or _is_empty(connection):
             return
         cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
         users, products = cursor.fetchone()
@@ -143,13 +156,18 @@ def _load(connection: RawConnection, table: _Table, count: int, random_seed: int
             f"SELECT coalesce(max(substr({table.columns[0]}, 3)::integer), 0) + 1 FROM {table.name}"
             f" WHERE {table.columns[0]} ~ '^{table.prefix}[0-9]{{8}}$'"
         )
-        first = cursor.fetchone()[0]
-        lines = table.lines(first, count, random_seed)
+        lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
         statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN"
         for done in range(0, count, _ROWS_A_COPY):
             reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
             cursor.copy_expert(statement, _Reader(islice(lines, reads)))
-            on_progress(table.name, min(done + _ROWS_A_COPY, count))
+    on_progress(table.name, count)
+
+
+def _watched(table: _Table, lines: Iterator[bytes], on_progress: Progress) -> Iterator[bytes]:
+    for number, some in enumerate(lines):
+        on_progress(table.name, number * _ROWS_A_READ)
+        yield some
 
 
 def _analyze(connection: RawConnection) -> None:

@@ -1,0 +1,95 @@
+"""Takes over tables that an older version made with `create_all`, at the revision whose tables they equal."""
+
+from __future__ import annotations
+
+import logging
+
+from alembic import command
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from sesacctl.database import schema
+from sesacctl.errors import SchemaNotAtHead
+
+logger = logging.getLogger(__name__)
+
+_SCRATCH = "sesacctl_adoption"
+# One line per column, key, index and storage parameter of the current schema's tables.
+_SHAPE = """
+WITH tables AS (
+    SELECT oid, relname, reloptions FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+)
+SELECT relname, 'column ' || attname || ' ' || format_type(atttypid, atttypmod)
+       || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
+  FROM tables JOIN pg_attribute ON attrelid = oid WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT relname, pg_get_constraintdef(c.oid) FROM tables t JOIN pg_constraint c ON conrelid = t.oid
+ WHERE contype IN ('p', 'f', 'u')
+UNION ALL
+SELECT relname, replace(pg_get_indexdef(indexrelid), 'ON ' || current_schema() || '.', 'ON ')
+  FROM tables JOIN pg_index ON indrelid = oid
+ WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+UNION ALL
+SELECT relname, 'with ' || unnest(reloptions) FROM tables
+"""
+
+Shape = frozenset[tuple[str, str]]
+
+
+def adopt(connection: Connection) -> str | None:
+    """Stamp tables without a revision with the newest one that they equal; None if there is nothing to take over.
+
+    Indexes of the user's own and other tables are no difference. Needs the right to create a schema, for a moment.
+    The caller commits.
+
+    Raises:
+        SchemaNotAtHead: they equal none; names the differences to the nearest one.
+    """
+    for statement in schema.lock_statements(schema.LOCK_SECONDS):
+        connection.execute(text(statement))
+    raw = connection.connection.driver_connection
+    found = _shape(connection)
+    if schema.current(raw) is not None or not any(table == "users" for table, _ in found):
+        return None
+    revisions = _revisions(connection)
+    ours = frozenset[tuple[str, str]]().union(*revisions.values())
+    tables = {table for table, _ in ours}
+    found = frozenset(line for line in found if line in ours or (line[0] in tables and not _is_index(line)))
+    for revision, wanted in reversed(revisions.items()):
+        if found == wanted:
+            MigrationContext.configure(connection).stamp(schema.scripts(), revision)
+            logger.info("existing tables taken over", extra={"action": "schema.adopted", "revision": revision})
+            return revision
+    raise _differs(found, revisions)
+
+
+def _is_index(line: tuple[str, str]) -> bool:
+    return line[1].startswith(("CREATE INDEX", "CREATE UNIQUE INDEX"))
+
+
+def _shape(connection: Connection) -> Shape:
+    rows = connection.execute(text(_SHAPE)).all()
+    return frozenset((table, line) for table, line in rows if table != "alembic_version")
+
+
+def _revisions(connection: Connection) -> dict[str, Shape]:
+    """Each revision's shape, oldest first: made in a schema of their own, and rolled back."""
+    shapes = {}
+    with connection.begin_nested() as scratch:
+        connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
+        connection.execute(text(f"SET LOCAL search_path TO {_SCRATCH}"))
+        for script in reversed(list(schema.scripts().walk_revisions())):
+            schema.run_on(connection, command.upgrade, script.revision)
+            shapes[script.revision] = _shape(connection)
+        scratch.rollback()
+    return shapes
+
+
+def _differs(found: Shape, revisions: dict[str, Shape]) -> SchemaNotAtHead:
+    revision, wanted = min(revisions.items(), key=lambda item: len(item[1] ^ found))
+    differences = [f"missing: {table} {line}" for table, line in sorted(wanted - found)]
+    differences += [f"not ours: {table} {line}" for table, line in sorted(found - wanted)]
+    return SchemaNotAtHead(
+        f"The tables have no revision and equal none; against revision {revision}: {'; '.join(differences)}",
+        hint="change the tables so, then sesacctl db init; nothing was touched",
+    )
