@@ -131,14 +131,21 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
         try:
             path = fetch(jar, partial / str(attempt))
         except Exception as error:  # jgo lets those of requests, of sockets and plain RuntimeErrors through
-            problem = f"{type(error).__name__}: {error}"
+            problem = _root_cause(error)
         else:
             if jar.is_whole(path):
                 path.replace(folder / jar.file_name)
                 return
             problem = "what came does not have the SHA-256 of the lock"
-        log.warning("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
+        log.debug("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
     raise ServerNotStarted(
         f"cannot fetch {jar.file_name} for Kafka: {problem}",
         hint="check the network (or HTTPS_PROXY), then: sesacctl up",
     )
+
+
+def _root_cause(error: BaseException) -> str:
+    """What went wrong at the bottom, without the layers of libraries above it."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return f"{type(error).__name__}: {error}"

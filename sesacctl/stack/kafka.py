@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 
+from sesacctl.errors import ConfigurationError
 from sesacctl.stack import broker_settings, jars, java, ports
 from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
@@ -45,6 +46,7 @@ class Kafka:
         """Fetch what is needed, format new folders, start the `missing` brokers, wait until all three answer.
 
         Raises:
+            ConfigurationError: the jars' folder cannot be written.
             ServerNotStarted: a jar cannot be fetched, or a broker ended or does not answer.
         """
         virtual_machine = self._java(on_step, cancel)
@@ -83,8 +85,15 @@ class Kafka:
 
     def _java(self, on_step: Callable[[str], None], cancel: threading.Event) -> Java:
         folder = jars.cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / "lock", on_wait=lambda: on_step("Kafka: waiting for another command's download")):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = file_lock(folder / "lock", on_wait=lambda: on_step("Kafka: waiting for another command's download"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep Kafka's jars in {folder}: {error.strerror or error}",
+                hint="XDG_CACHE_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
+            ) from None
+        with lock:
             class_path = jars.ensure(folder, self._lock, on_step=on_step, cancel=cancel)
             return Java(class_path, java.ensure_cache(folder, class_path, on_step=on_step, cancel=cancel))
 

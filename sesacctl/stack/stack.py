@@ -90,7 +90,7 @@ def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
             environment = _environment(stack)
             layout.write_environment(environment)
         except OSError as error:
-            raise ServerNotStarted(f"a local server could not be started: {error}") from error
+            raise ServerNotStarted(f"a local server could not be started: {error}", hint="sesacctl up") from error
     return UpResult(
         home=str(layout.home), started=started, seconds=round(time.monotonic() - begin, 1), environment=environment
     )
@@ -167,7 +167,9 @@ def _choose(layout: Layout) -> State:
     """The state, with new ports in place of those that another program took while our server was away."""
     state = layout.load()
     state.cluster_id = state.cluster_id or _cluster_id(layout) or kafka.new_cluster_id()
-    if not state.valkey_port or _is_taken(Valkey(layout, state).program, state.valkey_port):
+    server = Valkey(layout, state)
+    if not state.valkey_port or _is_taken(server.program, state.valkey_port):
+        server.stop()
         [state.valkey_port] = ports.choose(1)
     brokers = Kafka(layout, state)
     if len(state.kafka_ports) != len(kafka.BROKERS) or any(
