@@ -56,6 +56,8 @@ _AUTHENTICATION = re.compile(
     r"|password is required|SASL|Tenant or user not found|no such user",
     re.IGNORECASE,
 )
+# libpq names the address once more, and asks what our hint answers.
+_LIBPQ = re.compile(r"connection to server (?:at|on) .*? failed: (?:FATAL: +)?|Is the server running [^?]*\?")
 _TLS = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 _NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
 
@@ -154,7 +156,7 @@ def translated(settings: Settings) -> Iterator[None]:
 
 def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
     """The error in the user's words, by its SQLSTATE; None if it is none of the user's."""
-    text = " ".join(str(error).split())
+    text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
     if error.pgcode is None:
         return _without_code(error, text, settings)
     return _by_code(error.pgcode, text, settings)

@@ -17,6 +17,7 @@ from sesacctl.database.urls import address, is_local, is_transaction_pooler, url
 from sesacctl.settings import Settings
 
 __all__ = [
+    "SCOPED",
     "NoAnswer",
     "SessionLocal",
     "address",
@@ -31,6 +32,9 @@ __all__ = [
     "url",
     "wait_until",
 ]
+
+# Marks a session whose transaction is the caller's to end.
+SCOPED = "sesacctl.session_scope"
 
 if TYPE_CHECKING:
     engine: Engine
@@ -51,9 +55,9 @@ def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SEC
 @contextmanager
 def session_scope() -> Iterator[Session]:
     """A session of the default engine: committed when the block ends well, rolled back when it raises."""
-    settings = _default_settings()
-    with translated(settings), _session_factory().begin() as session:
+    with translated(_default_settings()), _session_factory()(info={SCOPED: True}) as session:
         yield session
+        session.commit()
 
 
 @cache
