@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,9 @@ from sesacctl.cache.connections import translated
 from sesacctl.cache.rows import Table
 
 META = "cache:meta"
+# Eleven days at 50 s, and enough to check the bound of ten million rows.
+ROUNDS_KEPT = 20_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _CHUNK = 1000
 
 
@@ -26,10 +29,17 @@ def next_key(table: Table) -> str:
     return f"{{cache:{table}}}:next"
 
 
-def publish(redis: Redis, rows: Mapping[Table, Mapping[str, str]], *, at: datetime, period: float) -> int:
+def rounds_key(table: Table) -> str:
+    """The list of the stamps of all committed rounds, the newest first, in microseconds since 1970."""
+    return f"{{cache:{table}}}:rounds"
+
+
+def publish(
+    redis: Redis, rows: Mapping[Table, Mapping[str, str]], *, at: datetime, plan: Mapping[str, float | int]
+) -> int:
     """Replace the hash of each table in `rows` (`{id: JSON}`, never empty), then move the generation on; returns it.
 
-    `at` is the stamp of the rows, `period` the seconds to the next refresh, 0 if none is planned.
+    `at` is the stamp of the rows; `plan` is kept in the meta data beside it.
 
     Raises:
         ServerUnreachable, ServerRefused, ServerFull: a hash is either as it was or wholly replaced.
@@ -39,9 +49,33 @@ def publish(redis: Redis, rows: Mapping[Table, Mapping[str, str]], *, at: dateti
             _replace(redis, table, values)
         with redis.pipeline(transaction=True) as pipeline:
             pipeline.hincrby(META, "generation", 1)
-            fields: dict[Any, str | float] = {"time": at.isoformat(), "period": period}
-            pipeline.hset(META, mapping=fields | {table: len(values) for table, values in rows.items()})
+            counts = {table: len(values) for table, values in rows.items()}
+            pipeline.hset(META, mapping=dict[Any, Any](plan) | {"time": at.isoformat()} | counts)
             return int(pipeline.execute()[0])
+
+
+def record_round(redis: Redis, tables: Iterable[Table], at: datetime) -> None:
+    """Note that a round was committed, for `cache fairness`; about 10 bytes each, the last `ROUNDS_KEPT` are kept.
+
+    Raises:
+        ServerUnreachable, ServerRefused, ServerFull.
+    """
+    with translated(redis), redis.pipeline(transaction=False) as pipeline:
+        for table in tables:
+            pipeline.lpush(rounds_key(table), microseconds(at))
+            pipeline.ltrim(rounds_key(table), 0, ROUNDS_KEPT - 1)
+        pipeline.execute()
+
+
+def read_rounds(redis: Redis, table: Table) -> list[int]:
+    """The stamps of the last committed rounds, the newest first, in microseconds since 1970."""
+    with translated(redis):
+        return [int(stamp) for stamp in redis.lrange(rounds_key(table), 0, -1)]
+
+
+def microseconds(at: datetime) -> int:
+    """Exact, unlike `timestamp()`."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _replace(redis: Redis, table: Table, values: Mapping[str, str]) -> None:

@@ -24,12 +24,17 @@ class HashState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheState:
-    """`refreshed_at` is the last generation's stamp, by PostgreSQL's clock; `period` is 0 if no other is planned."""
+    """`refreshed_at` is the last generation's stamp, by PostgreSQL's clock; `period` is 0 if no other is planned.
+
+    `size` and `fresh` are those of the last refresh, or the usual ones.
+    """
 
     hashes: tuple[HashState, ...]
     generation: int | None
     refreshed_at: datetime | None
     period: float
+    size: int
+    fresh: int
     used_memory: int
     max_memory: int
     policy: str
@@ -66,6 +71,8 @@ def read_state(redis: Redis) -> CacheState:
         generation=int(meta[b"generation"]) if b"generation" in meta else None,
         refreshed_at=datetime.fromisoformat(at.decode()) if at else None,
         period=float(meta.get(b"period", 0)),
+        size=int(meta.get(b"size", 1000)),
+        fresh=int(meta.get(b"fresh", 500)),
         used_memory=info["used_memory"],
         max_memory=info.get("maxmemory", 0),
         policy=info.get("maxmemory_policy", "unknown"),

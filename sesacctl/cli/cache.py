@@ -1,25 +1,26 @@
-"""`cache refresh|stats|reset-aging`."""
+"""`cache refresh|stats|sample|reset-aging|fairness`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sesacctl.cli import render
+from sesacctl.cli import cache_views, render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table as Grid
-
     from sesacctl.cache.rows import Table
-    from sesacctl.pipeline.aging import TableReset
-    from sesacctl.pipeline.cache_stats import CacheStats
-    from sesacctl.pipeline.refresh import RefreshResult
 
 app = typer.Typer(no_args_is_help=True, help="The cache worker and its controls.")
+
+
+class OneTable(StrEnum):
+    """A cached table."""
+
+    USERS = "users"
+    PRODUCTS = "products"
 
 
 class Which(StrEnum):
@@ -48,29 +49,86 @@ def refresh(
 
     Examples: sesacctl cache refresh · sesacctl cache refresh --loop 50
     """
-    if fresh > size:
-        raise typer.BadParameter(f"{fresh} is more than --size {size}", param_hint="--fresh")
+    _check_shares(size, fresh)
     settings = begin()
     from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.heartbeat import Heartbeat
     from sesacctl.pipeline.refresh import Refresher
 
     with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
         if loop is None:
-            render.show(refresher.run_once(), output, _refresh_table)
+            render.show(refresher.run_once(), output, cache_views.refresh)
             return
+        heartbeat = Heartbeat(settings.sesac_home, "cache-refresh")
         show = output is not Output.TABLE
         refresher.run(
-            stop_event(), loop, on_round=lambda result: render.show(result, Output.JSONL, str) if show else None
+            stop_event(),
+            loop,
+            heartbeat=heartbeat,
+            on_round=lambda result: render.show(result, Output.JSONL, str) if show else None,
         )
+        heartbeat.remove()
 
 
 @app.command()
-def stats(output: OutputOption = Output.TABLE) -> None:
+def stats(
+    watch: Annotated[float | None, duration_option("Show it again and again, this often.", "--watch")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Show the cache's size, generation and age, and how long ago the rows had their turn."""
     settings = begin()
+    from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.cache_stats import read_stats
 
-    render.show(read_stats(settings), output, _stats_view)
+    if watch is None:
+        render.show(read_stats(settings), output, cache_views.stats)
+    else:
+        render.watch(lambda: read_stats(settings), watch, stop_event(), output, cache_views.stats)
+
+
+@app.command()
+def sample(
+    which: Annotated[OneTable, typer.Argument(help="Which rows.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 1,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show random rows of the cache, as the producer draws them."""
+    settings = begin()
+    from sesacctl.cache.client import CacheReader, connect
+
+    rows: list[Any] = CacheReader(connect(settings)).sample(which.value, n)
+    render.show(rows, output, cache_views.sample)
+
+
+@app.command()
+def fairness(
+    simulate: Annotated[bool, typer.Option("--simulate", help="Play rounds in memory; no server is asked.")] = False,
+    rows: Annotated[int, typer.Option(min=0, help="Rows at the start of the simulation.")] = 10_000,
+    newcomers: Annotated[int, typer.Option(min=0, help="New rows before each simulated round.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to simulate.")] = 1000,
+    size: Annotated[int, typer.Option(min=1, help="Rows that a simulated round caches.")] = 1000,
+    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached.")] = 500,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Hold the longest wait of any row against its bound; exit 5 if it is longer.
+
+    Examples: sesacctl cache fairness · sesacctl cache fairness --simulate --rows 5000000 --newcomers 300
+    """
+    settings = begin()
+    from sesacctl.errors import CheckFailed
+    from sesacctl.pipeline import fairness as service
+
+    if simulate:
+        _check_shares(size, fresh)
+        played = service.simulate(rows=rows, newcomers=newcomers, rounds=rounds, size=size, fresh=fresh)
+        render.show(played, output, cache_views.simulation)
+        holds, problem = played.holds, "In the simulation rows wait longer and longer"
+    else:
+        seen = service.read_fairness(settings)
+        render.show(seen, output, cache_views.fairness)
+        holds, problem = seen.holds, "Rows wait longer than the bound, or there is none"
+    if not holds:
+        raise CheckFailed(problem, hint="sesacctl cache stats")
 
 
 @app.command("reset-aging")
@@ -87,7 +145,7 @@ def reset_aging(
 
     planned = aging.reset_aging(settings, which.tables, dry_run=True)
     if dry_run:
-        render.show(planned, output, _reset_table)
+        render.show(planned, output, cache_views.reset)
         return
     rows = ", ".join(f"{plan.rows:,} {plan.table}" for plan in planned)
     render.confirm(f"Count {rows} as never cached?", yes=yes)
@@ -99,42 +157,9 @@ def reset_aging(
             stop=stop_event(),
             on_batch=lambda table, count: progress.advance(tasks[table], count),
         )
-    render.show(done, output, _reset_table)
+    render.show(done, output, cache_views.reset)
 
 
-def _refresh_table(result: RefreshResult) -> RenderableType:
-    if result.skipped:
-        return render.text("Skipped: another worker is refreshing.")
-    rows = [(table.table, table.fresh, table.aged, table.fresh + table.aged) for table in result.tables]
-    title = f"Generation {result.generation}, {result.seconds:.3f} s" if result.generation else "Nothing to cache"
-    return render.table(title, ("table", "never cached before", "longest ago", "cached"), rows)
-
-
-def _reset_table(resets: tuple[TableReset, ...]) -> Grid:
-    return render.table("Reset", ("table", "rows"), [(reset.table, reset.rows) for reset in resets])
-
-
-def _stats_view(stats: CacheStats) -> RenderableType:
-    from rich.console import Group
-
-    facts: dict[str, object] = {
-        "generation": stats.generation if stats.generation is not None else "none",
-        "age": _seconds(stats.age),
-        "next refresh": "none planned" if stats.next_refresh is None else f"in {_seconds(stats.next_refresh)}",
-        "Redis memory": f"{stats.used_memory:,} of {stats.max_memory or 'unlimited'} bytes",
-        "eviction policy": f"{stats.policy}: a full Redis drops the cache" if stats.evicts else stats.policy,
-    }
-    if stats.next_refresh is not None and stats.next_refresh < 0:
-        facts["next refresh"] = f"overdue by {_seconds(-stats.next_refresh)}"
-    sizes = [(t.table, t.cached, t.memory, t.rows, t.never_cached) for t in stats.tables]
-    bins = [bin_.under for bin_ in stats.tables[0].ages]
-    ages = [(name, *(table.ages[n].rows for table in stats.tables)) for n, name in enumerate(bins)]
-    return Group(
-        render.details("Cache", facts),
-        render.table("Tables", ("table", "cached", "bytes", "rows", "never cached"), sizes),
-        render.table("Last turn less than … ago", ("", *(table.table for table in stats.tables)), ages),
-    )
-
-
-def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.0f} s"
+def _check_shares(size: int, fresh: int) -> None:
+    if fresh > size:
+        raise typer.BadParameter(f"{fresh} is more than --size {size}", param_hint="--fresh")

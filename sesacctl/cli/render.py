@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -53,6 +56,36 @@ def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> 
     body = document if isinstance(document, dict) else {"items": document}
     indent = 2 if output is Output.JSON else None
     print(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent), flush=True)
+
+
+def watch(
+    fetch: Callable[[], T],
+    seconds: float,
+    stop: threading.Event,
+    output: Output,
+    to_table: Callable[[T], RenderableType],
+) -> None:
+    """Show `fetch()` every `seconds` until `stop`: in place on a terminal, else one table or JSON line after the other.
+
+    Raises:
+        SesacctlError: at the first time, and later what waiting does not mend.
+    """
+    in_place = output is Output.TABLE and stdout.is_terminal
+    shown = False
+    with Live(console=stdout, auto_refresh=False, transient=False) if in_place else nullcontext() as live:
+        while not stop.is_set():
+            try:
+                result = fetch()
+                if live:
+                    live.update(to_table(result), refresh=True)
+                else:
+                    show(result, output if output is Output.TABLE else Output.JSONL, to_table)
+            except SesacctlError as error:
+                if not shown or not error.retriable:
+                    raise
+                say(f"{error}: waiting")
+            shown = True
+            stop.wait(seconds)
 
 
 def say(message: str) -> None:

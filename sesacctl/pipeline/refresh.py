@@ -15,13 +15,17 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import TABLES, Table
-from sesacctl.cache.snapshot import publish
+from sesacctl.cache.snapshot import publish, record_round
 from sesacctl.database import database, schema
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.pipeline.aging import refresh_statement
+from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = 60.0
+"""More than a round can take, with every wait for a server at its limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class Refresher:
         """`size` rows of each table; `fresh` of them (at most `size`) never cached ones, while there are any."""
         self._settings = settings
         self._tables = tuple(tables)
+        self._plan = {"size": size, "fresh": fresh}
         self._statement = refresh_statement(tables, size=size, fresh=fresh)
         self._redis = connect(settings)
         self._postgres: Connection | None = None
@@ -96,15 +101,22 @@ class Refresher:
                 with postgres.cursor() as cursor:
                     cursor.execute(self._statement)
                     pick = _Pick(cursor.fetchall())
-                generation = publish(self._redis, pick.rows, at=pick.at, period=period) if pick.at else None
+                plan = self._plan | {"period": period}
+                generation = publish(self._redis, pick.rows, at=pick.at, plan=plan) if pick.at else None
                 postgres.commit()
         except BaseException:
             self._disconnect()
             raise
+        self._record(pick)
         return self._result(pick, generation, monotonic() - started)
 
     def run(
-        self, stop: threading.Event, period: float, *, on_round: Callable[[RefreshResult], None] = lambda result: None
+        self,
+        stop: threading.Event,
+        period: float,
+        *,
+        heartbeat: Heartbeat | None = None,
+        on_round: Callable[[RefreshResult], None] = lambda result: None,
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
 
@@ -113,6 +125,8 @@ class Refresher:
         """
         due, failures, started = monotonic(), 0, False
         while not stop.is_set():
+            if heartbeat:
+                heartbeat.beat(period + ROUND_SECONDS)
             try:
                 result = self.run_once(period=period)
             except SesacctlError as error:
@@ -130,6 +144,14 @@ class Refresher:
             on_round(result)
             due = _next_due(due, period)
             stop.wait(due - monotonic())
+
+    def _record(self, pick: _Pick) -> None:
+        """After the COMMIT: a round that was rolled back would count against the rows that it left waiting."""
+        if pick.at is not None:
+            try:
+                record_round(self._redis, pick.rows, pick.at)
+            except SesacctlError as error:
+                logger.debug("%s", error, extra={"action": "refresh.unrecorded"})
 
     def _connect(self) -> Connection:
         postgres = database.connect(self._settings, command="cache-refresh")
@@ -157,9 +179,9 @@ def _log(result: RefreshResult) -> None:
     if result.skipped:
         logger.info("another worker is refreshing", extra={"action": "refresh.skipped"})
         return
-    counts = {table.table: table.fresh + table.aged for table in result.tables}
-    facts = {"generation": result.generation, **counts, "seconds": round(result.seconds, 3)}
-    logger.info("cached", extra={"action": "refresh.done", **facts})
+    facts: dict[str, object] = {table.table: table.fresh + table.aged for table in result.tables}
+    facts |= {"generation": result.generation, "seconds": round(result.seconds, 3)}
+    logger.info("cached", extra={"action": "refresh.done"} | facts)
 
 
 def _next_due(due: float, period: float) -> float:
