@@ -23,7 +23,7 @@ from sesacctl.database.samples import (
 from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
 
-__all__ = ["Progress", "Seeded", "is_empty", "make_product", "make_user", "no_progress", "seed"]
+__all__ = ["TABLES", "Progress", "Seeded", "Table", "is_empty", "make_product", "make_user", "no_progress", "seed"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ class Seeded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class Table:
+    """How one table is filled."""
+
     name: str
     columns: tuple[str, ...]
     prefix: str
@@ -70,9 +72,9 @@ class _Table:
             yield "".join([pattern % row(random, f"{prefix}{number:08d}") for number in numbers]).encode()
 
 
-_TABLES = (
-    _Table(name="users", columns=USER_COLUMNS, prefix="u_", row=user_row),
-    _Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", row=product_row),
+TABLES = (
+    Table(name="users", columns=USER_COLUMNS, prefix="u_", row=user_row),
+    Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", row=product_row),
 )
 
 
@@ -107,7 +109,7 @@ def seed(
         with database.translated(settings):
             schema.require_head(connection)
             _take_turn(connection, append=append)
-            for table, count in zip(_TABLES, (users, products), strict=True):
+            for table, count in zip(TABLES, (users, products), strict=True):
                 _load(connection, table, count, random_seed, on_progress)
             connection.commit()
             _analyze(connection)
@@ -150,7 +152,7 @@ def _take_turn(connection: RawConnection, *, append: bool) -> None:
     )
 
 
-def _load(connection: RawConnection, table: _Table, count: int, random_seed: int, on_progress: Progress) -> None:
+def _load(connection: RawConnection, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT coalesce(max(substr({table.columns[0]}, 3)::integer), 0) + 1 FROM {table.name}"
@@ -164,7 +166,7 @@ def _load(connection: RawConnection, table: _Table, count: int, random_seed: int
     on_progress(table.name, count)
 
 
-def _watched(table: _Table, lines: Iterator[bytes], on_progress: Progress) -> Iterator[bytes]:
+def _watched(table: Table, lines: Iterator[bytes], on_progress: Progress) -> Iterator[bytes]:
     for number, some in enumerate(lines):
         on_progress(table.name, number * _ROWS_A_READ)
         yield some

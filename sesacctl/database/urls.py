@@ -66,7 +66,7 @@ def _supabase(settings: Settings) -> URL:
         parsed = make_url(text)
     except (ArgumentError, ValueError):
         parsed = None
-    if parsed is None or parsed.drivername.partition("+")[0] not in ("postgres", "postgresql") or not parsed.host:
+    if parsed is None or not _is_postgres(parsed):
         raise ConfigurationError(
             "SUPABASE_DIRECT_URL is not a URL such as postgresql://postgres:[YOUR-PASSWORD]@HOST:5432/postgres"
             " (special characters in it must be percent-encoded)"
@@ -75,6 +75,14 @@ def _supabase(settings: Settings) -> URL:
         raise ConfigurationError("SUPABASE_DIRECT_URL turns TLS off: leave out its sslmode, or use require or above")
     return parsed.set(drivername=DRIVER, database=parsed.database or "postgres").update_query_dict(
         {"sslmode": parsed.query.get("sslmode", "require")}
+    )
+
+
+def _is_postgres(parsed: URL) -> bool:
+    host = parsed.host or ""
+    # An `@` that was not encoded in the password moves the rest of it into the host.
+    return (
+        parsed.drivername.partition("+")[0] in ("postgres", "postgresql") and bool(host) and not set(host) & set("@[]")
     )
 
 
