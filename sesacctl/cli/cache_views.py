@@ -101,8 +101,8 @@ def _reason(size: int, fresh: int) -> str:
     if fresh >= size:
         return f"All {size:,} rows of a round may be rows never cached before: the others have no bound."
     return (
-        f"A round takes at least {size - fresh:,} of the rows cached longest ago, first in, first out. So a row waits for"
-        f" ceil(rows / {size - fresh:,}) rounds at most; 2 more for a round under way and for rows of one stamp."
+        f"A round takes at least {size - fresh:,} of the rows cached longest ago, first in, first out. So a row waits"
+        f" for ceil(rows / {size - fresh:,}) rounds at most; 2 more for a round under way and for rows of one stamp."
     )
 
 

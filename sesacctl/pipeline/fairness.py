@@ -85,16 +85,16 @@ def simulate(*, rows: int, newcomers: int, rounds: int, size: int, fresh: int) -
 
     First turns come in the order of arrival, as they do with ids that grow with time.
     """
-    waiting, cached = deque([(0, rows)]), deque[tuple[int, int]]()
+    waiting, cached = deque[tuple[int, int]](), deque[tuple[int, int]]()
+    _join(waiting, 0, rows)
     backlog, turned, worst, worst_first = rows, 0, 0, 0
     for now in range(1, rounds + 1):
-        if newcomers:
-            waiting.append((now, newcomers))
-            backlog += newcomers
+        _join(waiting, now, newcomers)
+        backlog += newcomers
         first_turns, turns = shares(backlog, turned, size=size, fresh=fresh)
         worst_first = max(worst_first, now - _take(waiting, first_turns, now))
         worst = max(worst, now - _take(cached, turns, now))
-        cached.append((now, first_turns + turns))
+        _join(cached, now, first_turns + turns)
         backlog, turned = backlog - first_turns, turned + first_turns
     worst = max(worst, rounds - cached[0][0]) if cached else worst
     worst_first = max(worst_first, rounds - waiting[0][0]) if waiting else worst_first
@@ -111,6 +111,11 @@ def simulate(*, rows: int, newcomers: int, rounds: int, size: int, fresh: int) -
         backlog=backlog,
         holds=limit is not None and worst <= limit and newcomers <= fresh,
     )
+
+
+def _join(queue: deque[tuple[int, int]], now: int, count: int) -> None:
+    if count:
+        queue.append((now, count))
 
 
 def _take(queue: deque[tuple[int, int]], count: int, now: int) -> int:

@@ -1,0 +1,73 @@
+"""How Redis is addressed, and what its errors become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import SSLConnection, exceptions
+
+from sesacctl.cache.connections import address, connect, translated
+from sesacctl.errors import ConfigurationError, ServerFull, ServerRefused, ServerUnreachable, SesacctlError
+from sesacctl.settings import Settings
+
+SECRET = "p@ss:w/rd?#[한글]"
+
+
+def options(**fields: Any) -> dict[str, object]:
+    redis = connect(Settings(**fields))
+    return redis.connection_pool.connection_kwargs
+
+
+def test_parts_with_an_acl_user_and_any_password() -> None:
+    found = options(redis_host="cache.example", redis_port=6380, redis_db=3, redis_username="u", redis_password=SECRET)
+    assert (found["host"], found["port"], found["db"]) == ("cache.example", 6380, 3)
+    assert (found["username"], found["password"]) == ("u", SECRET)
+
+
+def test_a_url_takes_the_place_of_the_parts_and_is_bounded_too() -> None:
+    found = options(redis_url="redis://u:p%40ss@cache.example:7000/5", redis_host="other")
+    assert (found["host"], found["port"], found["db"], found["password"]) == ("cache.example", 7000, 5, "p@ss")
+    assert 0 < float(str(found["socket_timeout"])) <= 5
+    assert 0 < float(str(found["socket_connect_timeout"])) <= 5
+
+
+def test_rediss_is_tls_with_the_certificate_checked() -> None:
+    redis = connect(Settings(redis_url="rediss://cache.example:6380/0"))
+    connection = redis.connection_pool.connection_class(**redis.connection_pool.connection_kwargs)
+    assert isinstance(connection, SSLConnection)
+    assert connection.check_hostname
+
+
+def test_a_socket_is_addressed_by_its_path() -> None:
+    assert address(connect(Settings(redis_url="unix:///run/valkey.sock"))) == "/run/valkey.sock"
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://localhost:port"])
+def test_a_wrong_url_is_a_configuration_error_without_its_secrets(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
+        connect(Settings(redis_url=url.replace("//", "//user:canary@")))
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (exceptions.ConnectionError("refused"), ServerUnreachable),
+        (exceptions.TimeoutError("timed out"), ServerUnreachable),
+        (exceptions.BusyLoadingError("loading"), ServerUnreachable),
+        (exceptions.ReadOnlyError("READONLY You can't write against a read only replica."), ServerUnreachable),
+        (exceptions.ResponseError("MISCONF unable to persist to disk"), ServerUnreachable),
+        (exceptions.AuthenticationError("WRONGPASS"), ServerRefused),
+        (exceptions.NoPermissionError("NOPERM"), ServerRefused),
+        (exceptions.ResponseError("WRONGTYPE"), ServerRefused),
+        (exceptions.OutOfMemoryError("OOM"), ServerFull),
+    ],
+)
+def test_errors_become_ours_and_name_the_server(error: Exception, ours: type[SesacctlError]) -> None:
+    redis = connect(Settings(redis_host="cache.example", redis_port=6380))
+    with pytest.raises(SesacctlError) as caught, translated(redis):
+        raise error
+    assert type(caught.value) is ours
+    assert "cache.example:6380" in str(caught.value)
+    assert caught.value.retriable is (ours is not ServerRefused)
