@@ -58,7 +58,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
         LogOffsets(
             kind=kinds[tp.topic],
             topic=tp.topic,
-            topic_id=topics[tp.topic]["topic_id"],
+            topic_id=UUID(str(topics[tp.topic]["topic_id"])),
             partition=tp.partition,
             start=starts[tp].offset,
             end=ends[tp].offset,

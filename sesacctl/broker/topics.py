@@ -160,7 +160,7 @@ def require(settings: Settings) -> dict[str, UUID]:
     missing = [name for name in names if name not in found]
     if missing:
         raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")
-    return {name: found[name]["topic_id"] for name in names}
+    return {name: UUID(str(found[name]["topic_id"])) for name in names}
 
 
 def describe(settings: Settings) -> list[TopicState]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import typer
@@ -131,6 +131,16 @@ def progress() -> Progress:
         console=stderr,
         disable=not stderr.is_terminal,
     )
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with the latest step on a terminal, a line a step elsewhere."""
+    if not stderr.is_terminal:
+        yield say
+        return
+    with stderr.status(text(f"{what} …")) as spinner:
+        yield lambda step: spinner.update(text(step))
 
 
 def details(title: str, values: dict[str, Any]) -> Table:

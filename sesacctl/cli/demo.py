@@ -1,0 +1,76 @@
+"""sesacctl demo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sesacctl.cli import options, render
+from sesacctl.cli.options import Output, OutputOption
+from sesacctl.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sesacctl.pipeline.demo import DemoResult
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    orders: Annotated[int, typer.Option(min=1, help="How many orders to produce.")] = 20_000,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the local servers running.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run the whole loop on the local servers, starting them if need be, and end with the audit. Exits 5 on a loss.
+
+    Example: sesacctl demo --keep
+    """
+    options.begin(sesac_log_level="warning")
+    from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.demo import demo as demo_service
+    from sesacctl.settings import home
+    from sesacctl.stack import stack
+
+    stop = stop_event()
+    with render.steps("demo") as on_step:
+        started = stack.up(home(), on_step=on_step).started
+        try:
+            # The servers of this stack, whatever the environment or `.env` points to.
+            servers = {name.lower(): value for name, value in stack.environment(home()).items()}
+            settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)
+            result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
+        finally:
+            if started and not keep:
+                stack.down(home(), on_step=on_step)
+    render.show(result, output, _summary)
+    if not result.ok:
+        raise CheckFailed(f"{result.missing} orders are missing, {result.duplicated} duplicated", hint="sesacctl audit")
+    render.next_command("sesacctl up")
+
+
+def _summary(result: DemoResult) -> RenderableType:
+    from rich.console import Group
+
+    stages = render.table(
+        "The loop",
+        ("stage", "count", "unit", "seconds", "per second"),
+        [(stage.stage, stage.count, stage.unit, stage.seconds, round(stage.rate)) for stage in result.stages],
+    )
+    instances = render.table(
+        "Consumers",
+        ("instance", "partitions", "events stored"),
+        [(share.instance, ", ".join(share.partitions), share.stored) for share in result.instances],
+    )
+    sharing = sum(any("orders-" in name for name in share.partitions) for share in result.instances)
+    lines = [
+        f"{sharing} instances, each with at least one partition of orders",
+        f"record to COMMIT: p50 {result.latency_p50_ms} ms, p99 {result.latency_p99_ms} ms",
+        f"orders produced {result.orders_produced:,} = stored {result.orders_stored:,}, {result.missing} missing,"
+        f" {result.duplicated} duplicated",
+    ]
+    if not result.ok:
+        lines[-1] = lines[-1].replace(" = ", " ≠ ")
+    return Group(stages, instances, *(render.text(line, "bold") for line in lines))
