@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import signal
 import threading
 import uuid
@@ -51,9 +50,9 @@ class Kafka:
         """
         virtual_machine = self._java(on_step, cancel)
         broker_settings.write_logging(self._layout.home / java.LOGGING)
+        self._format(virtual_machine, on_step)
         for number in BROKERS:
             self._write(number, f"kafka-{number}")
-        self._format(virtual_machine, on_step)
         on_step("Kafka: starting brokers")
         for number in BROKERS:
             program = self._program(number, virtual_machine)
@@ -124,16 +123,15 @@ class Kafka:
         on_step("Kafka: formatting the brokers' folders")
         running = []
         for program in new:
-            folder = f"{program.name}.new"
-            shutil.rmtree(data / folder, ignore_errors=True)
-            settings = self._write(self.programs.index(program) + 1, folder)
-            running.append(
-                virtual_machine.format(self._layout.home, settings, self._state.cluster_id, output=program.log)
-            )
-        for program, process in zip(new, running, strict=True):
+            folder = self._layout.unfinished(program.name)
+            settings = self._write(self.programs.index(program) + 1, folder.name)
+            process = virtual_machine.format(self._layout.home, settings, self._state.cluster_id, program.log)
+            running.append((program, folder, process))
+        for program, folder, process in running:
             if process.wait():
                 raise program.failed("could not be set up (formatting its folder failed)")
-            (data / f"{program.name}.new").rename(data / program.name)
+            folder.rename(data / program.name)
+            (self._layout.run / f"{folder.name}.properties").unlink()
 
 
 def new_cluster_id() -> str:

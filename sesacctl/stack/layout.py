@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 STATE = "stack.json"
 ENVIRONMENT = "stack.env"
 LOCK = "stack.lock"
-_OURS = ("data", "logs", "run", "socket", ENVIRONMENT, STATE, LOCK)
+_OURS = ("data", "logs", "run", "socket", ENVIRONMENT, LOCK, STATE)  # the last one makes the folder ours
 # A socket's path has at most 107 bytes on Linux and 103 on macOS; PostgreSQL adds `/.s.PGSQL.5432.lock`.
 _SOCKET_FOLDER_BYTES = 84
 # libpq splits hosts at commas; dotenv expands `$`.
@@ -114,16 +114,31 @@ class Layout:
         state.socket_folder = str(folder)
         return folder
 
+    def unfinished(self, server: str) -> Path:
+        """Where a server's data folder is prepared, to be renamed when it is whole; what others left is removed.
+
+        The name is this process's own: a killed command may have left a program that still writes to its folder.
+        """
+        for left_over in self.data.glob(f"{server}.new-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        return self.data / f"{server}.new-{os.getpid()}"
+
     def purge(self) -> None:
-        """Delete what `create` and the servers made, and the folder if nothing else is in it."""
-        state = self.load()
-        for path in (*(self.home / name for name in _OURS), Path(state.socket_folder or self.run)):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        if not any(self.home.iterdir()):
-            self.home.rmdir()
+        """Delete what `create` and the servers made, and the folder if nothing else is in it.
+
+        Raises:
+            ConfigurationError: something cannot be deleted.
+        """
+        try:
+            for path in (*(self.home / name for name in _OURS), Path(self.load().socket_folder or self.run)):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            if not any(self.home.iterdir()):
+                self.home.rmdir()
+        except OSError as error:
+            raise ConfigurationError(f"cannot delete {self.home}: {error}", hint="sesacctl down --purge") from error
 
 
 def server_account() -> Account | None:

