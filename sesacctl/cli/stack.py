@@ -106,7 +106,7 @@ def _steps(what: str) -> Iterator[Callable[[str], None]]:
 
 def _up_table(result: UpResult) -> Table:
     started = ", ".join(result.started) or "nothing: everything was running"
-    values = {"folder": result.home, "started": started, "seconds": result.seconds, **result.environment}
+    values = {"folder": result.home, "started": started, "time": f"{result.seconds} s", **result.environment}
     return render.details("Local stack", values)
 
 
