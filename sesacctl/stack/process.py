@@ -112,6 +112,10 @@ class Program:
                 extra_groups=[] if account else None,
             )
         self.record.write_text(json.dumps({"pid": started.pid, "name": self.name}))
+        # The system shows a new program's arguments a moment after it has begun: until then `find` would not know it.
+        pause = threading.Event()
+        while started.poll() is None and self.find() is None:
+            pause.wait(_POLL_SECONDS / 10)
 
     def tail(self, lines: int) -> list[str]:
         """The last lines of its log."""

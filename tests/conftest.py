@@ -1,0 +1,170 @@
+"""Fixtures: real servers, started once per run, and an environment that holds nothing of the developer's own.
+
+`SESAC_TEST_HOME` may name the folder of a running stack (`sesacctl up`) to use instead of starting one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sesacctl.settings import Settings
+from tests import servers
+from tests.servers import PrivateServer, RunningStack, Slice
+
+_RUN_HOME = "SESAC_TEST_RUN_HOME"
+_GIVEN_HOME = "SESAC_TEST_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name this run's stack before the workers of pytest-xdist start: they inherit the environment."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_RUN_HOME] = str(Path(tempfile.mkdtemp(prefix="sesac-")) / ".sesac")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop this run's stack when all workers are done, whatever came of the tests."""
+    if hasattr(config, "workerinput"):
+        return
+    home = Path(os.environ.pop(_RUN_HOME))
+    if home.exists():
+        servers.down(home)
+    shutil.rmtree(home.parent)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder and none of our variables: no test reads the developer's `.env` or `.sesac`."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    for name in servers.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def stack() -> RunningStack:
+    """The stack of this run: PostgreSQL, Valkey and three Kafka brokers. Tests must leave it running."""
+    given = os.environ.get(_GIVEN_HOME)
+    return RunningStack(Path(given)) if given else servers.up(Path(os.environ[_RUN_HOME]))
+
+
+@pytest.fixture
+def part(stack: RunningStack) -> Iterator[Slice]:
+    """This test's own database (migrated, empty), Redis database, topic prefix and consumer group."""
+    with stack.slice() as own:
+        yield own
+
+
+@pytest.fixture
+def settings(part: Slice) -> Settings:
+    """This test's own part of the stack, as settings."""
+    return part.settings
+
+
+@pytest.fixture
+def environment(part: Slice, tmp_path: Path) -> dict[str, str]:
+    """This test's own part of the stack, as all the environment variables of a command."""
+    return servers.clean_environment(**part.environment, SESAC_HOME=str(tmp_path / ".sesac"))
+
+
+class Cli:
+    """Runs the real command line in an empty folder."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __call__(
+        self, *arguments: object, timeout: float = 60.0, input: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end; keywords are further environment variables."""
+        return servers.run_sesacctl(
+            *arguments, env={**self.environment, **environment}, cwd=self.folder, timeout=timeout, input=input
+        )
+
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+        """Start and go on; standard output and error are pipes. Killed at the end of the test if it still runs."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sesacctl", *map(str, arguments)],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._running.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what `start` started."""
+        for process in self._running:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def sesacctl(environment: dict[str, str], tmp_path: Path) -> Iterator[Cli]:
+    """The command line, pointed to this test's own part of the stack."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    cli = Cli(folder, environment)
+    yield cli
+    cli.close()
+
+
+@pytest.fixture
+def bare_sesacctl(tmp_path: Path) -> Iterator[Cli]:
+    """The command line without any server or setting."""
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    cli = Cli(folder, servers.clean_environment(SESAC_HOME=str(tmp_path / ".sesac")))
+    yield cli
+    cli.close()
+
+
+@pytest.fixture(scope="module")
+def _private_home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="sesac-")) / ".sesac"
+    try:
+        servers.up(home)
+        yield home
+    finally:
+        if home.exists():
+            servers.down(home)
+        shutil.rmtree(home.parent)
+
+
+@pytest.fixture
+def private_stack(_private_home: Path) -> RunningStack:
+    """A stack whose servers a test may kill; shared by the module's tests, complete again for each."""
+    return servers.up(_private_home)
+
+
+@pytest.fixture
+def private_valkey(short_path: Path) -> Iterator[PrivateServer]:
+    """An empty Valkey that a test may kill."""
+    with servers.private_valkey(short_path / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def private_postgres(short_path: Path) -> Iterator[PrivateServer]:
+    """A PostgreSQL with a migrated, empty database, that a test may kill."""
+    with servers.private_postgres(short_path / "postgres") as server:
+        yield server
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a path that is short enough for a socket's."""
+    path = Path(tempfile.mkdtemp(prefix="sesac-"))
+    yield path
+    shutil.rmtree(path)
