@@ -54,7 +54,7 @@ class User(Struct, gc=False, kw_only=True):
     """A row of `users`, less `last_cached_at`, which only the cache worker writes."""
 
     user_id: Id
-    name: Str100 | None = None
+    name: Str100
     gender: Gender | None = None
     age: Age | None = None
     age_group: Str10 | None = None
@@ -67,10 +67,10 @@ class Product(Struct, gc=False, kw_only=True):
     """A row of `products`, less `last_cached_at`, which only the cache worker writes."""
 
     product_id: Id
-    name: Str200 | None = None
+    name: Str200
     category: Str50 | None = None
     brand: Str100 | None = None
-    price: Amount | None = None
+    price: Amount
     org_price: Amount | None = None
     discount_rate: Annotated[float, Meta(ge=0, le=100)] | None = None
     stock: Amount | None = None

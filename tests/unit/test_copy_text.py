@@ -52,9 +52,9 @@ def test_rows_keep_their_order_whether_or_not_they_have_nulls() -> None:
 
 
 def test_a_naive_time_is_written_without_a_zone() -> None:
-    assert copy_text([User(user_id="u", join_date=date(2024, 2, 29), created_at=AT.replace(tzinfo=None))]) == (
-        "u\t\\N\t\\N\t\\N\t\\N\t\\N\t2024-02-29\t2026-11-22T20:00:00.123456\n"
-    )
+    assert copy_text(
+        [User(user_id="u", name="김", join_date=date(2024, 2, 29), created_at=AT.replace(tzinfo=None))]
+    ) == ("u\t김\t\\N\t\\N\t\\N\t\\N\t2024-02-29\t2026-11-22T20:00:00.123456\n")
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), min_size=1))

@@ -53,7 +53,7 @@ def test_the_other_topics() -> None:
         b"u1", envelope('"user_id":"u1","name":"홍길동","age":30', "user_created", "user"), 0
     )
     product, _ = CODECS[PRODUCTS].decode(
-        b"p1", envelope('"product_id":"p1","price":3000000', "product_created", "product"), 0
+        b"p1", envelope('"product_id":"p1","name":"노트북","price":3000000', "product_created", "product"), 0
     )
     assert (user.user_id, product.product_id) == ("u1", "p1")  # type: ignore[union-attr]
 

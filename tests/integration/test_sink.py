@@ -1,0 +1,224 @@
+"""The sink against a real PostgreSQL: rows, refusals and offsets move together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from sesacctl.database.connections import connect
+from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline.batch import Batch, Counts
+from sesacctl.pipeline.parked import retry_parked
+from sesacctl.pipeline.sink import Fenced, Sink
+from sesacctl.settings import Settings
+from tests.events import Message, add_parents, batch, many_orders, message, order, product, query, user
+
+TOPIC = uuid4()
+
+
+class Killed(Exception):
+    """Stands for the end of the process at a checkpoint."""
+
+
+class Rig:
+    """A sink with its connection, and a look at the tables from outside."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.group = settings.kafka_group
+        self.die_at: str | None = None
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        self.connection = connect(self.settings, command="test")
+        self.sink = Sink(self.connection, group=self.group, checkpoint=self._checkpoint)
+
+    def _checkpoint(self, label: str) -> None:
+        if label == self.die_at:
+            self.connection.close()  # what is left of a connection when its process is killed
+            raise Killed(label)
+
+    def begin(self, *batches: Batch) -> None:
+        for found in batches:
+            self.sink.begin_partition(found.topic, found.key, found.seen)
+
+    def store(self, messages: list[Message], *, kind: str = ORDERS, partition: int = 0) -> Counts:
+        """Store messages as the next of a partition."""
+        key = (TOPIC, partition)
+        seen = self.sink.positions([key]).get(key) or self.sink.begin_partition(kind, key, 0)
+        one = batch(messages, kind=kind, topic_id=TOPIC, partition=partition, seen=seen)
+        self.sink.store([one])
+        return one.counts
+
+    def count(self, table: str) -> int:
+        return int(query(self.settings, f"SELECT count(*) FROM {table}")[0][0])
+
+    def offsets(self) -> tuple[int, Counts]:
+        """Of the only partition: the next offset and the counters."""
+        [row] = query(
+            self.settings,
+            "SELECT next_offset, stored, duplicates, dead, parked, expired, control FROM sink_offsets",
+        )
+        return row[0], Counts(*row[1:])
+
+    def retry(self, *, park_seconds: float = 600, lag_free: bool = True) -> Counts:
+        return retry_parked(
+            self.connection,
+            group=self.group,
+            keys=[(TOPIC, 0)],
+            park_seconds=park_seconds,
+            parents_without_lag=lambda: lag_free,
+        )
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[Rig]:
+    add_parents(settings, users=100)
+    found = Rig(settings)
+    yield found
+    found.connection.close()
+
+
+def test_rows_and_offsets_are_stored_together(rig: Rig) -> None:
+    counts = rig.store(many_orders(1_000))
+    assert counts == Counts(stored=1_000)
+    assert rig.count("orders") == 1_000
+    assert rig.offsets() == (1_000, Counts(stored=1_000))
+
+
+def test_events_of_all_three_topics_go_in_one_transaction_parents_first(rig: Rig) -> None:
+    batches = [
+        batch([message(order(1, user_id="u900", product_id="p900"))], kind=ORDERS),
+        batch([message(user(900))], kind=USERS),
+        batch([message(product(900))], kind=PRODUCTS),
+    ]
+    rig.begin(*batches)
+    rig.sink.store(batches)
+    assert [found.counts.stored for found in batches] == [1, 1, 1]
+    assert query(rig.settings, "SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM orders UNION ALL "
+                 "SELECT xmin FROM users WHERE user_id = 'u900') AS written") == [(1,)]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["after copy of orders", "before commit"])
+def test_a_death_before_commit_leaves_nothing_and_the_same_batch_is_stored_once(rig: Rig, label: str) -> None:
+    messages = many_orders(10)
+    rig.store([])
+    rig.die_at = label
+    with pytest.raises(Killed):
+        rig.store(messages)
+    assert (rig.count("orders"), rig.offsets()[0]) == (0, 0)
+    rig.die_at = None
+    rig.reconnect()
+    assert rig.store(messages) == Counts(stored=10)
+
+
+def test_a_death_after_commit_is_seen_in_the_offset(rig: Rig) -> None:
+    rig.die_at = "after commit"
+    with pytest.raises(Killed):
+        rig.store(many_orders(10))
+    rig.reconnect()
+    assert rig.sink.positions([(TOPIC, 0)]) == {(TOPIC, 0): 10}
+    assert rig.count("orders") == 10
+
+
+def test_a_step_that_started_from_another_offset_is_fenced_and_stores_nothing(rig: Rig) -> None:
+    rig.store(many_orders(5))
+    stale = batch(many_orders(5), topic_id=TOPIC, seen=0)
+    with pytest.raises(Fenced):
+        rig.sink.store([stale])
+    assert rig.offsets() == (5, Counts(stored=5))
+    assert rig.count("orders") == 5
+
+
+def test_an_unknown_partition_is_fenced(rig: Rig) -> None:
+    with pytest.raises(Fenced):
+        rig.sink.store([batch(many_orders(1))])
+
+
+def test_the_same_event_twice_is_a_duplicate_and_another_body_is_a_dead_letter(rig: Rig) -> None:
+    rig.store([message(order(1))])
+    again = [message(order(1)), message(order(1, total_amount=2_000)), message(order(2)), message(order(2))]
+    assert rig.store(again) == Counts(stored=1, duplicates=2, dead=1)
+    assert query(rig.settings, 'SELECT reason, "offset" FROM dead_letters') == [("conflict", 2)]
+    assert rig.count("orders") == 2
+    assert rig.offsets()[1].offsets == 5
+
+
+def test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on(rig: Rig) -> None:
+    bad = (b"\x00key\xff", b'{"a": "\xff\x00[/red]\x1b[31m')
+    assert rig.store([*many_orders(10), bad, *many_orders(10)]) == Counts(stored=20, dead=1)
+    [row] = query(rig.settings, 'SELECT key, value, headers, topic, partition, "offset", reason FROM dead_letters')
+    assert (bytes(row[0]), bytes(row[1])) == bad
+    assert row[2] == [["aA==", "/w=="]]
+    assert row[3:] == ("orders", 0, 10, "invalid_json")
+
+
+def test_a_row_that_only_postgresql_refuses_is_isolated(rig: Rig) -> None:
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total_amount < 5000)")
+    messages = [*many_orders(50), message(order(1, total_amount=9_000)), *many_orders(50)]
+    assert rig.store(messages) == Counts(stored=100, dead=1)
+    assert query(rig.settings, "SELECT reason, left(detail, 14) FROM dead_letters") == [("refused", "SQLSTATE 23514")]
+
+
+def test_an_order_before_its_user_is_parked_and_stored_when_the_user_comes(rig: Rig) -> None:
+    assert rig.store([message(order(1, user_id="u900")), message(order(2))]) == Counts(stored=1, parked=1)
+    assert rig.retry() == Counts()
+    rig.store([message(user(900))], kind=USERS, partition=1)
+    assert rig.retry() == Counts(stored=1, parked=-1)
+    assert (rig.count("orders"), rig.count("parked_events")) == (2, 0)
+    rows = query(rig.settings, "SELECT stored, parked FROM sink_offsets WHERE partition = 0")
+    assert rows == [(2, 0)]
+
+
+def test_an_order_whose_user_never_comes_dies_only_without_lag(rig: Rig) -> None:
+    rig.store([message(order(1, user_id="u900"))])
+    assert rig.retry(park_seconds=0, lag_free=False) == Counts()
+    assert rig.count("parked_events") == 1
+    assert rig.retry(park_seconds=0) == Counts(dead=1, parked=-1)
+    assert query(rig.settings, "SELECT reason, headers FROM dead_letters") == [("orphan", [["aA==", "/w=="]])]
+    assert rig.offsets() == (1, Counts(dead=1))
+
+
+def test_without_a_primary_key_every_stored_event_is_one_row(rig: Rig) -> None:
+    query(rig.settings, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
+    rig.store([*many_orders(20), (None, None), message(order(1, user_id="u900"))])
+    assert rig.offsets()[1] == Counts(stored=20, dead=1, parked=1)
+    assert rig.count("orders") == 20
+
+
+def test_a_table_dropped_under_it_stops_and_loses_nothing(rig: Rig) -> None:
+    rig.store(many_orders(5))
+    query(rig.settings, "ALTER TABLE orders RENAME TO hidden")
+    with pytest.raises(psycopg2.Error) as refused:
+        rig.store(many_orders(5))
+    assert refused.value.pgcode == "42P01"
+    query(rig.settings, "ALTER TABLE hidden RENAME TO orders")
+    assert rig.offsets() == (5, Counts(stored=5))
+
+
+def test_control_records_take_offsets_and_are_counted(rig: Rig) -> None:
+    found = batch(many_orders(3), topic_id=TOPIC)
+    found.end += 2
+    rig.begin(found)
+    rig.sink.store([found])
+    assert rig.offsets() == (5, Counts(stored=3, control=2))
+
+
+def test_an_expired_gap_is_counted(rig: Rig) -> None:
+    found = batch([], topic_id=TOPIC)
+    found.end = 7
+    rig.begin(found)
+    rig.sink.skip_expired(found)
+    assert rig.offsets() == (7, Counts(expired=7))
+
+
+def test_counts_always_account_for_every_offset() -> None:
+    assert Counts(1, 2, 3, 4, 5, 6, unknown_fields=9).offsets == 21
+    assert set(asdict(Counts())) == {
+        *("stored", "duplicates", "dead", "parked", "expired", "control"),
+        "unknown_fields",
+    }
