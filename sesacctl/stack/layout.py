@@ -9,11 +9,13 @@ import pwd
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sesacctl.errors import ConfigurationError
+from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.process import Account
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class State:
 
 
 class Layout:
-    """Paths below the stack's folder. Nothing is created before `create`."""
+    """Paths below the stack's folder. Nothing is created before `own` or `create`."""
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
@@ -56,28 +58,37 @@ class Layout:
         """Whether a stack was ever started here."""
         return self._state.exists()
 
-    def create(self) -> None:
-        """Make the folders, for this user only (root's PostgreSQL runs as another user, who may pass through).
+    @contextmanager
+    def own(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Make the folders and hold the stack's lock; `on_wait` is called if another command has it.
 
         Raises:
             ConfigurationError: they cannot be made, or the folder is something else.
         """
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            if not self.exists and any((self.home / name).exists() for name in ("data", "logs", "run")):
+        with ExitStack() as held:
+            try:
+                self.home.mkdir(parents=True, exist_ok=True)
+                held.enter_context(file_lock(self.lock, on_wait=on_wait))
+                self.create()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot keep the servers' state in {self.home}: {error.strerror or error}",
+                    hint="SESAC_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
+                ) from None
+            yield
+
+    def create(self) -> None:
+        """Make the folders, for this user only (root's PostgreSQL runs as another user, who may pass through)."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        if not self.exists:
+            if any((self.home / name).exists() for name in ("data", "logs", "run")):
                 raise ConfigurationError(
                     f"{self.home} holds folders that are not sesacctl's", hint="SESAC_HOME=ANOTHER_FOLDER sesacctl up"
                 )
-            self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.data, self.logs, self.run):
-                folder.mkdir(exist_ok=True, mode=0o711)
-            if not self.exists:
-                self.save(State())
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot keep the servers' state in {self.home}: {error.strerror or error}",
-                hint="SESAC_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
-            ) from None
+            self.save(State())
+        self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for folder in (self.data, self.logs, self.run):
+            folder.mkdir(exist_ok=True, mode=0o711)
 
     def load(self) -> State:
         """The state; a damaged file is as good as none, since everything in it can be chosen again."""

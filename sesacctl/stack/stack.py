@@ -80,8 +80,7 @@ def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
     """
     begin = time.monotonic()
     layout = Layout(home)
-    layout.create()
-    with file_lock(layout.lock, on_wait=lambda: on_step("another command works on this stack: waiting")):
+    with layout.own(on_wait=lambda: on_step("another command works on this stack: waiting")):
         try:
             state = _choose(layout)
             stack = _Stack(layout, state)
