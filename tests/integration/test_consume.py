@@ -1,0 +1,126 @@
+"""`sesacctl consume` with real processes, on real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from typing import Any
+
+import psutil
+
+from sesacctl.broker import topics
+from sesacctl.broker.offsets import log_offsets
+from sesacctl.events import ORDERS
+from sesacctl.pipeline.audit import audit
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.events import add_parents, many_orders, query, send
+from tests.waiting import wait_until
+
+
+def stored(settings: Settings) -> int:
+    return int(query(settings, "SELECT coalesce(sum(stored), 0) FROM sink_offsets")[0][0])
+
+
+def instances(supervisor: int) -> list[int]:
+    """The pids of the consumer processes: children of the supervisor's fork server."""
+    [server] = [child for child in psutil.Process(supervisor).children() if "forkserver" in " ".join(child.cmdline())]
+    return sorted(child.pid for child in server.children())
+
+
+def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    send(settings, ORDERS, many_orders(2_000))
+    done = sesacctl("consume", "--instances", 9, "--until-empty", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["totals"]["stored"] == 2_000
+    orders = [sum("orders-" in name for name in line["partitions"]) for line in report["instances"]]
+    assert orders == [1] * 9
+    result = audit(settings)
+    assert (result.ok, result.lag, result.rows["orders"]) == (True, 0, 2_000)
+
+
+def test_malformed_messages_among_good_ones_stop_nothing(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    good, bad = many_orders(10_000), [(b"u1", b'{"broken": %d' % n) for n in range(100)]
+    mixed: list[Any] = [*good, *bad]
+    random.Random(7).shuffle(mixed)
+    send(settings, ORDERS, mixed)
+    done = sesacctl("consume", "-n", 2, "--until-empty", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["totals"]["dead"] == 100
+    assert query(settings, "SELECT count(*) FROM orders") == [(10_000,)]
+    assert {bytes(value) for (value,) in query(settings, "SELECT value FROM dead_letters")} == {
+        value for _, value in bad
+    }
+    assert audit(settings).missing == 0
+
+
+def test_one_of_nine_killed_in_mid_load_is_restarted_and_nothing_is_lost(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    process = sesacctl.start("consume", "--instances", 9)
+    send(settings, ORDERS, many_orders(2_000))
+    wait_until(lambda: stored(settings) > 0, message="the first events are stored")
+    before = instances(process.pid)
+    assert len(before) == 9
+    victim = random.Random(3).choice(before)
+    send(settings, ORDERS, many_orders(4_000))
+    os.kill(victim, signal.SIGKILL)
+    send(settings, ORDERS, many_orders(4_000))
+    wait_until(lambda: stored(settings) >= 10_000, timeout=40, message="everything is stored")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert "starting it again" in errors
+    result = audit(settings)
+    assert (result.ok, result.missing, result.duplicated, result.lag) == (True, 0, 0, 0)
+    assert result.rows["orders"] == 10_000
+
+
+def test_max_messages_is_exact_over_all_instances(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    send(settings, ORDERS, many_orders(1_000))
+    done = sesacctl("consume", "-n", 3, "--max-messages", 700, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == 700
+    assert query(settings, "SELECT count(*) FROM orders") == [(700,)]
+    assert audit(settings).lag == 300
+
+
+def test_offsets_are_committed_to_kafka_for_lag_tools(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings)
+    send(settings, ORDERS, many_orders(10, users=1), partition=4)
+    assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
+    [found] = [log for log in log_offsets(settings) if log.topic.endswith(ORDERS) and log.partition == 4]
+    assert (found.end, found.committed) == (10, 10)
+
+
+def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    query(settings, "DROP TABLE alembic_version")
+    done = sesacctl("consume", "-n", 1)
+    assert done.returncode == 6
+    assert "sesacctl db init" in done.stderr
+
+
+def test_a_missing_topic_exits_5_and_names_the_remedy(settings: Settings, sesacctl: Cli) -> None:
+    done = sesacctl("consume", "-n", 1)
+    assert done.returncode == 5
+    assert "sesacctl topics init" in done.stderr
+
+
+def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    query(settings, "DROP TABLE orders")
+    send(settings, ORDERS, many_orders(3))
+    done = sesacctl("consume", "-n", 1)
+    assert done.returncode == 6, done.stderr
+    assert query(settings, "SELECT coalesce(sum(stored + dead), 0) FROM sink_offsets") == [(0,)]
