@@ -1,0 +1,63 @@
+# `make` alone lists the targets. All of them work in a fresh clone: the first one makes .venv.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOG := $(VENV)/install.log
+# One that is named on the command line, else the first that is new enough.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+UV ?= uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
+	@$(BIN)/sesacctl demo
+
+test: check ## Check the code and test it on real PostgreSQL, Valkey and Kafka servers
+	@$(BIN)/pytest -n 2
+
+check: $(STAMP) ## Lint, types and layers; needs no server
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## Resolve requirements.lock again, with uv
+	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra dev \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean: ## Delete .venv and all caches; the local stack's data stays
+	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is the last thing to be made, so that an environment that was left half made is mended by the next run.
+$(STAMP): requirements.lock pyproject.toml
+	@rm -f $@; python=; \
+	for candidate in $(PYTHON); do \
+		version=$$($$candidate -c 'import sys; print("%d%02d" % sys.version_info[:2])' 2>/dev/null); \
+		if test "$$version" -ge 311 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if test -z "$$python"; then \
+		echo "sesacctl needs Python 3.11 or newer (looked for: $(PYTHON)): install it, or make PYTHON=/path/to/it" >&2; \
+		exit 1; \
+	fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		rm -rf $(VENV); \
+		if ! $$python -m venv $(VENV) >/dev/null 2>&1; then \
+			rm -rf $(VENV); \
+			echo "$$python cannot make a virtual environment: install its venv module (python3-venv on Debian)" >&2; \
+			exit 1; \
+		fi; \
+	fi; \
+	echo "Installing sesacctl and its servers into $(VENV) ..." >&2; \
+	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 2 --log $(LOG) --quiet"; \
+	if ! $$pip --require-hashes -r requirements.lock >/dev/null 2>&1 || \
+	   ! $$pip --no-deps --no-build-isolation -e . >/dev/null 2>&1; then \
+		echo "The packages could not be installed: check the network (details: $(LOG)), then run make again" >&2; \
+		exit 1; \
+	fi
+	@touch $@
