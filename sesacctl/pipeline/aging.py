@@ -27,20 +27,27 @@ _LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
 def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
     """One statement that picks, stamps and returns up to `size` rows of each table.
 
-    Of these, `fresh` are never cached and the others the oldest, topped up from either side. It gives one row
-    `(open, table, id, fresh, stamp, JSON)` per cached row, or a single one that is null after `open` if there are none;
-    `open` is false when another refresh is under way.
+    Of these, `fresh` are never cached and the others the oldest, topped up from either side. The first row it gives is
+    `(NULL, whether this is the only refresh now, {table: {"fresh": count, "stamp": time}} as JSON)`, the others are
+    `(table, id, JSON)`.
     """
     limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
     parts = [f"gate AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({GATE}) AS open, {limits})"]
     parts += [_table_parts(table, size, fresh) for table in tables]
-    stamped = " UNION ALL ".join(f"SELECT * FROM {table}_stamped" for table in tables)
-    return f"WITH {', '.join(parts)} SELECT gate.open, stamped.* FROM gate LEFT JOIN ({stamped}) AS stamped ON true"
+    facts = ", ".join(
+        f"""'{table}', json_build_object('fresh', (SELECT count(*) FROM {table}_picked WHERE fresh),
+            'stamp', (SELECT at FROM {table}_stamp))"""
+        for table in tables
+    )
+    stamped = " UNION ALL ".join(f"SELECT '{table}', id, body FROM {table}_stamped" for table in tables)
+    return (
+        f"WITH {', '.join(parts)} SELECT NULL, open::text, json_build_object({facts})::text FROM gate"
+        f" UNION ALL {stamped}"
+    )
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
     key = COLUMNS[table][0]
-    body = ", ".join(f"'{column}', t.{column}" for column in COLUMNS[table])
     # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
@@ -61,8 +68,7 @@ def _table_parts(table: Table, size: int, fresh: int) -> str:
         {table}_stamped AS (
             UPDATE {table} AS t SET last_cached_at = (SELECT at FROM {table}_stamp)
             WHERE t.{key} = ANY (ARRAY(SELECT id FROM {table}_picked))
-            RETURNING '{table}', (SELECT count(*) FROM {table}_picked WHERE fresh), t.last_cached_at, t.{key},
-                json_build_object({body})::text)"""
+            RETURNING t.{key} AS id, row_to_json(t)::text AS body)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -51,16 +52,15 @@ class RefreshResult:
 class _Pick:
     """What the statement gave: the rows to publish, by table and id."""
 
-    def __init__(self, answer: Sequence[tuple[bool, Table | None, int, datetime, str, str]]) -> None:
-        self.skipped = not answer[0][0]
+    def __init__(self, answer: Sequence[tuple[Table, str, str]]) -> None:
+        (_, opened, facts), *rows = answer
+        self.skipped = opened == "false"
         self.rows: dict[Table, dict[str, str]] = {}
-        self.fresh: dict[Table, int] = {}
-        self.at: datetime | None = None
-        for _, table, fresh, stamp, key, body in answer:
-            if table is not None:
-                self.rows.setdefault(table, {})[key] = body
-                self.fresh[table] = fresh
-                self.at = max(self.at or stamp, stamp)
+        for table, key, body in rows:
+            self.rows.setdefault(table, {})[key] = body
+        details = json.loads(facts)
+        self.fresh: dict[Table, int] = {table: details[table]["fresh"] for table in self.rows}
+        self.at = max((datetime.fromisoformat(details[table]["stamp"]) for table in self.rows), default=None)
 
 
 class Refresher:
