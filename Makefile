@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+HALF := $(VENV)/.installing
 LOG := $(VENV)/install.log
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
@@ -34,7 +35,7 @@ clean: ## Delete .venv and all caches; the local stack's data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is the last thing to be made, so that an environment that was left half made is mended by the next run.
+# The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.
 $(STAMP): requirements.lock pyproject.toml
 	@rm -f $@; python=; \
 	for candidate in $(PYTHON); do \
@@ -45,7 +46,7 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "sesacctl needs Python 3.11 or newer (looked for: $(PYTHON)): install it, or make PYTHON=/path/to/it" >&2; \
 		exit 1; \
 	fi; \
-	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	if test -e $(HALF) || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		rm -rf $(VENV); \
 		if ! $$python -m venv $(VENV) >/dev/null 2>&1; then \
 			rm -rf $(VENV); \
@@ -53,11 +54,13 @@ $(STAMP): requirements.lock pyproject.toml
 			exit 1; \
 		fi; \
 	fi; \
+	touch $(HALF); \
 	echo "Installing sesacctl and its servers into $(VENV) ..." >&2; \
 	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 2 --log $(LOG) --quiet"; \
 	if ! $$pip --require-hashes -r requirements.lock >/dev/null 2>&1 || \
 	   ! $$pip --no-deps --no-build-isolation -e . >/dev/null 2>&1; then \
+		rm -f $(HALF); \
 		echo "The packages could not be installed: check the network (details: $(LOG)), then run make again" >&2; \
 		exit 1; \
 	fi
-	@touch $@
+	@rm -f $(HALF); touch $@

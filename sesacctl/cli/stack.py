@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.status import Status
 
 from sesacctl.cli import render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin
@@ -30,7 +27,7 @@ def up(output: OutputOption = Output.TABLE) -> None:
     from sesacctl.settings import home
     from sesacctl.stack import stack
 
-    with _steps("starting") as on_step:
+    with render.steps("starting") as on_step:
         result = stack.up(home(), on_step=on_step)
     render.show(result, output, _up_table)
     render.next_command("sesacctl db init")
@@ -49,7 +46,7 @@ def down(
 
     if purge:
         render.confirm(f"Delete all data of the local stack in {home()}?", yes=yes)
-    with _steps("stopping") as on_step:
+    with render.steps("stopping") as on_step:
         result = stack.down(home(), purge=purge, on_step=on_step)
     render.show(result, output, _down_table)
 
@@ -92,16 +89,6 @@ def env() -> None:
 
     for name, value in stack.environment(home()).items():
         render.stdout.print(render.text(f"export {name}={shlex.quote(value)}"), soft_wrap=True)
-
-
-@contextmanager
-def _steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with the latest step on a terminal, a line a step elsewhere."""
-    if not render.stderr.is_terminal:
-        yield render.say
-        return
-    with Status(render.text(f"{what} …"), console=render.stderr) as spinner:
-        yield lambda step: spinner.update(render.text(step))
 
 
 def _up_table(result: UpResult) -> Table:
