@@ -24,7 +24,7 @@ from kafka.errors import (
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
-BOOTSTRAP_TIMEOUT_MS = 8_000  # a one-shot command answers within 10 s
+BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]

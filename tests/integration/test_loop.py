@@ -1,0 +1,94 @@
+"""The whole loop as a user types it, and what every command says when a server is away."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.events import query
+from tests.servers import RunningStack, clean_environment, run_sesacctl
+
+
+def test_the_steps_of_a_newcomer(settings: Settings, sesacctl: Cli) -> None:
+    steps = [
+        ("db", "init"),
+        ("db", "seed"),
+        ("cache", "refresh"),
+        ("topics", "init"),
+        ("produce", "--count", "1000"),
+        ("consume", "--instances", "9", "--until-empty"),
+        ("audit",),
+        ("health",),
+    ]
+    for step in steps:
+        done = sesacctl(*step)
+        assert done.returncode == 0, (step, done.stderr)
+        assert done.stdout.strip(), step
+    assert query(settings, "SELECT count(*) FROM orders") == [(1_000,)]
+    audit = json.loads(sesacctl("audit", "-o", "json").stdout)
+    assert (audit["ok"], audit["missing"], audit["duplicated"], audit["lag"]) == (True, 0, 0, 0)
+
+
+@pytest.fixture
+def demo_home(stack: RunningStack) -> dict[str, str]:
+    return clean_environment(SESAC_HOME=str(stack.home), COLUMNS="100")
+
+
+def test_the_demo_accounts_for_every_order_and_prints_only_json(stack: RunningStack, demo_home: dict[str, str]) -> None:
+    done = run_sesacctl("demo", "--orders", "3000", "-o", "json", env=demo_home, cwd=stack.home, timeout=150)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["orders_produced"], result["orders_stored"]) == (3_000, 3_000)
+    assert (result["missing"], result["duplicated"], result["ok"]) == (0, 0, True)
+    assert [sum("orders-" in name for name in share["partitions"]) for share in result["instances"]] == [1] * 9
+    assert all(stack.pid(server) for server in ("postgres", "valkey", "kafka-1")), "what ran before still runs"
+
+
+ONE_SHOT = [
+    ("db", "init"),
+    ("db", "check"),
+    ("db", "seed"),
+    ("cache", "refresh"),
+    ("cache", "stats"),
+    ("topics", "init"),
+    ("topics", "describe"),
+    ("produce", "--count", "1"),
+    ("consume", "--until-empty"),
+    ("lag",),
+    ("audit",),
+    ("health",),
+]
+
+
+@pytest.mark.parametrize("command", ONE_SHOT, ids=" ".join)
+def test_a_one_shot_command_without_servers_exits_4_and_says_what_to_do(
+    bare_sesacctl: Cli, command: tuple[str, ...]
+) -> None:
+    nowhere: dict[str, Any] = {
+        "POSTGRES_HOST": "127.0.0.1",
+        "POSTGRES_PORT": "1",
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": "1",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    started = time.monotonic()
+    done = bare_sesacctl(*command, **nowhere)
+    assert done.returncode == 4, done.stderr
+    assert "127.0.0.1:1" in done.stderr + done.stdout
+    assert "sesacctl up" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - started < 20  # 10 s, and as much for a busy machine
+
+
+def test_produce_with_an_empty_cache_exits_5_and_sends_nothing(settings: Settings, sesacctl: Cli) -> None:
+    sesacctl("topics", "init")
+    done = sesacctl("produce", "--count", "10")
+    assert done.returncode == 5
+    assert "empty" in done.stderr
+    assert "sesacctl cache refresh" in done.stderr
+    assert json.loads(sesacctl("lag", "-o", "json").stdout)["lag"] == 0
