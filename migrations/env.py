@@ -1,9 +1,9 @@
-"""Runs the migrations: on the connection that `sesacctl.database.schema` hands over, else on one of its own."""
+"""Runs the migrations: on the connection or engine that the caller hands over, else on the settings' database."""
 
 from __future__ import annotations
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from sesacctl import settings
 from sesacctl.database import database, schema
@@ -30,13 +30,15 @@ def _offline() -> None:
 def _run() -> None:
     if context.is_offline_mode():
         _offline()
-    elif (connection := context.config.attributes.get("connection")) is not None:
+        return
+    place: Connection | Engine | None = context.config.attributes.get("connection")
+    if place is None:
+        place = database.engine_for(settings.load(), command="alembic", bound=schema.MIGRATION_SECONDS)
+    if isinstance(place, Connection):
+        _online(place)
+        return
+    with place.connect() as connection:
         _online(connection)
-    else:
-        loaded = settings.load()
-        engine = database.engine_for(loaded, command="alembic", bound=schema.MIGRATION_SECONDS)
-        with engine.connect() as connection:
-            _online(connection)
 
 
 _run()

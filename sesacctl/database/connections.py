@@ -59,7 +59,7 @@ _AUTHENTICATION = re.compile(
 # libpq names the address once more, and asks what our hint answers.
 _LIBPQ = re.compile(r"connection to server (?:at|on) .*? failed: (?:FATAL: +)?|Is the server running [^?]*\?")
 _TLS = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
-_NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
+_NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
 class _Cursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types

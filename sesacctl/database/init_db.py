@@ -36,7 +36,7 @@ def revision_found(settings: Settings, *, wait_seconds: float | None = None) -> 
 
     Raises:
         SchemaNotAtHead: a newer sesacctl made it;
-        ConfigurationError, ServerUnreachable, ServerRefused.
+        ConfigurationError, ServerUnreachable, ServerRefused, and for a database that is not local DatabaseMissing.
     """
 
     def look() -> str | None:
@@ -47,6 +47,7 @@ def revision_found(settings: Settings, *, wait_seconds: float | None = None) -> 
                 return None
             raise
 
+    schema.require_direct(settings)
     revision = database.wait_until(look, seconds=wait_seconds) if wait_seconds else look()
     schema.require_known(revision)
     return revision
@@ -63,7 +64,7 @@ def initialize(
         SchemaNotAtHead: existing tables equal no revision, or the schema is newer than this sesacctl;
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing, CheckFailed.
     """
-    schema.require_direct(settings)
+    schema.require_direct(settings)  # before anything is made
     created = settings.db_type is DbType.LOCAL and _create_database(settings)
     before = revision_found(settings)
     adopted = _adopt(settings) if before is None else None

@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from sesacctl.database import database
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
@@ -116,7 +117,7 @@ def upgrade(settings: Settings, revision: str = "head", *, lock_seconds: float =
 
     Raises:
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing;
-        CheckFailed: another session held a table's lock for longer than `lock_seconds`.
+        CheckFailed: another session held a table's lock for longer than `lock_seconds`, or a row does not fit.
     """
     _run(settings, command.upgrade, revision, lock_seconds)
 
@@ -149,6 +150,8 @@ def _run(settings: Settings, action: Callable[[Config, str], None], revision: st
     try:
         with database.translated(settings), engine.connect() as connection:
             run_on(connection, action, revision, lock_seconds=lock_seconds)
+    except IntegrityError as error:
+        raise CheckFailed(f"A row does not fit the new tables, nothing was changed: {error.orig}") from error
     except CheckFailed as error:
         if holders := _lock_holders(settings):
             raise CheckFailed(f"{error}; locks are held by {holders}", hint=error.hint) from error

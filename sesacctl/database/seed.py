@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
+import psycopg2
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.database import database, schema
@@ -83,9 +84,14 @@ class _Reader:
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
+        self.failure: BaseException | None = None
 
     def read(self, _size: int) -> bytes:
-        return next(self._lines, b"")
+        try:
+            return next(self._lines, b"")
+        except BaseException as error:  # psycopg2 would make an error of PostgreSQL of it, Ctrl-C included
+            self.failure = error
+            raise
 
 
 def seed(
@@ -162,7 +168,13 @@ def _load(connection: RawConnection, table: Table, count: int, random_seed: int,
         statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN"
         for done in range(0, count, _ROWS_A_COPY):
             reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
-            cursor.copy_expert(statement, _Reader(islice(lines, reads)))
+            reader = _Reader(islice(lines, reads))
+            try:
+                cursor.copy_expert(statement, reader)
+            except psycopg2.Error:
+                if reader.failure:
+                    raise reader.failure from None
+                raise
     on_progress(table.name, count)
 
 
