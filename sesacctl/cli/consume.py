@@ -12,7 +12,7 @@ from sesacctl.cli.options import Output, OutputOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.supervise import ConsumeReport
+    from sesacctl.pipeline.members import ConsumeReport
 
 app = typer.Typer()
 

@@ -16,10 +16,11 @@ from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import AuditResult, audit
 from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.produce import Plan, Producer, ProduceReport
 from sesacctl.pipeline.progress import UntilEmpty, progress
 from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.supervise import ConsumeReport, Supervisor
+from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)

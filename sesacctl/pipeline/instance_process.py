@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -9,23 +10,32 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from kafka.errors import KafkaError
+
 from sesacctl import log
 from sesacctl.errors import SesacctlError
-from sesacctl.pipeline.consume import Instance, Status
+from sesacctl.pipeline.consume import Instance
 from sesacctl.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceOptions:
-    """What an instance is started with; goes to its process by pickle."""
+    """What an instance is started with; goes to its process by pickle.
+
+    `crash_at` names a checkpoint at which the process kills itself, for fault tests.
+    """
 
     settings: Settings
+    kinds: tuple[str, ...]
     number: int
     member_id: str
     park_seconds: float
-    accept_gap: bool = False
+    accept_gap: bool
+    crash_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +74,28 @@ def main(options: InstanceOptions, supervisor: Connection, left: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     threading.Thread(target=_watch_supervisor, args=(supervisor, stop), daemon=True).start()
 
-    def report(status: Status) -> None:
-        status.pid = os.getpid()
-        _tell(supervisor, status)
+    def checkpoint(label: str) -> None:
+        if label == options.crash_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     instance = Instance(
         settings=settings,
+        kinds=options.kinds,
         number=options.number,
         member_id=options.member_id,
-        report=report,
+        report=lambda status: _tell(supervisor, status),
         budget=None if left is None else SharedBudget(left),
         park_seconds=options.park_seconds,
         accept_gap=options.accept_gap,
+        checkpoint=checkpoint,
     )
     try:
         instance.run(stop)
     except SesacctlError as error:
         _tell(supervisor, Fatal(options.number, error))
+    except KafkaError as error:  # such as another process that uses our member id: the supervisor starts us again
+        logger.warning("%s", error, extra={"action": "consume.failed", "instance": options.number})
+        raise SystemExit(1) from None
 
 
 def _tell(supervisor: Connection, message: object) -> None:

@@ -45,6 +45,8 @@ def retry_parked(
     Raises:
         psycopg2.Error: nothing was changed.
     """
+    if not keys:
+        return Counts()
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM parked_events WHERE consumer_group = %s AND (topic_id, partition) IN %s LIMIT 1",

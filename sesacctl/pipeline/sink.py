@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg2 import Error as PostgresError
@@ -41,8 +41,10 @@ class Sink:
         self._group = group
         self._checkpoint = checkpoint
 
-    def positions(self, keys: Iterable[Key]) -> dict[Key, int]:
+    def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
+        if not keys:
+            return {}
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(
                 "SELECT topic_id, partition, next_offset FROM sink_offsets"

@@ -6,10 +6,8 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from threading import Event
-from typing import Any
 
 from kafka.admin import MemberToRemove
 from kafka.errors import KafkaError
@@ -18,11 +16,12 @@ from sesacctl.broker.clients import admin
 from sesacctl.broker.topics import PARTITIONS
 from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.consume import Status
 from sesacctl.pipeline.identity import Identity
 from sesacctl.pipeline.instance_process import Fatal, InstanceOptions
 from sesacctl.pipeline.instance_process import main as instance_main
 from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.members import ConsumeReport, Member
+from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,51 +31,6 @@ SILENCE_SECONDS = 60.0  # above the bound of every wait that an instance has
 HEALTHY_SECONDS = 10.0
 MOST_FAILURES = 8
 _TICK_SECONDS = 0.2
-
-
-@dataclass(slots=True)
-class Member:
-    """One instance as the supervisor sees it; counts and latency since the start of the supervisor."""
-
-    number: int
-    process: Any = None
-    pipe: Connection | None = None
-    status: Status = field(default_factory=lambda: Status(0))
-    counts: Counts = field(default_factory=Counts)
-    restarts: int = -1
-    failures: int = 0
-    started: float = 0.0
-    heard: float = 0.0
-    start_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceReport:
-    """One line of the live table."""
-
-    instance: int
-    pid: int | None
-    state: str
-    partitions: list[str]
-    counts: Counts
-    restarts: int
-    max_rss_bytes: int
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumeReport:
-    """Figures so far; rate in events per second since the report before, latency from record to COMMIT."""
-
-    instances: list[InstanceReport]
-    totals: Counts
-    events: int
-    seconds: float
-    rate: float
-    restarts: int
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
-    latency_p99_ms: float | None
 
 
 class Supervisor:
@@ -94,12 +48,19 @@ class Supervisor:
         park_seconds: float = 600.0,
         accept_gap: bool = False,
         max_messages: int | None = None,
+        kinds: tuple[str, ...] = tuple(PARTITIONS),
+        crash_at: str | None = None,
         done: Callable[[], bool] | None = None,
     ) -> None:
-        """`done` is asked about twice a second: True ends the run as SIGTERM would."""
+        """`done` is asked about twice a second: True ends the run as SIGTERM would.
+
+        `crash_at` names a checkpoint at which instance 0 kills itself the first time, for fault tests.
+        """
         self._settings = settings
         self._park_seconds = park_seconds
         self._accept_gap = accept_gap
+        self._kinds = kinds
+        self._crash_at = crash_at
         self._done = done
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["sesacctl.pipeline.instance_process"])
@@ -109,7 +70,7 @@ class Supervisor:
         self._latency = Latency()
         self._started = self._reported = self._asked = 0.0
         self._reported_events = 0
-        most = sum(PARTITIONS.values())
+        most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:
             log.warning(
                 "%s instances for %s partitions: %s will be idle", instances, most, instances - most,
@@ -148,29 +109,15 @@ class Supervisor:
         rate = (events - self._reported_events) / window if window else 0.0
         self._reported, self._reported_events = now, events
         return ConsumeReport(
-            instances=[self._line(member) for member in self._members],
+            instances=[member.line() for member in self._members],
             totals=totals,
             events=events,
             seconds=round(now - self._started, 3),
             rate=round(rate, 1),
-            restarts=sum(max(0, member.restarts) for member in self._members),
+            restarts=sum(member.restarts for member in self._members),
             latency_p50_ms=self._latency.percentile(50),
             latency_p95_ms=self._latency.percentile(95),
             latency_p99_ms=self._latency.percentile(99),
-        )
-
-    @staticmethod
-    def _line(member: Member) -> InstanceReport:
-        alive = member.process is not None and member.process.is_alive()
-        return InstanceReport(
-            instance=member.number,
-            pid=member.process.pid if alive else None,
-            state=member.status.state if alive else "down",
-            partitions=member.status.partitions,
-            counts=member.counts,
-            restarts=max(0, member.restarts),
-            max_rss_bytes=member.status.max_rss_bytes,
-            error=member.status.error,
         )
 
     # ---- the life of a member
@@ -185,10 +132,12 @@ class Supervisor:
         ours, theirs = self._context.Pipe()
         options = InstanceOptions(
             settings=self._settings,
+            kinds=self._kinds,
             number=member.number,
             member_id=identity.member(member.number),
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
+            crash_at=self._crash_at if member.number == 0 and member.starts == 0 else None,
         )
         member.process = self._context.Process(
             target=instance_main, args=(options, theirs, self._left), name=f"consumer-{member.number}", daemon=True
@@ -196,7 +145,7 @@ class Supervisor:
         member.process.start()
         theirs.close()  # so that ours ends when the instance does
         member.pipe = ours
-        member.restarts += 1
+        member.starts += 1
         member.started = member.heard = time.monotonic()
         member.status = Status(member.number)
 

@@ -1,0 +1,75 @@
+"""The supervisor's view of its instances, and what it reports of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReport:
+    """One line of the live table."""
+
+    instance: int
+    pid: int | None
+    state: str
+    partitions: list[str]
+    counts: Counts
+    restarts: int
+    max_rss_bytes: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeReport:
+    """Figures so far; rate in events per second since the report before, latency from record to COMMIT."""
+
+    instances: list[InstanceReport]
+    totals: Counts
+    events: int
+    seconds: float
+    rate: float
+    restarts: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+
+
+@dataclass(slots=True)
+class Member:
+    """One instance as the supervisor sees it; counts since the start of the supervisor, times by the monotonic clock."""
+
+    number: int
+    process: Any = None
+    pipe: Connection | None = None
+    status: Status = field(default_factory=lambda: Status(0))
+    counts: Counts = field(default_factory=Counts)
+    starts: int = 0
+    failures: int = 0
+    started: float = 0.0
+    heard: float = 0.0
+    start_at: float = 0.0
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, self.starts - 1)
+
+    def line(self) -> InstanceReport:
+        """What to show of it."""
+        process = self.process
+        alive = process is not None and process.is_alive()
+        return InstanceReport(
+            instance=self.number,
+            pid=process.pid if alive else None,
+            state=self.status.state if alive else "down",
+            partitions=self.status.partitions,
+            counts=self.counts,
+            restarts=self.restarts,
+            max_rss_bytes=self.status.max_rss_bytes,
+            error=self.status.error,
+        )

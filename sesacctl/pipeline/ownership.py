@@ -1,0 +1,215 @@
+"""Which partitions a consumer owns, and from where: PostgreSQL's offsets, whatever Kafka has committed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+    RetriableError,
+    UnknownMemberIdError,
+)
+
+from sesacctl.broker import clients
+from sesacctl.errors import OffsetGap
+from sesacctl.events import ORDERS
+from sesacctl.pipeline.batch import Batch, Key
+from sesacctl.pipeline.sink import Sink
+
+log = logging.getLogger(__name__)
+
+Records = dict[TopicPartition, list[Any]]
+# These mean that the group is changing: poll again, and the new generation is noticed.
+_POLL_AGAIN = (
+    CommitFailedError,
+    RebalanceInProgressError,
+    IllegalGenerationError,
+    UnknownMemberIdError,
+    RetriableError,
+)
+
+
+@dataclass(slots=True)
+class _Owned:
+    kind: str
+    topic_id: UUID
+    next_offset: int
+
+
+class Ownership:
+    """The partitions of one group member, with PostgreSQL's next offset of each.
+
+    `stale` says that the membership, a topic's id or an offset has changed, or may have: call `take_over` before
+    anything is stored. What was polled before that is dropped; it comes again.
+    """
+
+    def __init__(self, consumer: Any, kinds: dict[str, str], *, accept_gap: bool) -> None:
+        """`kinds` gives the kind of event for each topic name."""
+        self._consumer = consumer
+        self._kinds = kinds
+        self._accept_gap = accept_gap
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self._membership: object = None
+
+    def poll(self, sink: Sink, *, timeout_ms: int) -> Records:
+        """Raw records by partition; none when the group is changing.
+
+        Raises:
+            OffsetGap: records that PostgreSQL does not have are gone; psycopg2.Error, Fenced
+        """
+        try:
+            return self._consumer.poll(timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+        except NoOffsetForPartitionError:
+            return {}  # a new assignment: we seek before the next poll
+        except OffsetOutOfRangeError as error:
+            self._handle_gap(sink, error.args[0])
+        except _POLL_AGAIN as error:
+            log.debug("poll: %s", error, extra={"action": "consume.poll"})
+        return {}
+
+    def poll_paused(self, *, timeout_ms: int) -> None:
+        """Stay a member of the group, and take nothing."""
+        self._consumer.pause(*self._consumer.assignment())
+        try:
+            self._consumer.poll(timeout_ms=timeout_ms)
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError, *_POLL_AGAIN) as error:
+            log.debug("poll: %s", error, extra={"action": "consume.poll"})
+        self.invalidate()
+
+    def invalidate(self) -> None:
+        """Have `stale` say so next time."""
+        self._membership = None
+
+    def stale(self) -> bool:
+        """Whether what is owned has to be looked up again. Reads no server."""
+        return self._look() != self._membership
+
+    def _look(self) -> object:
+        # A topic that was deleted and created again keeps its name, so that the consumer would just go on in it.
+        topic_ids = [clients.topic_id(self._consumer, topic) for topic in self._kinds]
+        return self._consumer.group_metadata().generation_id, self._consumer.assignment(), topic_ids
+
+    def take_over(self, sink: Sink) -> None:
+        """Seek every assigned partition to PostgreSQL's offset; a new one begins at the start of its log.
+
+        Raises:
+            psycopg2.Error
+        """
+        membership = self._look()
+        wanted = {
+            tp: topic_id
+            for tp in sorted(self._consumer.assignment())
+            if (topic_id := clients.topic_id(self._consumer, tp.topic)) is not None
+        }
+        self._owned = {}
+        known = sink.positions([(topic_id, tp.partition) for tp, topic_id in wanted.items()])
+        new = [tp for tp, topic_id in wanted.items() if (topic_id, tp.partition) not in known]
+        starts = self._consumer.beginning_offsets(new) if new else {}
+        for tp, topic_id in wanted.items():
+            key = (topic_id, tp.partition)
+            offset = known[key] if key in known else sink.begin_partition(tp.topic, key, starts[tp])
+            if not self._seek(tp, offset):
+                return  # it was taken from us in between: `stale` stays true
+            self._owned[tp] = _Owned(self._kinds[tp.topic], topic_id, offset)
+        self._consumer.resume(*self._owned)
+        self._membership = membership
+        log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
+
+    def _seek(self, tp: TopicPartition, offset: int) -> bool:
+        try:
+            self._consumer.seek(tp, offset)
+        except (ValueError, IllegalStateError):
+            return False
+        return True
+
+    @property
+    def names(self) -> list[str]:
+        """The owned partitions as `topic-partition`."""
+        return [f"{tp.topic}-{tp.partition}" for tp in self._owned]
+
+    @property
+    def keys(self) -> list[Key]:
+        """The owned partitions as `sink_offsets` knows them."""
+        return [(owned.topic_id, tp.partition) for tp, owned in self._owned.items()]
+
+    def batches(self, records: Records) -> list[Batch]:
+        """The records of owned partitions from PostgreSQL's offsets on."""
+        found = []
+        for tp, polled in records.items():
+            owned = self._owned.get(tp)
+            if owned is None:
+                self.invalidate()
+                continue
+            stored_before = polled[0].offset < owned.next_offset
+            fresh = [record for record in polled if record.offset >= owned.next_offset] if stored_before else polled
+            if fresh:
+                found.append(self._batch(tp, owned, fresh[-1].offset + 1, fresh))
+        return found
+
+    def control_batches(self) -> list[Batch]:
+        """Batches without records for transaction markers at the ends of logs, which move the position alone."""
+        return [
+            self._batch(tp, owned, position, [])
+            for tp, owned in self._owned.items()
+            if (position := clients.position(self._consumer, tp)) is not None and position > owned.next_offset
+        ]
+
+    @staticmethod
+    def _batch(tp: TopicPartition, owned: _Owned, end: int, records: list[Any]) -> Batch:
+        return Batch(owned.kind, tp.topic, owned.topic_id, tp.partition, owned.next_offset, end, records)
+
+    def moved(self, batches: list[Batch]) -> None:
+        """Note the new offsets of stored batches, and tell Kafka, for lag tools: PostgreSQL's offsets are the truth."""
+        offsets = {}
+        for batch in batches:
+            tp = TopicPartition(batch.topic, batch.partition)
+            self._owned[tp].next_offset = batch.end
+            offsets[tp] = OffsetAndMetadata(batch.end, "", -1)
+        self._consumer.commit_async(offsets, callback=lambda offsets, response: None)
+
+    def agrees(self, sink: Sink) -> bool:
+        """Whether PostgreSQL still has the offsets that are here; a restore from a backup keeps connections open."""
+        known = sink.positions(self.keys)
+        return all(known.get((o.topic_id, tp.partition)) == o.next_offset for tp, o in self._owned.items())
+
+    def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
+        """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""
+        starts = self._consumer.beginning_offsets(list(positions))
+        ends = self._consumer.end_offsets(list(positions))
+        for tp, offset in positions.items():
+            owned = self._owned.get(tp)
+            if owned is None or self.stale() or starts[tp] <= offset <= ends[tp]:
+                self.invalidate()
+                continue
+            if not self._accept_gap or offset > ends[tp]:
+                raise OffsetGap(f"{tp.topic}-{tp.partition}", offset, starts[tp], ends[tp])
+            sink.skip_expired(self._batch(tp, owned, starts[tp], []))
+            gap = f"{tp.topic}-{tp.partition}: offsets {owned.next_offset} to {starts[tp] - 1} have expired"
+            log.warning(gap, extra={"action": "consume.gap"})
+            self.invalidate()
+
+    def parents_without_lag(self, sink: Sink) -> bool:
+        """Whether all users and products in Kafka are in PostgreSQL."""
+        parents = [
+            TopicPartition(topic, partition)
+            for topic, kind in self._kinds.items()
+            if kind != ORDERS
+            for partition in self._consumer.partitions_for_topic(topic) or ()
+        ]
+        ends = self._consumer.end_offsets(parents)
+        keys = {
+            tp: (topic_id, tp.partition)
+            for tp in parents
+            if (topic_id := clients.topic_id(self._consumer, tp.topic)) is not None
+        }
+        known = sink.positions(list(keys.values()))
+        return all(end == 0 or (tp in keys and known.get(keys[tp], 0) >= end) for tp, end in ends.items())

@@ -1,0 +1,47 @@
+"""What an instance tells its supervisor."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass, field
+
+from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.latency import Latency
+
+
+@dataclass(slots=True)
+class Status:
+    """State of one instance; counts and latency are since the report before."""
+
+    instance: int
+    pid: int = 0
+    state: str = "starting"
+    waiting_for: str | None = None
+    partitions: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    latency: Latency = field(default_factory=Latency)
+    max_rss_bytes: int = 0
+    error: str | None = None
+
+
+def max_rss_bytes() -> int:
+    """The most memory that this process has had resident; Linux counts in KiB, macOS in bytes (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Timer:
+    """True once an interval, the first time at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = float("-inf")
+
+    def due(self) -> bool:
+        """Whether the interval has passed; if so, the next one begins."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
