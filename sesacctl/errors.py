@@ -106,6 +106,18 @@ class DatabaseMissing(CheckFailed):
     default_hint = "sesacctl db init"
 
 
+class LedgerNotWritten(CheckFailed):
+    """The ledger cannot be written."""
+
+    default_hint = "make room, then sesacctl produce with another --ledger; the old one is whole: sesacctl audit"
+
+
+class EventTooLarge(CheckFailed):
+    """An event is larger than Kafka takes."""
+
+    default_hint = "sesacctl db check"
+
+
 class CannotKeepAlive(CheckFailed):
     """A consumer process dies again and again."""
 
