@@ -102,7 +102,7 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     """
     location = url(settings)
     if location.query.get("sslmode") == "require":
-        _warn_of_unverified_host(settings.db_type)
+        warn_of_unverified_host(settings.db_type)
     with translated(settings):
         connection = psycopg2.connect(
             **location.translate_connect_args(username="user", database="dbname"),
@@ -130,7 +130,7 @@ def wait_until(ready: Callable[[], T], *, seconds: float) -> T:
 
 
 @cache
-def _warn_of_unverified_host(kind: DbType) -> None:
+def warn_of_unverified_host(kind: DbType) -> None:
     logger.warning(
         "TLS is on, but nobody checks that the server is the right one",
         extra={"action": "database.tls_unverified", "set": _TLS_VARIABLE[kind]},

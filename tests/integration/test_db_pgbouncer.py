@@ -1,0 +1,83 @@
+"""Behind PgBouncer in transaction mode, as Supabase's port 6543 is: everything of the loop but the migrations."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from sesacctl.database import check, crud, database, plan, schema, seed
+from sesacctl.errors import ConfigurationError
+from sesacctl.settings import Settings
+from sesacctl.stack.layout import server_account
+from tests.waiting import wait_until
+
+PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="Debian's package pgbouncer is missing")
+INI = """
+[databases]
+* = host={host} port={port} user=postgres
+[pgbouncer]
+listen_addr =
+unix_socket_dir = {folder}
+listen_port = 6543
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+
+
+@pytest.fixture
+def pooled(settings: Settings, short_path: Path) -> Iterator[Settings]:
+    """The test's database through a pooler on a socket with Supabase's port number."""
+    account = server_account()
+    if account:
+        short_path.chmod(0o777)
+    ini = short_path / "pgbouncer.ini"
+    ini.write_text(INI.format(host=settings.postgres_host, port=settings.postgres_port, folder=short_path))
+    assert PGBOUNCER is not None
+    identity = account.uid if account else None
+    process = subprocess.Popen([PGBOUNCER, "-q", ini], user=identity, stderr=subprocess.DEVNULL)
+    try:
+        wait_until((short_path / ".s.PGSQL.6543").exists, 10)
+        yield settings.model_copy(update={"postgres_host": str(short_path), "postgres_port": 6543})
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_the_loop_s_statements_work(pooled: Settings) -> None:
+    seed.seed(pooled, users=2_000, products=2_000)
+    report = check.check(pooled)
+    assert report.pooler
+    assert check.verdict(report) is None
+    engine = database.engine_for(pooled, command="test")
+    for number in range(20):  # more sessions than the pooler has connections
+        with Session(engine) as session:
+            values = {"user_id": f"u_{number + 1:08d}", "product_id": "p_00000001", "quantity": 1}
+            crud.create_order(session, values)
+    with Session(engine) as session:
+        assert len(crud.list_orders(session)) == 20
+    engine.dispose()
+
+
+def test_no_session_state_is_left_to_the_next_client(pooled: Settings) -> None:
+    """What one client sets, or prepares, would be met by another: the pooler hands out the same connections."""
+    seed.seed(pooled, users=10, products=10)
+    connection = database.connect(pooled, command="test")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT current_setting('lock_timeout'), current_setting('search_path')")
+        assert cursor.fetchone() == ("0", '"$user", public')
+    connection.close()
+
+
+def test_migrations_are_refused(pooled: Settings) -> None:
+    for act in (schema.upgrade, plan.plan):
+        with pytest.raises(ConfigurationError, match="transaction pooler"):
+            act(pooled)
