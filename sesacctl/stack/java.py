@@ -44,7 +44,7 @@ _JVM = (
 )
 _TRAINING = "training"
 _ANY_CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAA"
-_TRAIN_SECONDS = 60.0
+_TRAIN_SECONDS = 120.0
 
 
 class Java:
@@ -99,7 +99,7 @@ def _train(home: Path, class_path: Sequence[Path], path: Path, cancel: threading
     java = Java(class_path, None)
     new = home / "new.aot"
     marker = f"-Dsesacctl.server={home}"
-    options = (marker, f"-XX:AOTCacheOutput={new}")
+    options = (marker, f"-XX:AOTCacheOutput={new.name}")
     program = Program(
         name="the broker that makes Java's cache",
         argv=java.command(SERVER, f"{_RUN}/broker.properties", options=options),
