@@ -43,6 +43,12 @@ class UsageError(SesacctlError):
     default_hint = "sesacctl --help"
 
 
+class Declined(UsageError):
+    """Nothing was done."""
+
+    default_hint = None
+
+
 class ConfigurationError(SesacctlError):
     """A setting is missing or wrong."""
 
@@ -122,6 +128,12 @@ class CannotKeepAlive(CheckFailed):
     """A consumer process dies again and again."""
 
     default_hint = "sesacctl health, then sesacctl consume"
+
+
+class DeadLetterMissing(CheckFailed):
+    """There is no such dead letter."""
+
+    default_hint = "sesacctl dlq list"
 
 
 class OffsetGap(CheckFailed):

@@ -173,6 +173,7 @@ class Instance:
         counts = retry_parked(
             self._connection,
             group=self._settings.kafka_group,
+            kinds=self._kinds,
             keys=self._ownership.keys,
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: self._ownership.parents_without_lag(sink),

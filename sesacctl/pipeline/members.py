@@ -41,7 +41,7 @@ class ConsumeReport:
 
 @dataclass(slots=True)
 class Member:
-    """One instance as the supervisor sees it; counts since the start of the supervisor, times by the monotonic clock."""
+    """One instance as the supervisor sees it; counts since the supervisor began, times by the monotonic clock."""
 
     number: int
     process: Any = None

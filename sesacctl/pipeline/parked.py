@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from psycopg2.extras import execute_values
-
-from sesacctl.events import CODECS, ORDERS, Reason
-from sesacctl.pipeline.batch import Batch, Counts, Entry, Key
-from sesacctl.pipeline.dead_letters import save_dead_letters, unpack_headers
+from sesacctl.events import Reason
+from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.failures import Failure
-from sesacctl.pipeline.staging import write_staged
+from sesacctl.pipeline.kept_records import (
+    KeptRecord,
+    adjust_counters,
+    lock_offsets,
+    save_dead_letters,
+    select,
+    try_again,
+)
 
 _MOST = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as `parked_events` and `dead_letters` keep it, with the attributes of a consumed one."""
-
-    id: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def retry_parked(
     connection: Any,
     *,
     group: str,
+    kinds: Mapping[str, str],
     keys: Sequence[Key],
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
@@ -54,95 +47,53 @@ def retry_parked(
         )
         if cursor.fetchone() is None:
             return Counts()
-    overdue_may_die = parents_without_lag()
-    try:
-        with connection, connection.cursor() as cursor:
-            return _retry(cursor, group, keys, park_seconds if overdue_may_die else None)
-    finally:
-        if not connection.closed:
-            connection.rollback()
+    may_die = parents_without_lag()
+    with connection, connection.cursor() as cursor:
+        lock_offsets(cursor, group, keys)
+        where = "consumer_group = %s AND (topic_id, partition) IN %s ORDER BY tried_at NULLS FIRST, id LIMIT %s"
+        records = select(cursor, "parked_events", where, (group, tuple(keys), _MOST), lock="FOR UPDATE SKIP LOCKED")
+        overdue = _overdue(cursor, records, park_seconds) if may_die else set()
+        return _settle(cursor, group, records, try_again(cursor, kinds, records), overdue)
 
 
-def _retry(cursor: Any, group: str, keys: Sequence[Key], park_seconds: float | None) -> Counts:
-    # The same lock order as a step: offsets first, sorted.
+def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) -> set[int]:
     cursor.execute(
-        "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
-        " SET LOCAL TimeZone = 'UTC'; SELECT 1 FROM sink_offsets WHERE consumer_group = %s"
-        " AND (topic_id, partition) IN %s ORDER BY topic_id, partition FOR NO KEY UPDATE",
-        (group, tuple(keys)),
+        "SELECT id FROM parked_events WHERE id = ANY(%s) AND now() - parked_at >= make_interval(secs => %s)",
+        ([record.id for record in records], park_seconds),
     )
-    cursor.execute(
-        'SELECT id, topic, topic_id, partition, "offset", key, value, headers,'
-        " coalesce((extract(epoch FROM record_time) * 1000)::bigint, -1),"
-        " now() - parked_at >= make_interval(secs => %s) FROM parked_events"
-        " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
-        " ORDER BY tried_at NULLS FIRST, id LIMIT %s FOR UPDATE SKIP LOCKED",
-        (park_seconds if park_seconds is not None else 1e9, group, tuple(keys), _MOST),
-    )
-    entries, overdue = _entries(cursor.fetchall())
-    refusals = write_staged(cursor, ORDERS, entries)
-    still = {refusal.record.id for refusal in refusals if refusal.failure is Failure.PARK}
-    dead = [r for r in refusals if r.failure not in (Failure.PARK, Failure.DUPLICATE) or r.record.id in still & overdue]
-    for refusal in dead:
-        if refusal.failure is Failure.PARK:
-            refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _settle(
+    cursor: Any, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
+) -> Counts:
+    total, changes = Counts(), defaultdict[Key, Counts](Counts)
+    still, dead = [], []
+    for record in records:
+        refusal = outcome[record.id]
+        name = "stored"
+        if refusal is not None and refusal.failure is Failure.DUPLICATE:
+            name = "duplicates"
+        elif refusal is not None:
+            if refusal.failure is Failure.PARK and record.id not in overdue:
+                still.append(record.id)
+                continue
+            if refusal.failure is Failure.PARK:
+                refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
+            name = "dead"
+            dead.append(refusal)
+        for counts in (total, changes[record.source]):
+            setattr(counts, name, getattr(counts, name) + 1)
+            counts.parked -= 1
     save_dead_letters(cursor, group, dead)
-    still -= {refusal.record.id for refusal in dead}
-    _settle(cursor, entries, still)
-    return _move_counters(cursor, group, entries, refusals, dead)
+    adjust_counters(cursor, group, changes)
+    _forget(cursor, [record.id for record in records], still)
+    return total
 
 
-def _entries(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Entry], set[int]]:
-    entries, overdue = [], set()
-    batches: dict[Key, Batch] = {}
-    for row_id, topic, topic_id, partition, offset, key, value, headers, timestamp, late in rows:
-        record = StoredRecord(row_id, offset, _bytes(key), _bytes(value), timestamp, unpack_headers(headers))
-        batch = batches.setdefault((topic_id, partition), Batch(ORDERS, topic, topic_id, partition, 0, 0, ()))
-        row, _ = CODECS[ORDERS].decode(record.key, record.value, record.timestamp)
-        entries.append(Entry(row, record, batch))
-        if late:
-            overdue.add(row_id)
-    return entries, overdue
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
-
-
-def _settle(cursor: Any, entries: Sequence[Entry], still: set[int]) -> None:
-    done = [entry.record.id for entry in entries if entry.record.id not in still]
-    cursor.execute("DELETE FROM parked_events WHERE id = ANY(%s)", (done,))
+def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
+    cursor.execute("DELETE FROM parked_events WHERE id = ANY(%s) AND id <> ALL(%s)", (list(tried), list(still)))
     cursor.execute(
         "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp() WHERE id = ANY(%s)",
         (list(still),),
     )
-
-
-def _move_counters(
-    cursor: Any, group: str, entries: Sequence[Entry], refusals: Sequence[Any], dead: Sequence[Any]
-) -> Counts:
-    outcome = {entry.record.id: "stored" for entry in entries}
-    outcome |= {r.record.id: "duplicates" if r.failure is Failure.DUPLICATE else "" for r in refusals}
-    outcome |= {r.record.id: "dead" for r in dead}
-    total, changes = Counts(), {id(entry.batch): (entry.batch, Counts()) for entry in entries}
-    for entry in entries:
-        name = outcome[entry.record.id]
-        if name:
-            for counts in (total, changes[id(entry.batch)][1]):
-                setattr(counts, name, getattr(counts, name) + 1)
-                counts.parked -= 1
-    adjust(cursor, group, [(batch.key, counts) for batch, counts in changes.values()])
-    return total
-
-
-def adjust(cursor: Any, group: str, changes: Sequence[tuple[Key, Counts]]) -> None:
-    """Add changes to the counters of `sink_offsets`, without moving any offset."""
-    if changes:
-        execute_values(
-            cursor,
-            "UPDATE sink_offsets AS o SET stored = o.stored + v.stored, duplicates = o.duplicates + v.duplicates,"
-            " dead = o.dead + v.dead, parked = o.parked + v.parked, updated_at = now()"
-            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, stored, duplicates, dead, parked)"
-            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
-            [(group, *key, c.stored, c.duplicates, c.dead, c.parked) for key, c in changes],
-        )

@@ -11,8 +11,8 @@ from psycopg2.extras import execute_values, register_uuid
 
 from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, decode, tally
 from sesacctl.pipeline.copy_text import copy_rows
-from sesacctl.pipeline.dead_letters import save_dead_letters, save_parked
 from sesacctl.pipeline.failures import Failure, classify
+from sesacctl.pipeline.kept_records import save_dead_letters, save_parked
 from sesacctl.pipeline.staging import write_staged
 
 register_uuid()

@@ -69,6 +69,7 @@ class Rig:
         return retry_parked(
             self.connection,
             group=self.group,
+            kinds={"orders": "orders"},
             keys=[(TOPIC, 0)],
             park_seconds=park_seconds,
             parents_without_lag=lambda: lag_free,

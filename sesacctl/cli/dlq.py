@@ -1,0 +1,178 @@
+"""sesacctl dlq: list, show, replay, discard, export."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sesacctl.cli import options, render
+from sesacctl.cli.options import Output, OutputOption, YesOption
+from sesacctl.errors import CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sesacctl.pipeline.dead_letters import DeadLetter, Filter, Replayed
+
+app = typer.Typer(help="Dead letters: look at what was refused, replay, discard or export it.", no_args_is_help=True)
+
+IdOption = Annotated[list[int] | None, typer.Option("--id", help="Only this one; may be given several times.")]
+TopicOption = Annotated[str | None, typer.Option(help="Only from this topic: orders, users or products.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, such as invalid_json.")]
+SinceOption = Annotated[float | None, options.duration_option("Only of the last 50, 30s, 10m or 2h.", "--since")]
+AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would become of them; change nothing.")]
+_COUNT_SHOWN = 100
+
+
+@app.command("list")
+def list_(
+    topic: TopicOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 20,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """The newest refused records: where they came from and why they were refused.
+
+    Example: sesacctl dlq list --reason invalid_json --since 1h
+    """
+    settings = options.begin()
+    from sesacctl.pipeline import dead_letters
+
+    render.show(dead_letters.find(settings, _filter(None, topic, reason, since), limit=limit), output, _list)
+
+
+@app.command()
+def show(
+    letter_id: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` shows it.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """One refused record: position, reason, key and value as text, and the raw bytes with -o json.
+
+    Example: sesacctl dlq show 7
+    """
+    settings = options.begin()
+    from sesacctl.pipeline import dead_letters
+
+    render.show(dead_letters.show(settings, letter_id), output, _one)
+
+
+@app.command()
+def replay(
+    ids: IdOption = None,
+    topic: TopicOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    every: AllOption = False,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Try refused records again through the sink; what can be stored now leaves the dead letters.
+
+    Example: sesacctl dlq replay --reason orphan --dry-run
+    """
+    wanted = _chosen(ids, topic, reason, since, every)
+    settings = options.begin()
+    from sesacctl.pipeline import dead_letters
+
+    result = dead_letters.replay(settings, wanted, dry_run=dry_run)
+    render.show(result, output, _replayed)
+    if result.refused:
+        raise CheckFailed(f"{sum(result.refused.values())} were refused again", hint="sesacctl dlq list")
+
+
+@app.command()
+def discard(
+    ids: IdOption = None,
+    topic: TopicOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    every: AllOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Mark refused records as looked at, so that they are no longer listed; the rows are kept.
+
+    Example: sesacctl dlq discard --id 7
+    """
+    wanted = _chosen(ids, topic, reason, since, every)
+    settings = options.begin()
+    from sesacctl.pipeline import dead_letters
+
+    number = dead_letters.count(settings, wanted)
+    if number:
+        render.confirm(f"Discard {number} dead letters?", yes=yes)
+        number = dead_letters.discard(settings, wanted)
+    render.say(f"{number} discarded")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Written whole or not at all; one JSON object a line.")],
+    topic: TopicOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+) -> None:
+    """Write refused records, raw bytes included, to a file.
+
+    Example: sesacctl dlq export dead.jsonl
+    """
+    settings = options.begin()
+    from sesacctl.pipeline import dead_letters
+
+    number = dead_letters.export(settings, _filter(None, topic, reason, since), file)
+    render.say(f"{number} dead letters written to {file}")
+
+
+def _filter(ids: list[int] | None, topic: str | None, reason: str | None, since: float | None) -> Filter:
+    from sesacctl.events import Reason
+    from sesacctl.pipeline.dead_letters import Filter
+
+    if reason is not None and reason not in list(Reason):
+        raise UsageError(f"there is no reason '{reason}'", hint=f"one of: {', '.join(Reason)}")
+    after = None if since is None else datetime.now(UTC) - timedelta(seconds=since)
+    return Filter(ids=tuple(ids or ()), topic=topic, reason=reason, since=after)
+
+
+def _chosen(ids: list[int] | None, topic: str | None, reason: str | None, since: float | None, every: bool) -> Filter:
+    if not (ids or topic or reason or since or every):
+        raise UsageError("say which: --id, --topic, --reason, --since or --all", hint="sesacctl dlq list")
+    return _filter(ids, topic, reason, since)
+
+
+def _list(letters: list[DeadLetter]) -> Table:
+    rows = [
+        (letter.id, f"{letter.topic}-{letter.partition}@{letter.offset}", letter.reason, letter.detail[:_COUNT_SHOWN])
+        for letter in letters
+    ]
+    return render.table(f"Dead letters: {len(letters)} shown", ("id", "position", "reason", "detail"), rows)
+
+
+def _one(letter: DeadLetter) -> Table:
+    return render.details(
+        f"Dead letter {letter.id}",
+        {
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "reason": letter.reason,
+            "detail": letter.detail,
+            "sent": letter.record_time,
+            "refused": letter.created_at,
+            "discarded": letter.discarded_at,
+            "headers": letter.headers or None,
+            "key": letter.key,
+            "value": letter.value,
+        },
+    )
+
+
+def _replayed(result: Replayed) -> Table:
+    title = "Replay (dry run: nothing was changed)" if result.dry_run else "Replay"
+    refused = {f"refused: {reason}": number for reason, number in result.refused.items()}
+    return render.details(
+        title, {"tried": result.tried, "stored": result.stored, "duplicates": result.duplicates, **refused}
+    )

@@ -1,0 +1,144 @@
+"""Records that were refused and kept byte for byte, in `dead_letters` and `parked_events`, and another try at them."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extras import Json, execute_values, register_uuid
+
+from sesacctl.events import CODECS, Malformed
+from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal
+from sesacctl.pipeline.failures import Failure
+from sesacctl.pipeline.staging import write_staged
+
+register_uuid()
+
+_POSITION = 'consumer_group, topic_id, partition, "offset"'
+_RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
+_SELECT = (
+    'id, topic, topic_id, partition, "offset", key, value, headers,'
+    " coalesce((extract(epoch FROM record_time) * 1000)::bigint, -1)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """A kept record with the attributes of a consumed one; `timestamp` in milliseconds, -1 if unknown."""
+
+    id: int
+    topic: str
+    topic_id: UUID
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    timestamp: int
+
+    @property
+    def source(self) -> Key:
+        """The partition that it came from, as `sink_offsets` knows it."""
+        return self.topic_id, self.partition
+
+
+def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
+    """Keep refused records with the reason; a record that is read again takes its old row's place."""
+    if refusals:
+        execute_values(
+            cursor,
+            f"INSERT INTO dead_letters ({_RAW}, reason, detail) VALUES %s ON CONFLICT ({_POSITION}) DO UPDATE"
+            " SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL",
+            [(*_raw(group, refusal), refusal.reason.value, refusal.detail) for refusal in refusals],
+        )
+
+
+def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
+    """Keep records whose user or product is not there yet."""
+    if refusals:
+        execute_values(
+            cursor,
+            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s ON CONFLICT ({_POSITION}) DO NOTHING",
+            [(*_raw(group, refusal), refusal.detail) for refusal in refusals],
+        )
+
+
+def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
+    """Header names and values are base64, as JSON cannot hold any bytes."""
+    record, batch = refusal.record, refusal.batch
+    headers = [
+        [b64encode(name.encode()).decode(), None if value is None else b64encode(value).decode()]
+        for name, value in record.headers
+    ]
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp >= 0 else None
+    position = (group, batch.topic, batch.topic_id, batch.partition, record.offset)
+    return (*position, record.key, record.value, Json(headers), at)
+
+
+def select(cursor: Any, table: str, where: str, values: Sequence[Any], *, lock: str = "") -> list[KeptRecord]:
+    """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
+    cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
+    return [
+        KeptRecord(number, topic, topic_id, partition, offset, _bytes(key), _bytes(value), _headers(headers), at)
+        for number, topic, topic_id, partition, offset, key, value, headers, at in cursor.fetchall()
+    ]
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[str, bytes | None]]:
+    return [(b64decode(name).decode(), None if value is None else b64decode(value)) for name, value in packed]
+
+
+def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> None:
+    """Take the locks that a step takes first, in its order, so that the two never wait for each other."""
+    cursor.execute(
+        "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
+        " SET LOCAL TimeZone = 'UTC'; SELECT 1 FROM sink_offsets WHERE consumer_group = %s"
+        " AND (topic_id, partition) IN %s ORDER BY topic_id, partition FOR NO KEY UPDATE",
+        (group, tuple(keys)),
+    )
+
+
+def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord]) -> dict[int, Refusal | None]:
+    """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
+
+    `kinds` gives the kind of event for each topic name. In the caller's transaction.
+
+    Raises:
+        psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
+    """
+    outcome: dict[int, Refusal | None] = dict.fromkeys((record.id for record in records), None)
+    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    for record in records:
+        kind = kinds[record.topic]
+        batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
+        try:
+            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp)
+        except Malformed as error:
+            outcome[record.id] = Refusal(Failure.DATA, error.reason, str(error), record, batch)
+        else:
+            entries[kind].append(Entry(row, record, batch))
+    for kind in WRITE_ORDER:
+        for refusal in write_staged(cursor, kind, entries[kind]):
+            outcome[refusal.record.id] = refusal
+    return outcome
+
+
+def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:
+    """Add changes to the counters of `sink_offsets`, without moving any offset."""
+    if changes:
+        execute_values(
+            cursor,
+            "UPDATE sink_offsets AS o SET stored = o.stored + v.stored, duplicates = o.duplicates + v.duplicates,"
+            " dead = o.dead + v.dead, parked = o.parked + v.parked, updated_at = now()"
+            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, stored, duplicates, dead, parked)"
+            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
+            [(group, *key, c.stored, c.duplicates, c.dead, c.parked) for key, c in changes.items()],
+        )

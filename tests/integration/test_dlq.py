@@ -1,0 +1,124 @@
+"""Dead letters: looked at safely, replayed through the sink, discarded, exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sesacctl.database.connections import connect
+from sesacctl.errors import ConfigurationError, DeadLetterMissing
+from sesacctl.events import ORDERS
+from sesacctl.pipeline import dead_letters
+from sesacctl.pipeline.dead_letters import Filter
+from sesacctl.pipeline.sink import Sink
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.events import Message, add_parents, batch, message, order, query
+
+TOPIC = uuid4()
+NASTY = b'{"x": "[/red]\x1b[31m\xe2\x80\xae \xff\x00'
+
+
+def refuse(settings: Settings, messages: list[Message]) -> None:
+    """Have the sink refuse messages, at the next offsets of one partition."""
+    connection = connect(settings, command="test")
+    try:
+        sink = Sink(connection, group=settings.kafka_group)
+        topic = settings.topic(ORDERS)
+        seen = sink.begin_partition(topic, (TOPIC, 0), 0)
+        found = batch(messages, kind=ORDERS, topic_id=TOPIC, seen=seen)
+        found.topic = topic
+        sink.store([found])
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def conflicts(settings: Settings) -> Iterator[Settings]:
+    """Two stored orders, and three refused ones: two conflicts and one that is no event."""
+    add_parents(settings)
+    wrong = [message(order(n, total_amount=9_999)) for n in (1, 2)]
+    refuse(settings, [message(order(1)), message(order(2)), *wrong, (b"u1", NASTY)])
+    yield settings
+
+
+def counters(settings: Settings) -> tuple[int, int, int]:
+    [row] = query(settings, "SELECT stored, duplicates, dead FROM sink_offsets")
+    return row
+
+
+def test_list_filters(conflicts: Settings) -> None:
+    assert counters(conflicts) == (2, 0, 3)
+    assert len(dead_letters.find(conflicts, Filter(), limit=10)) == 3
+    assert [d.offset for d in dead_letters.find(conflicts, Filter(reason="conflict"), limit=10)] == [3, 2]
+    assert dead_letters.find(conflicts, Filter(topic="users"), limit=10) == []
+    assert len(dead_letters.find(conflicts, Filter(), limit=1)) == 1
+
+
+def test_replay_stores_what_can_be_stored_now_and_the_counters_follow(conflicts: Settings) -> None:
+    query(conflicts, "DELETE FROM orders WHERE order_id = 'o1'")
+    trial = dead_letters.replay(conflicts, Filter(), dry_run=True)
+    assert (trial.tried, trial.stored, trial.refused) == (3, 1, {"conflict": 1, "invalid_json": 1})
+    assert counters(conflicts) == (2, 0, 3)
+    assert query(conflicts, "SELECT count(*) FROM orders") == [(1,)]
+    done = dead_letters.replay(conflicts, Filter())
+    assert (done.stored, done.duplicates, done.refused) == (1, 0, trial.refused)
+    assert counters(conflicts) == (3, 0, 2)
+    assert query(conflicts, "SELECT total_amount FROM orders WHERE order_id = 'o1'") == [(9_999,)]
+    assert len(dead_letters.find(conflicts, Filter(), limit=10)) == 2
+
+
+def test_replay_of_what_is_there_already_is_a_duplicate_and_leaves(conflicts: Settings) -> None:
+    query(conflicts, "UPDATE orders SET total_amount = 9999")
+    done = dead_letters.replay(conflicts, Filter(reason="conflict"))
+    assert (done.duplicates, done.refused) == (2, {})
+    assert counters(conflicts) == (2, 2, 1)
+
+
+def test_discard_keeps_the_row_and_hides_it(conflicts: Settings) -> None:
+    assert dead_letters.discard(conflicts, Filter(reason="conflict")) == 2
+    assert len(dead_letters.find(conflicts, Filter(), limit=10)) == 1
+    assert query(conflicts, "SELECT count(*) FROM dead_letters") == [(3,)]
+    assert counters(conflicts) == (2, 0, 3)
+
+
+def test_export_holds_the_raw_bytes_and_is_whole_or_not_there(conflicts: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "dead.jsonl"
+    assert dead_letters.export(conflicts, Filter(), file) == 3
+    rows = {row["offset"]: row for row in map(json.loads, file.read_text().splitlines())}
+    assert set(rows) == {2, 3, 4}
+    assert rows[4]["value_base64"] == "eyJ4IjogIlsvcmVkXRtbMzFt4oCuIP8A"
+    with pytest.raises(ConfigurationError):
+        dead_letters.export(conflicts, Filter(), tmp_path / "missing" / "dead.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["dead.jsonl"]
+
+
+def test_a_dead_letter_that_is_not_there(settings: Settings) -> None:
+    with pytest.raises(DeadLetterMissing):
+        dead_letters.show(settings, 1)
+
+
+def test_the_commands_show_nasty_values_safely(conflicts: Settings, sesacctl: Cli) -> None:
+    [letter] = dead_letters.find(conflicts, Filter(reason="invalid_json"), limit=1)
+    shown = sesacctl("dlq", "show", letter.id)
+    assert shown.returncode == 0, shown.stderr
+    assert "\x1b" not in shown.stdout
+    assert "\u202e" not in shown.stdout
+    assert "[/red]" in shown.stdout
+    assert json.loads(sesacctl("dlq", "show", letter.id, "-o", "json").stdout)["value_base64"]
+    assert "conflict" in sesacctl("dlq", "list").stdout
+    again = sesacctl("dlq", "replay", "--all")
+    assert (again.returncode, "refused again" in again.stderr) == (5, True)
+
+
+def test_the_commands_ask_before_they_change_anything(conflicts: Settings, sesacctl: Cli) -> None:
+    assert sesacctl("dlq", "replay").returncode == 2
+    assert sesacctl("dlq", "discard", "--all").returncode == 2
+    assert counters(conflicts) == (2, 0, 3)
+    assert sesacctl("dlq", "discard", "--all", "--yes").returncode == 0
+    assert dead_letters.find(conflicts, Filter(), limit=10) == []
+    assert sesacctl("dlq", "list", "--reason", "nonsense").returncode == 2
