@@ -1,0 +1,87 @@
+"""The stack's folder: what is written there can be read again, and only what is ours is deleted."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sesacctl import settings
+from sesacctl.errors import ConfigurationError
+from sesacctl.stack import stack
+from sesacctl.stack.layout import Layout, State
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "길 이 있다" / ".sesac")
+    layout.create()
+    return layout
+
+
+def test_settings_read_what_the_stack_wrote(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESAC_HOME", str(layout.home))
+    values = {"POSTGRES_HOST": str(layout.home / "socket"), "REDIS_PORT": "6400"}
+    layout.write_environment(values)
+    assert layout.read_environment() == values
+    assert settings.load().postgres_host == values["POSTGRES_HOST"]
+    assert settings.load().redis_port == 6400
+    assert stat.S_IMODE(layout.environment.stat().st_mode) == 0o600
+
+
+def test_state_is_kept(layout: Layout) -> None:
+    state = State(cluster_id="abc", valkey_port=1, kafka_ports=[[1, 2], [3, 4], [5, 6]], socket_folder="/x")
+    layout.save(state)
+    assert layout.load() == state
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"unknown": 1}', '{"cluster_id": '])
+def test_a_damaged_state_is_chosen_again(layout: Layout, text: str) -> None:
+    (layout.home / "stack.json").write_text(text)
+    assert layout.load() == State()
+
+
+def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    layout = Layout(tmp_path.joinpath(*["long-folder-name"] * 6))
+    layout.create()
+    state = State()
+    folder = layout.socket_folder(state)
+    assert len(str(folder / ".s.PGSQL.5432.lock")) <= 103
+    assert layout.socket_folder(state) == folder, "the same one again"
+    layout.save(state)
+    layout.purge()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("awkward", ["a,b", "a$b", "a'b"])
+def test_a_path_that_libpq_or_dotenv_would_change_has_its_socket_elsewhere(tmp_path: Path, awkward: str) -> None:
+    layout = Layout(tmp_path / awkward)
+    layout.create()
+    state = State()
+    assert awkward not in str(layout.socket_folder(state))
+    layout.save(state)
+    layout.purge()
+
+
+def test_a_folder_with_somebody_elses_data_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ConfigurationError, match="not sesacctl's"):
+        stack.up(tmp_path)
+    assert stack.down(tmp_path, purge=True).purged is False
+    assert (tmp_path / "data").exists()
+
+
+def test_purge_deletes_only_what_is_ours(layout: Layout) -> None:
+    foreign = layout.home / "notes.txt"
+    foreign.write_text("mine")
+    layout.purge()
+    assert [path.name for path in layout.home.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="Not a directory") as raised:
+        stack.up(tmp_path / "file" / "home")
+    assert raised.value.exit_code == 3
+    assert "SESAC_HOME" in str(raised.value.hint)
