@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 Format = Literal["text", "json"]
 
+_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -23,9 +24,7 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else character
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in _CATEGORIES else character
         for character in text
     )
 
@@ -42,8 +41,10 @@ class TextFormatter(logging.Formatter):
         action = extras.pop("action", record.name.removeprefix("sesacctl."))
         words = [f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {action}: {record.getMessage()}"]
         words += [f"{key}={value}" for key, value in extras.items()]
-        text = printable(" ".join(words))
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        lines = [" ".join(words)]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).splitlines()
+        return "\n".join(map(printable, lines))
 
 
 class JsonFormatter(logging.Formatter):
@@ -60,7 +61,17 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return json.dumps(document, ensure_ascii=False, default=str)
+        return _escaped(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def _escaped(document: str) -> str:
+    """JSON leaves characters that drive a terminal as they are, but for the first 32."""
+    if document.isascii():
+        return document.replace("\x7f", "\\u007f")
+    return "".join(
+        json.dumps(character)[1:-1] if unicodedata.category(character) in _CATEGORIES else character
+        for character in document
+    )
 
 
 def configure(level: str = "info", form: Format = "text") -> None:

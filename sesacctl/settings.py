@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from dotenv.parser import parse_stream
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from sesacctl.errors import ConfigurationError
+from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, home
 
-ENV_FILE = Path(".env")
-DEFAULT_HOME = Path(".sesac")
+__all__ = ["DEFAULT_HOME", "ENV_FILE", "DbType", "Settings", "Variable", "explain", "home", "load"]
+
 STACK_ENV = "stack.env"
-_ENCODING = "utf-8-sig"
+MASK = "********"
 
 
 class DbType(StrEnum):
@@ -34,7 +45,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding=_ENCODING, hide_input_in_errors=True
+        frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding=ENCODING, hide_input_in_errors=True
     )
 
     db_type: DbType = Field(DbType.LOCAL, description="`local`, `supabase` or `rds`")
@@ -75,7 +86,10 @@ class Settings(BaseSettings):
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 
     sesac_home: Path = Field(DEFAULT_HOME, description="state, logs and data of the local stack")
-    sesac_log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
+    sesac_metrics_host: str = Field("127.0.0.1", description="address that `--metrics-port` listens on")
+    sesac_log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
+    )
     sesac_log_format: str = Field("text", pattern="^(text|json)$", description="`text` or `json`, on stderr")
 
     @classmethod
@@ -88,7 +102,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order that the user was promised."""
-        return init_settings, env_settings, *(_file(settings_cls, path) for path in (ENV_FILE, _stack_env()))
+        return init_settings, env_settings, *(_file(path) for path in _FILES.values())
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
+            raise ValueError("it should be host:port, or several with commas between")
+        return value
 
     @property
     def brokers(self) -> list[str]:
@@ -100,32 +121,117 @@ class Settings(BaseSettings):
         return self.kafka_topic_prefix + name
 
 
-def _file(settings_cls: type[BaseSettings], path: Path) -> DotEnvSettingsSource:
-    return DotEnvSettingsSource(settings_cls, env_file=path, env_file_encoding=_ENCODING)
+# Where a file's values come from, as the user is told.
+_FILES: dict[str, Callable[[], Path]] = {".env": lambda: ENV_FILE, "local stack": lambda: home() / STACK_ENV}
 
 
-def home() -> Path:
-    """The stack's folder, absolute: `SESAC_HOME` from the environment or `.env`, else `.sesac` here."""
-    value = os.environ.get("SESAC_HOME") or dotenv_values(ENV_FILE, encoding=_ENCODING).get("SESAC_HOME")
-    return Path(value or DEFAULT_HOME).expanduser().absolute()
-
-
-def _stack_env() -> Path:
-    return home() / STACK_ENV
+def _file(path: Callable[[], Path]) -> DotEnvSettingsSource:
+    return DotEnvSettingsSource(Settings, env_file=path(), env_file_encoding=ENCODING)
 
 
 def load(**flags: Any) -> Settings:
     """Settings from all sources; a flag that is None was not given.
 
     Raises:
-        ConfigurationError: a value is wrong; names the variable, never the value.
+        ConfigurationError: a value is wrong; names the variable and where it came from, never the value.
     """
     try:
+        _require_readable()
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(
-            f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors(include_url=False)
+        origins = _origins() | dict.fromkeys((name for name, value in flags.items() if value is not None), "flag")
+        problems = (f"{name.upper()} ({origins[name]}): {text}" for name, text in _problems(error).items())
+        raise ConfigurationError("; ".join(problems)) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise _unreadable(error) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One setting: its value (None: not set; a secret is masked), and where it came from."""
+
+    variable: str
+    value: str | None
+    origin: str
+    problem: str | None
+    description: str
+
+
+def explain() -> list[Variable]:
+    """Every setting and where it came from: `environment`, `.env`, `local stack` or `default`; also of wrong ones.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or a line of it is not `NAME=value`.
+    """
+    try:
+        _require_readable()
+        given, origins = _given(), _origins()
+    except (UnicodeDecodeError, OSError) as error:
+        raise _unreadable(error) from None
+    problems: dict[str, str] = {}
+    try:
+        Settings()
+    except ValidationError as error:
+        problems = _problems(error)
+    return [
+        Variable(
+            variable=name.upper(),
+            value=_shown(field, given.get(name, field.default)),
+            origin=origins[name],
+            problem=problems.get(name),
+            description=field.description or "",
         )
-        raise ConfigurationError(problems) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{ENV_FILE} is not UTF-8 text") from None
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(field: FieldInfo, value: Any) -> str | None:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else "" if value is None else str(value)
+    return (MASK if is_secret(field) else text) if text else None
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether nobody may see the field's value."""
+    return "SecretStr" in str(field.annotation)
+
+
+def _sources() -> dict[str, dict[str, Any]]:
+    """What each source has, the strongest first."""
+    sources = {"environment": EnvSettingsSource(Settings)()}
+    return sources | {name: _file(path)() for name, path in _FILES.items()}
+
+
+def _given() -> dict[str, Any]:
+    return {name: value for source in reversed(_sources().values()) for name, value in source.items()}
+
+
+def _origins() -> dict[str, str]:
+    found = {name: origin for origin, source in reversed(_sources().items()) for name in source}
+    return {name: found.get(name, "default") for name in Settings.model_fields}
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    return {
+        str(problem["loc"][0]): problem["msg"].removeprefix("Value error, ")
+        for problem in error.errors(include_url=False, include_input=False)
+    }
+
+
+def bad_lines(path: Path) -> list[int]:
+    """Numbers of the lines that are not `NAME=value`, such as those with a quote that is not closed."""
+    if not path.is_file():
+        return []
+    bindings = parse_stream(io.StringIO(path.read_text(encoding=ENCODING)))
+    return [binding.original.line for binding in bindings if binding.error]
+
+
+def _require_readable() -> None:
+    # dotenv would leave such a line out: a password with a stray quote would be no password.
+    if lines := bad_lines(ENV_FILE):
+        raise ConfigurationError(f"{ENV_FILE}: line {', '.join(map(str, lines))} is not NAME=value", hint="sesacctl config check")
+
+
+def _unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
+    if isinstance(error, OSError):
+        return ConfigurationError(f"{error.filename} cannot be read: {error.strerror}")
+    return ConfigurationError(f"{ENV_FILE} is not UTF-8 text")

@@ -1,47 +1,51 @@
-"""The `sesacctl` command: lazily imported sub-commands and the one error boundary."""
+"""The `sesacctl` command: a table of commands that are imported when they are called."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from difflib import get_close_matches
-from typing import Any, NamedTuple
 
 from sesacctl import __version__
+from sesacctl.cli.boundary import run
 
+TYPE_CHECKING = False  # importing `typing` for it would take a third of the time that `--version` has
+if TYPE_CHECKING:
+    from typing import Any
 
-class _Entry(NamedTuple):
-    module: str
-    help: str
-
-
-# A table, so that `--help` imports none of the commands.
+# Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
 COMMANDS = {
-    "up": _Entry("stack:up_app", "Start the local PostgreSQL, Valkey and three Kafka brokers"),
-    "down": _Entry("stack:down_app", "Stop the local servers that `up` started"),
-    "stack": _Entry("stack:app", "Status, logs and settings of the local servers"),
-    "demo": _Entry("demo:app", "Run the whole loop on local servers and end with the audit"),
-    "db": _Entry("db:app", "Schema, migrations, checks and sample data"),
-    "cache": _Entry("cache:app", "The cache worker and its controls"),
-    "topics": _Entry("topics:app", "Create and describe the three topics"),
-    "produce": _Entry("produce:app", "Send orders made from the cache to Kafka"),
-    "consume": _Entry("consume:app", "Store events from Kafka in PostgreSQL, exactly once"),
-    "lag": _Entry("lag:app", "Events not stored yet, per partition"),
-    "audit": _Entry("audit:app", "Prove that nothing was lost or stored twice"),
-    "health": _Entry("health:app", "One line per server, with an exit code for probes"),
+    "up": ("stack:up_app", "Start the local PostgreSQL, Valkey and three Kafka brokers"),
+    "down": ("stack:down_app", "Stop the local servers that `up` started"),
+    "stack": ("stack:app", "Status, logs and settings of the local servers"),
+    "demo": ("demo:app", "Run the whole loop on local servers and end with the audit"),
+    "config": ("config:app", "Write, show and check the settings"),
+    "db": ("db:app", "Schema, migrations, checks and sample data"),
+    "cache": ("cache:app", "The cache worker and its controls"),
+    "topics": ("topics:app", "Create and describe the three topics"),
+    "produce": ("produce:app", "Send orders made from the cache to Kafka"),
+    "consume": ("consume:app", "Store events from Kafka in PostgreSQL, exactly once"),
+    "lag": ("lag:app", "Events not stored yet, per partition"),
+    "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),
+    "audit": ("audit:app", "Prove that nothing was lost or stored twice"),
+    "health": ("health:app", "What works, what does not, and the command to run next"),
 }
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """The command or group of that name, with the options that all commands have."""
     from typer.main import get_command
 
-    module, _, attribute = COMMANDS[name].module.partition(":")
+    from sesacctl.cli.options import share
+
+    module, _, attribute = COMMANDS[name][0].partition(":")
     command = get_command(getattr(importlib.import_module(f"sesacctl.cli.{module}"), attribute))
     command.name = name
+    share(command)
     return command
 
 
-def _build() -> Any:
+def build() -> Any:
+    """The Typer application."""
     import typer
     from typer.core import TyperCommand, TyperGroup
 
@@ -52,14 +56,16 @@ def _build() -> Any:
             return list(COMMANDS)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            return TyperCommand(cmd_name, help=COMMANDS[cmd_name].help) if cmd_name in COMMANDS else None
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             name = args[0]
             if name not in COMMANDS:
+                from difflib import get_close_matches
+
                 close = get_close_matches(name, COMMANDS)
                 ctx.fail(f"No such command '{name}'." + (f" Did you mean '{close[0]}'?" if close else ""))
-            return name, _load(name), args[1:]
+            return name, load(name), args[1:]
 
     app = typer.Typer(
         cls=LazyGroup,
@@ -77,23 +83,29 @@ def _build() -> Any:
         Start here: sesacctl demo
         """
         if version:
-            print(f"sesacctl {__version__}")
+            show_version()
             raise typer.Exit
 
     return app
 
 
+def show_version() -> None:
+    """Print it."""
+    print(f"sesacctl {__version__}")
+
+
+def _command() -> None:
+    # Two that must be quick do not wait for Typer to be imported.
+    if sys.argv[1:] == ["--version"]:
+        show_version()
+    elif sys.argv[1:] == ["health", "--live"]:
+        from sesacctl.cli.live import live
+
+        live()
+    else:
+        build()(prog_name="sesacctl")
+
+
 def main() -> None:
     """Entry point; exits with the codes of `sesacctl.errors`."""
-    if sys.argv[1:] == ["--version"]:  # before Typer is imported: that costs ten times as much
-        print(f"sesacctl {__version__}")
-        return
-    from sesacctl.errors import SesacctlError
-
-    try:
-        _build()(prog_name="sesacctl")
-    except SesacctlError as error:
-        from sesacctl.cli.render import show_error
-
-        show_error(error)
-        sys.exit(error.exit_code)
+    sys.exit(run(_command))

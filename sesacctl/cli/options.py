@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.main import get_command
 
 if TYPE_CHECKING:
     from sesacctl.settings import Settings
@@ -20,6 +22,33 @@ class Output(StrEnum):
     JSONL = "jsonl"
 
 
+class LogLevel(StrEnum):
+    """From which level on log records are shown."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How log records are shown."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the options of `share` were given as, in this process's one command."""
+
+    quiet: bool = False
+    log_level: LogLevel | None = None
+    log_format: LogFormat | None = None
+
+
+shared = Shared()
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -29,7 +58,7 @@ def duration(text: str | float) -> float:
     Raises:
         typer.BadParameter: not such a duration, or not above zero.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(text).strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(text).strip(), re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds <= 0:
         raise typer.BadParameter(f"'{text}' is not a duration such as 50, 30s, 10m or 2h")
@@ -38,6 +67,10 @@ def duration(text: str | float) -> float:
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print the result.", show_default=True)]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option("--metrics-port", min=1, max=65535, help="Serve Prometheus metrics there, on this machine only."),
+]
 
 
 def duration_option(help_text: str, name: str) -> Any:
@@ -45,10 +78,44 @@ def duration_option(help_text: str, name: str) -> Any:
     return typer.Option(name, help=help_text, parser=duration, metavar="DURATION")
 
 
+def share(command: Any) -> None:
+    """Give a command, or each command of a group, the options that all have; and no others that Typer adds."""
+    command.params = [param for param in command.params if not param.name.endswith("_completion")]
+    if hasattr(command, "commands"):
+        for each in command.commands.values():
+            share(each)
+    else:
+        command.params += _shared_options()
+
+
+def _shared_options() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+
+    def option(default: bool | None, *names: str, help_text: str) -> Any:
+        def keep(param: typer.CallbackParam, value: Any) -> None:
+            setattr(shared, param.name, value)
+
+        return typer.Option(
+            default, *names, help=help_text, callback=keep, expose_value=False, rich_help_panel="Any command"
+        )
+
+    @app.command()
+    def command(
+        quiet: bool = option(False, "-q", "--quiet", help_text="Only results and errors: no log, progress or advice."),
+        log_level: LogLevel | None = option(None, "--log-level", help_text="Log records from this level on."),
+        log_format: LogFormat | None = option(None, "--log-format", help_text="How they are written."),
+    ) -> None:
+        """Never called: its options are taken."""
+
+    return [param for param in get_command(app).params if param.name in Shared.__annotations__]
+
+
 def begin(**flags: Any) -> Settings:
     """Settings from flags, environment and files; logging as they say."""
     from sesacctl import log, settings
 
-    loaded = settings.load(**flags)
+    level = shared.log_level or (LogLevel.ERROR if shared.quiet else None)
+    chosen = {"sesac_log_level": level, "sesac_log_format": shared.log_format}
+    loaded = settings.load(**flags | {name: value.value for name, value in chosen.items() if value})
     log.configure(loaded.sesac_log_level, "json" if loaded.sesac_log_format == "json" else "text")
     return loaded

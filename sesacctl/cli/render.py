@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,21 +11,40 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from sesacctl.cli.options import Output
-from sesacctl.errors import ServerNotStarted, SesacctlError, UsageError
+from sesacctl.cli.options import Output, shared
+from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
 
-stdout = Console(highlight=False, soft_wrap=False)
-stderr = Console(stderr=True, highlight=False)
+# Of output that goes to a file or a pipe, unless COLUMNS says otherwise.
+_FILE_WIDTH = 120
+# A longer word does not make a column wider: it is folded.
+_LONGEST_WORD = 16
+
+
+def _console(file: Any, **options: Any) -> Console:
+    width = None if "COLUMNS" in os.environ or file is None or file.isatty() else _FILE_WIDTH
+    return Console(highlight=False, width=width, **options)
+
+
+stdout = _console(sys.stdout)
+stderr = _console(sys.stderr, stderr=True)
+
+
+def is_live(console: Console) -> bool:
+    """Whether something may move on it: a person is watching. Forced colours do not make a file a terminal."""
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
 def text(value: object, style: str = "") -> Text:
@@ -33,10 +53,37 @@ def text(value: object, style: str = "") -> Text:
     return Text(printable(shown), style=style)
 
 
+class _Grid(Table):
+    """A table that becomes a list of its rows where it has no room."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = [max(_longest_word(cell) for cell in (column.header, *column.cells)) for column in self.columns]
+        if len(self.columns) <= 2 or sum(least) + 3 * len(least) + 1 <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        if self.title:
+            yield Text(str(self.title), style="bold")
+        for cells in zip(*(column.cells for column in self.columns), strict=True):
+            for column, cell in zip(self.columns, cells, strict=True):
+                if str(cell):
+                    yield Text.assemble((f"{column.header}: " if str(column.header) else "", "dim"), cell)
+            yield ""
+
+
+def _longest_word(cell: object) -> int:
+    return min(_LONGEST_WORD, max((Text(word).cell_len for word in str(cell).split()), default=0))
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A Rich table; a column is right-aligned where its first value is a number."""
+    """A Rich table; a column is right-aligned where it holds numbers. In a narrow terminal it is a list."""
     rows = [list(row) for row in rows]
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    grid = _Grid(
+        title=title and text(title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        show_header=any(columns),
+    )
     for number, name in enumerate(columns):
         numeric = any(isinstance(row[number], int | float) for row in rows)
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
@@ -46,16 +93,21 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> None:
-    """Print a service's result: `to_table(result)`, or one JSON document with `schema_version`."""
+    """Print a service's result: `to_table(result)`, or JSON with `schema_version`; a list is a line each as jsonl."""
     if output is Output.TABLE:
         stdout.print(to_table(result))
         return
     import msgspec
 
     document = msgspec.to_builtins(result, str_keys=True, enc_hook=str)
-    body = document if isinstance(document, dict) else {"items": document}
-    indent = 2 if output is Output.JSON else None
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent), flush=True)
+    if isinstance(document, dict):
+        documents = [document]
+    else:
+        documents = document if output is Output.JSONL else [{"items": document}]
+    for body in documents:
+        indent = 2 if output is Output.JSON else None
+        print(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent))
+    sys.stdout.flush()
 
 
 def watch(
@@ -70,8 +122,8 @@ def watch(
     Raises:
         SesacctlError: at the first time, and later what waiting does not mend.
     """
-    in_place = output is Output.TABLE and stdout.is_terminal
-    shown = False
+    in_place = output is Output.TABLE and is_live(stdout)
+    shown, problem = False, ""
     with Live(console=stdout, auto_refresh=False, transient=False) if in_place else nullcontext() as live:
         while not stop.is_set():
             try:
@@ -80,22 +132,27 @@ def watch(
                     live.update(to_table(result), refresh=True)
                 else:
                     show(result, output if output is Output.TABLE else Output.JSONL, to_table)
+                problem = ""
             except SesacctlError as error:
                 if not shown or not error.retriable:
                     raise
-                say(f"{error}: waiting")
+                if str(error) != problem:
+                    problem = str(error)
+                    say(f"{problem}: waiting")
             shown = True
             stop.wait(seconds)
 
 
 def say(message: str) -> None:
-    """A line for the person, on stderr."""
-    stderr.print(text(message))
+    """A line for the person, on stderr; nothing with `--quiet`."""
+    if not shared.quiet:
+        stderr.print(text(message), soft_wrap=True)
 
 
 def next_command(command: str) -> None:
     """Tell the person what to type next."""
-    stderr.print(Text("next: ", style="dim") + text(command, "bold"))
+    if not shared.quiet:
+        stderr.print(Text("next: ", style="dim") + text(command, "bold"), soft_wrap=True)
 
 
 def show_error(error: SesacctlError) -> None:
@@ -112,16 +169,24 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         UsageError: there is no terminal to ask on and `--yes` was not given.
+        Declined: the answer was not yes.
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on.", hint="the same command with --yes")
-    typer.confirm(question, abort=True, err=True)
+    try:
+        agreed = typer.confirm(printable(question), err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise Declined
 
 
 def progress() -> Progress:
     """A progress display on stderr that stays silent without a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -129,14 +194,14 @@ def progress() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=stderr,
-        disable=not stderr.is_terminal,
+        disable=shared.quiet or not is_live(stderr),
     )
 
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
     """A spinner with the latest step on a terminal, a line a step elsewhere."""
-    if not stderr.is_terminal:
+    if shared.quiet or not is_live(stderr):
         yield say
         return
     with stderr.status(text(f"{what} …")) as spinner:

@@ -1,0 +1,28 @@
+"""`sesacctl health --live`: the loops' signs of life on this machine, without any server and without waiting."""
+
+from __future__ import annotations
+
+import sys
+
+from sesacctl.errors import CheckFailed
+from sesacctl.home import home
+from sesacctl.pipeline.heartbeat import read_pulses
+
+
+def live() -> None:
+    """Print a line per loop.
+
+    Raises:
+        CheckFailed: one of them is overdue, or none runs here.
+    """
+    folder = home()
+    pulses = read_pulses(folder)
+    for pulse in pulses:
+        due = (
+            f"next sign within {pulse.seconds_left:.0f} s" if pulse.alive else f"overdue by {-pulse.seconds_left:.0f} s"
+        )
+        sys.stdout.write(f"{pulse.name} (process {pulse.pid}): {due}\n")
+    if not pulses:
+        raise CheckFailed(f"no loop runs here: {folder} holds no sign of life", hint="sesacctl cache refresh --loop 50")
+    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
+        raise CheckFailed(f"no sign of life from {', '.join(dead)}", hint="sesacctl health")
