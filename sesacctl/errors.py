@@ -40,7 +40,7 @@ class UsageError(SesacctlError):
     """The command line asks for something that cannot be done."""
 
     exit_code = 2
-    default_hint = "sesacctl --help"
+    default_hint: ClassVar[str | None] = "sesacctl --help"
 
 
 class Declined(UsageError):

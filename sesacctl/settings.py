@@ -228,7 +228,9 @@ def bad_lines(path: Path) -> list[int]:
 def _require_readable() -> None:
     # dotenv would leave such a line out: a password with a stray quote would be no password.
     if lines := bad_lines(ENV_FILE):
-        raise ConfigurationError(f"{ENV_FILE}: line {', '.join(map(str, lines))} is not NAME=value", hint="sesacctl config check")
+        raise ConfigurationError(
+            f"{ENV_FILE}: line {', '.join(map(str, lines))} is not NAME=value", hint="sesacctl config check"
+        )
 
 
 def _unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:

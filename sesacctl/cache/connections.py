@@ -44,7 +44,7 @@ def connect(settings: Settings) -> Redis:
         host=settings.redis_host,
         port=settings.redis_port,
         db=settings.redis_db,
-        # By name, a password is also taken by a server that has none, such as the local stack beside a `.env` for Compose.
+        # By name, so that a server without passwords takes one too: the local stack's, beside a `.env` for Compose.
         username=settings.redis_username or ("default" if settings.redis_password else None),
         password=settings.redis_password.get_secret_value() if settings.redis_password else None,
         **options,
