@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -18,8 +18,8 @@ from sesacctl.database.samples import (
     USER_COLUMNS,
     make_product,
     make_user,
-    product_row,
-    user_row,
+    product_rows,
+    user_rows,
 )
 from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
@@ -59,23 +59,29 @@ class Table:
     name: str
     columns: tuple[str, ...]
     prefix: str
-    row: Callable[[Random, str], tuple[object, ...]]
+    rows_for: Callable[[Random, Sequence[str]], Iterator[tuple[object, ...]]]
+
+    def rows(self, first: int, count: int, random_seed: int) -> Iterator[tuple[object, ...]]:
+        """`count` rows from number `first` on."""
+        random = Random(f"{random_seed}/{self.name}/{first}")
+        for start in range(first, first + count, _ROWS_A_READ):
+            numbers = range(start, min(start + _ROWS_A_READ, first + count))
+            yield from self.rows_for(random, [f"{self.prefix}{number:08d}" for number in numbers])
 
     def lines(self, first: int, count: int, random_seed: int) -> Iterator[bytes]:
-        """COPY's text form of `count` rows from number `first` on, some rows at a time.
+        """The rows in COPY's text form, some at a time.
 
         No value needs escaping: none of the names holds a tab, a newline or a backslash.
         """
-        random, row, prefix = Random(f"{random_seed}/{self.name}/{first}"), self.row, self.prefix
-        pattern = "\t".join(["%s"] * len(self.columns)) + "\n"
-        for start in range(first, first + count, _ROWS_A_READ):
-            numbers = range(start, min(start + _ROWS_A_READ, first + count))
-            yield "".join([pattern % row(random, f"{prefix}{number:08d}") for number in numbers]).encode()
+        line = "\t".join(["%s"] * len(self.columns)) + "\n"
+        rows = map(line.__mod__, self.rows(first, count, random_seed))
+        while some := "".join(islice(rows, _ROWS_A_READ)):
+            yield some.encode()
 
 
 TABLES = (
-    Table(name="users", columns=USER_COLUMNS, prefix="u_", row=user_row),
-    Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", row=product_row),
+    Table(name="users", columns=USER_COLUMNS, prefix="u_", rows_for=user_rows),
+    Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", rows_for=product_rows),
 )
 
 

@@ -14,6 +14,7 @@ from sesacctl.database import check, crud, database, plan, schema, seed
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 from sesacctl.stack.layout import server_account
+from tests.conftest import Cli
 from tests.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
@@ -75,6 +76,14 @@ def test_no_session_state_is_left_to_the_next_client(pooled: Settings) -> None:
         cursor.execute("SELECT current_setting('lock_timeout'), current_setting('search_path')")
         assert cursor.fetchone() == ("0", '"$user", public')
     connection.close()
+
+
+def test_the_cache_is_refreshed(pooled: Settings, sesacctl: Cli) -> None:
+    seed.seed(pooled, users=2_000, products=2_000)
+    done = sesacctl("cache", "refresh", POSTGRES_HOST=pooled.postgres_host, POSTGRES_PORT="6543")
+    assert done.returncode == 0, done.stderr
+    never = {count.table: count.never_cached for count in check.check(pooled).tables}
+    assert (never["users"], never["products"]) == (1_000, 1_000)
 
 
 def test_migrations_are_refused(pooled: Settings) -> None:

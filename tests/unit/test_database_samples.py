@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections import Counter
 from random import Random
@@ -56,7 +55,7 @@ def test_users_look_like_people() -> None:
     assert all(user["age_group"] == rows.age_group(user["age"]) for user in users)
     assert len({user["region"] for user in users}) == 17
     assert Counter(user["name"][0] for user in users).most_common(1)[0][0] == "김"
-    assert all(dt.date(2020, 1, 1) <= user["join_date"] <= dt.date(2025, 8, 10) for user in users)
+    assert all(samples.FIRST_JOIN_DATE <= user["join_date"] <= samples.LAST_JOIN_DATE for user in users)
 
 
 def test_new_ids_are_never_those_of_seeded_rows() -> None:
