@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 
-from sesacctl.broker import clients
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, Event, Order, OrderEvent, Product, ProductEvent, User, UserEvent, encode, uuid7
 from sesacctl.pipeline.batch import Batch
@@ -61,7 +61,7 @@ def batch(
 
 def send(settings: Settings, kind: str, messages: Iterable[Message], *, partition: int | None = None) -> None:
     """Send raw messages to a topic and wait for every acknowledgement."""
-    producer = clients.producer(settings)
+    producer = KafkaProducer(bootstrap_servers=settings.brokers, linger_ms=5, batch_size=256 * 1024)
     try:
         topic = settings.topic(kind)
         futures = [producer.send(topic, key=key, value=value, partition=partition) for key, value in messages]

@@ -25,12 +25,19 @@ from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
+LINGER_MS = 20
+REQUEST_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """What every client is made with.
+
+    Raises:
+        ConfigurationError: settings that belong together are not there, or a file is missing.
+    """
     options: dict[str, Any] = {
         "bootstrap_servers": settings.brokers,
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
@@ -57,33 +64,38 @@ def _options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def admin(settings: Settings) -> KafkaAdminClient:
-    """An admin client; close it.
+def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> KafkaAdminClient:
+    """An admin client; close it. `timeout_ms` bounds the first contact, and each request.
 
     Raises:
         ServerUnreachable, ServerRefused, ConfigurationError
     """
     with translated(settings):
-        return KafkaAdminClient(request_timeout_ms=BOOTSTRAP_TIMEOUT_MS, **_options(settings))
+        bounds = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
+        return KafkaAdminClient(**connection_options(settings) | bounds)
 
 
-def producer(settings: Settings) -> KafkaProducer:
-    """An idempotent producer with acks=all, zstd, 256 KB batches and 20 ms linger; it does not bound its own memory.
+def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
+    """An idempotent producer with acks=all and 20 ms linger, for `Sender`; it does not bound its own memory.
+
+    An event fails when it was not acknowledged within `delivery_seconds`.
 
     Raises:
         ServerUnreachable, ServerRefused, ConfigurationError
     """
+    delivery_ms = int(delivery_seconds * 1000)
     with translated(settings):
         return KafkaProducer(
             enable_idempotence=True,  # explicit: acks=1 alone would turn it off silently
             acks="all",
-            compression_type="zstd",
-            linger_ms=20,
-            batch_size=256 * 1024,
+            linger_ms=LINGER_MS,
+            delivery_timeout_ms=delivery_ms,
+            # A broker that hangs is given up after this; sending again is safe, because the brokers drop duplicates.
+            request_timeout_ms=min(REQUEST_TIMEOUT_MS, delivery_ms - LINGER_MS),
             max_block_ms=BOOTSTRAP_TIMEOUT_MS,
             metrics_enabled=False,
             allow_auto_create_topics=False,
-            **_options(settings),
+            **connection_options(settings),
         )
 
 
@@ -116,7 +128,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             metadata_max_age_ms=30_000,
             metrics_enabled=False,
             **group,
-            **_options(settings),
+            **connection_options(settings),
         )
 
 
@@ -135,6 +147,14 @@ def position(client: KafkaConsumer, partition: TopicPartition) -> int | None:
         return None
     found = client._subscription.position(partition)
     return None if found is None else int(found.offset)
+
+
+def highwater(client: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """The end of the partition's log as of the last fetch; None before one, or if it is not assigned."""
+    if not client._subscription.is_assigned(partition):
+        return None
+    found: int | None = client.highwater(partition)
+    return found
 
 
 @contextmanager

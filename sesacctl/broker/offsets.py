@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -66,6 +67,23 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
         )
         for tp in partitions
     ]
+
+
+def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: datetime) -> dict[tuple[str, int], int]:
+    """For each `(topic, partition)` the offset of its first record not older than `at`; none if all are older.
+
+    Raises:
+        ServerUnreachable, ServerRefused, TopicMissing
+    """
+    milliseconds = int(at.timestamp() * 1000)
+    client = admin(settings)
+    try:
+        with translated(settings):
+            specs = {TopicPartition(topic, partition): milliseconds for topic, partition in partitions}
+            found = client.list_partition_offsets(specs)
+    finally:
+        client.close()
+    return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items() if answer.offset >= 0}
 
 
 def _committed(client: Any, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:

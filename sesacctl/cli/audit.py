@@ -12,9 +12,11 @@ from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from sesacctl.pipeline.audit import AuditResult
+    from sesacctl.pipeline.deep_audit import DeepAudit
 
 app = typer.Typer()
 
@@ -22,17 +24,20 @@ app = typer.Typer()
 @app.command()
 def audit(
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read the topics again, and look up every event in PostgreSQL.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Prove that nothing was lost or stored twice: every offset is accounted for. Exits 5 if not.
 
-    Example: sesacctl audit -o json
+    Example: sesacctl audit --deep
     """
     settings = options.begin(kafka_group=group)
     from sesacctl.pipeline.audit import audit as audit_service
 
-    result = audit_service(settings)
-    render.show(result, output, table)
+    result = audit_service(settings, deep=deep)
+    render.show(result, output, _tables)
     if not result.ok:
         raise CheckFailed(
             f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once",
@@ -40,7 +45,28 @@ def audit(
         )
 
 
-def table(result: AuditResult) -> Table:
+def _tables(result: AuditResult) -> RenderableType:
+    from rich.console import Group
+
+    tables = [_totals(result)]
+    if result.deep:
+        tables.append(_deep(result.deep))
+    return Group(*tables)
+
+
+def _deep(deep: DeepAudit) -> Table:
+    rows: list[tuple[str, object]] = [
+        ("records read again", deep.read),
+        ("  in their table", deep.found),
+        ("  dead letters or parked", deep.kept),
+        ("  missing", deep.missing),
+        ("expired, cannot be read", deep.expired),
+    ]
+    rows += [(f"missing: {event.position}", event.id or "(cannot be decoded)") for event in deep.named]
+    return render.table("Every event looked up", ("", "events"), rows)
+
+
+def _totals(result: AuditResult) -> Table:
     """A column per topic, a row per figure; the verdict in the title."""
     from sesacctl.pipeline.batch import COUNTERS, Counts
 

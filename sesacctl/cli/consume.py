@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption
+from sesacctl.cli.options import Output, OutputOption, YesOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.members import ConsumeReport
+    from sesacctl.pipeline.members import ConsumeReport, InstanceReport
+    from sesacctl.pipeline.rewind import Move
+    from sesacctl.settings import Settings
 
 app = typer.Typer()
 
@@ -26,6 +28,13 @@ def consume(
     max_messages: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many events.", show_default="no end")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="First move to `earliest`, `latest`, a time or an offset, in PostgreSQL too."),
+    ] = None,
+    topics_wanted: Annotated[
+        str, typer.Option("--topics", help="Only these: orders, users, products.")
+    ] = "orders,users,products",
     park_for: Annotated[
         float, options.duration_option("How long an order waits for its user and product.", "--park-for")
     ] = 600.0,
@@ -33,13 +42,17 @@ def consume(
         bool, typer.Option("--accept-gap", help="Go on past records that have expired, and count them.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Store events from Kafka in PostgreSQL, exactly once, with supervised processes.
 
+    The same command on a second machine joins the same group.
+
     Example: sesacctl consume --instances 9 --until-empty
     """
     settings = options.begin(kafka_group=group)
+    kinds = _kinds(topics_wanted)
     from sesacctl.broker import topics
     from sesacctl.cli.signals import stop_event
     from sesacctl.database import schema
@@ -49,48 +62,79 @@ def consume(
     stop = stop_event()
     schema.require_head(settings)
     topics.require(settings)
+    if start is not None:
+        _move(settings, kinds, start, yes=yes)
     supervisor = Supervisor(
         settings,
         instances=instances,
+        kinds=kinds,
         park_seconds=park_for,
         accept_gap=accept_gap,
         max_messages=max_messages,
-        done=UntilEmpty(settings) if until_empty else None,
+        done=UntilEmpty(settings, kinds) if until_empty else None,
     )
-    report = supervisor.run(stop, on_report=_progress)
-    render.show(report, output, _summary)
+    with render.reporting(output, _table, _line) as on_report:
+        report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())
+    render.show(report, output, _table)
     if report.totals.parked > 0:
         render.say(f"{report.totals.parked} orders are still parked: their user or product has not come yet")
     render.next_command("sesacctl audit")
 
 
-def _progress(report: ConsumeReport) -> None:
+def _kinds(text: str) -> tuple[str, ...]:
+    from sesacctl.events import ORDERS, PRODUCTS, USERS
+
+    kinds = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not set(kinds) <= {ORDERS, USERS, PRODUCTS}:
+        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between")
+    return kinds
+
+
+def _move(settings: Settings, kinds: tuple[str, ...], start: str, *, yes: bool) -> None:
+    from sesacctl.pipeline import rewind
+
+    moves = rewind.plan(settings, kinds, start)
+    if moves:
+        render.stderr.print(_moves(moves))
+        render.confirm(f"Move the offsets of group {settings.kafka_group} in PostgreSQL?", yes=yes)
+        rewind.move(settings, moves)
+
+
+def _moves(moves: list[Move]) -> Table:
+    rows = [(f"{move.topic}-{move.partition}", move.before, move.after) for move in moves]
+    return render.table("Offsets", ("partition", "now", "then"), rows)
+
+
+def _line(report: ConsumeReport) -> str:
     totals, alive = report.totals, sum(line.pid is not None for line in report.instances)
     waiting = sorted({line.error or "" for line in report.instances if line.state == "waiting"})
-    render.say(
+    return (
         f"{report.seconds:.0f} s: {alive} of {len(report.instances)} instances, {report.rate:,.0f} events/s, stored"
         f" {totals.stored:,}, duplicates {totals.duplicates:,}, dead {totals.dead:,}, parked {totals.parked:,},"
         f" restarts {report.restarts}" + (f", waiting: {waiting[0]}" if waiting else "")
     )
 
 
-def _summary(report: ConsumeReport) -> Table:
-    rows = [
-        (
-            line.instance,
-            " ".join(sorted(line.partitions)),
-            line.counts.stored,
-            line.counts.duplicates,
-            line.counts.dead,
-            line.counts.parked,
-            line.restarts,
-            f"{line.max_rss_bytes / 1e6:.0f} MB",
-        )
-        for line in report.instances
-    ]
-    title = (
-        f"Consumed {report.events:,} events in {report.seconds:.1f} s; record to COMMIT p50 / p95 / p99:"
-        f" {report.latency_p50_ms} / {report.latency_p95_ms} / {report.latency_p99_ms} ms"
+def _table(report: ConsumeReport) -> Table:
+    running = any(line.pid is not None for line in report.instances)
+    rate = f"{report.rate:,.0f}/s now" if running else f"{report.events / max(report.seconds, 0.001):,.0f}/s"
+    title = f"Consumed {report.events:,} events in {report.seconds:.1f} s, {rate}"
+    if report.latency_p50_ms is not None:
+        latency = (report.latency_p50_ms, report.latency_p95_ms, report.latency_p99_ms)
+        title += f"; record to COMMIT p50/p95/p99 {'/'.join(f'{ms:,.0f}' for ms in latency if ms is not None)} ms"
+    columns = ("n", "partitions", "state", "stored", "other", "lag", "restarts", "memory")
+    return render.table(title, columns, [_row(line) for line in report.instances])
+
+
+def _row(line: InstanceReport) -> tuple[object, ...]:
+    counts = line.counts
+    return (
+        line.instance,
+        " ".join(sorted(line.partitions)),
+        line.error if line.state == "waiting" else line.state,
+        counts.stored,
+        counts.offsets - counts.stored,
+        line.lag,
+        line.restarts,
+        f"{line.max_rss_bytes / 1e6:.0f} MB",
     )
-    columns = ("instance", "partitions", "stored", "duplicates", "dead", "parked", "restarts", "memory")
-    return render.table(title, columns, rows)

@@ -12,27 +12,41 @@ from sesacctl.cli.options import Output, OutputOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.progress import Progress
+    from sesacctl.pipeline.lag import LagReport
 
 app = typer.Typer()
 
 
 @app.command()
 def lag(
+    watch: Annotated[float | None, options.duration_option("Show it again after this time.", "--watch")] = None,
+    window: Annotated[float, options.duration_option("Rates are over this time.", "--window")] = 2.0,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Events not stored yet, per partition, against PostgreSQL's offsets and Kafka's.
+    """Events not stored yet, against PostgreSQL's offsets and Kafka's: how many, whether they shrink, for how long.
 
-    Example: sesacctl lag -o json
+    Example: sesacctl lag --watch 5
     """
     settings = options.begin(kafka_group=group)
-    from sesacctl.pipeline.progress import lag_report
+    from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.lag import LagMeter
 
-    render.show(lag_report(settings), output, lambda report: _table(report.partitions, report.lag))
+    stop = stop_event()
+    if watch is not None:
+        meter = LagMeter(settings, window=max(window, watch))
+        render.watch(meter.read, watch, stop, output, _table)
+        return
+    render.show(LagMeter(settings, window=window).read(stop.wait), output, _table)
 
 
-def _table(partitions: list[Progress], total: int) -> Table:
-    rows = [(f"{p.topic}-{p.partition}", p.log_start, p.log_end, p.next, p.kafka_offset, p.lag) for p in partitions]
-    columns = ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag")
-    return render.table(f"Lag: {total:,} events", columns, rows)
+def _table(report: LagReport) -> Table:
+    rows = [
+        (f"{p.topic}-{p.partition}", p.log_start, p.log_end, p.next, p.kafka_offset, p.lag) for p in report.partitions
+    ]
+    drain = f", gone in {report.drain_seconds:,.0f} s" if report.lag and report.drain_seconds is not None else ""
+    title = (
+        f"Lag of group {report.group}: {report.lag:,} events, {report.verdict}{drain};"
+        f" {report.produced_rate:,.0f}/s produced, {report.stored_rate:,.0f}/s stored"
+    )
+    return render.table(title, ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag"), rows)

@@ -143,6 +143,25 @@ def watch(
             stop.wait(seconds)
 
 
+@contextmanager
+def reporting(
+    output: Output, to_table: Callable[[T], RenderableType], to_line: Callable[[T], str]
+) -> Iterator[Callable[[T], None]]:
+    """What shows a loop's reports: a live table on a terminal, JSON lines for `-o jsonl`, else lines on stderr."""
+    if output is Output.JSONL:
+        yield lambda report: show(report, output, to_table)
+    elif is_live(stderr):
+        with Live(console=stderr, auto_refresh=False, transient=True) as live:
+            yield lambda report: live.update(to_table(report), refresh=True)
+    else:
+        yield lambda report: say(to_line(report))
+
+
+def report_seconds() -> float:
+    """How often a loop should report: each second to eyes, each five to a log."""
+    return 1.0 if is_live(stderr) else 5.0
+
+
 def say(message: str) -> None:
     """A line for the person, on stderr; nothing with `--quiet`."""
     if not shared.quiet:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.deep_audit import DeepAudit, deep_audit
 from sesacctl.pipeline.progress import Progress, progress
 from sesacctl.settings import Settings
 
@@ -25,12 +26,14 @@ class AuditResult:
     counts: Counts
     rows: dict[str, int]
     partitions: list[Progress] = field(default_factory=list)
+    deep: DeepAudit | None = None
 
 
-def audit(settings: Settings) -> AuditResult:
+def audit(settings: Settings, *, deep: bool = False) -> AuditResult:
     """Hold the counters of every partition against its offsets: next − first = stored + duplicates + dead + … .
 
-    `duplicated` is the number of ids that are in their table more than once; a primary key keeps it at 0.
+    With `deep`, every record below PostgreSQL's offsets is read again and looked up as well. `duplicated` is the
+    number of ids that are in their table more than once; a primary key keeps it at 0.
 
     Raises:
         ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
@@ -40,7 +43,8 @@ def audit(settings: Settings) -> AuditResult:
     for partition in partitions:
         counts.add(partition.counts)
     rows, duplicated = _rows(settings)
-    missing = sum(abs(partition.missing) for partition in partitions)
+    deeper = deep_audit(settings, partitions) if deep else None
+    missing = sum(abs(partition.missing) for partition in partitions) + (deeper.missing if deeper else 0)
     return AuditResult(
         group=settings.kafka_group,
         ok=missing == 0 and duplicated == 0,
@@ -51,6 +55,7 @@ def audit(settings: Settings) -> AuditResult:
         counts=counts,
         rows=rows,
         partitions=partitions,
+        deep=deeper,
     )
 
 

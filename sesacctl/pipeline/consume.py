@@ -228,5 +228,6 @@ class Instance:
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()
+        self._status.lag = self._ownership.lag
         self._report(self._status)
         self._status.counts, self._status.latency = Counts(), Latency()

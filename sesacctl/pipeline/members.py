@@ -19,6 +19,7 @@ class InstanceReport:
     state: str
     partitions: list[str]
     counts: Counts
+    lag: int
     restarts: int
     max_rss_bytes: int
     error: str | None
@@ -66,9 +67,10 @@ class Member:
         return InstanceReport(
             instance=self.number,
             pid=process.pid if alive else None,
-            state=self.status.state if alive else "down",
+            state=self.status.state if alive else "stopped",
             partitions=self.status.partitions,
             counts=self.counts,
+            lag=self.status.lag,
             restarts=self.restarts,
             max_rss_bytes=self.status.max_rss_bytes,
             error=self.status.error,

@@ -141,6 +141,15 @@ class Ownership:
         """The owned partitions as `sink_offsets` knows them."""
         return [(owned.topic_id, tp.partition) for tp, owned in self._owned.items()]
 
+    @property
+    def lag(self) -> int:
+        """Offsets of owned partitions that are not stored yet, as of the last fetch; asks no server."""
+        return sum(
+            max(0, end - owned.next_offset)
+            for tp, owned in self._owned.items()
+            if (end := clients.highwater(self._consumer, tp)) is not None
+        )
+
     def batches(self, records: Records) -> list[Batch]:
         """The records of owned partitions from PostgreSQL's offsets on."""
         found = []

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
+from sesacctl.broker.topics import PARTITIONS
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.settings import Settings
@@ -59,21 +60,6 @@ def progress(settings: Settings) -> list[Progress]:
     return [_join(log, stored.get((log.topic_id, log.partition))) for log in log_offsets(settings)]
 
 
-@dataclass(frozen=True, slots=True)
-class LagReport:
-    """The lag of a group in all, in offsets, and per partition."""
-
-    group: str
-    lag: int
-    partitions: list[Progress]
-
-
-def lag_report(settings: Settings) -> LagReport:
-    """The lag of the settings' group; errors as `progress`."""
-    partitions = progress(settings)
-    return LagReport(settings.kafka_group, sum(partition.lag for partition in partitions), partitions)
-
-
 def next_offsets(settings: Settings) -> dict[Key, int]:
     """PostgreSQL's next offset of every partition that the group has taken up."""
     return {key: next_offset for key, (_, next_offset, _) in _stored(settings).items()}
@@ -112,10 +98,11 @@ def _join(log: LogOffsets, stored: tuple[int, int, Counts] | None) -> Progress:
 class UntilEmpty:
     """True once PostgreSQL has reached the ends that the logs had when this was made."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the ends; errors as `broker.offsets.log_offsets`."""
+    def __init__(self, settings: Settings, kinds: tuple[str, ...] = tuple(PARTITIONS)) -> None:
+        """Read the ends of the topics of these kinds; errors as `broker.offsets.log_offsets`."""
         self._settings = settings
-        self._ends = {(log.topic_id, log.partition): log.end for log in log_offsets(settings) if log.end > log.start}
+        logs = [log for log in log_offsets(settings) if log.kind in kinds and log.end > log.start]
+        self._ends = {(log.topic_id, log.partition): log.end for log in logs}
 
     def __call__(self) -> bool:
         """Look at PostgreSQL once more; errors as `next_offsets`."""

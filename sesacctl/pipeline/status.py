@@ -13,7 +13,7 @@ from sesacctl.pipeline.latency import Latency
 
 @dataclass(slots=True)
 class Status:
-    """State of one instance; counts and latency are since the report before."""
+    """State of one instance; counts and latency are since the report before, lag is by the last fetch."""
 
     instance: int
     pid: int = 0
@@ -21,6 +21,7 @@ class Status:
     waiting_for: str | None = None
     partitions: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
+    lag: int = 0
     latency: Latency = field(default_factory=Latency)
     max_rss_bytes: int = 0
     error: str | None = None
