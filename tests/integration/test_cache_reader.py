@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import which
@@ -248,11 +248,12 @@ def test_another_service_on_the_port_is_no_redis(own: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            for _ in range(4):
-                connection, _ = server.accept()
-                connection.recv(1000)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                connection.close()
+            with suppress(OSError):  # closed at the end of the test
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(1000)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.close()
 
         threading.Thread(target=answer, daemon=True).start()
         port = server.getsockname()[1]

@@ -1,0 +1,282 @@
+"""The loop: its period, its signals, its sign of life; and the `cache` commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from sesacctl.cache.connections import ANSWER_SECONDS
+from sesacctl.pipeline import aging
+from sesacctl.pipeline.aging import GATE, reset_aging
+from sesacctl.pipeline.heartbeat import Heartbeat, Pulse, read_pulses
+from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.settings import Settings
+from tests.cache_data import cached_ids, fill, postgres, stamps
+from tests.conftest import Cli
+from tests.servers import PrivateServer
+from tests.waiting import wait_until
+
+PERIOD = 0.2
+
+
+def run(settings: Settings, rounds: int, on_round: Any, heartbeat: Heartbeat | None = None) -> list[float]:
+    """When each of some rounds ended."""
+    ends: list[float] = []
+    stop = threading.Event()
+
+    def note(result: RefreshResult) -> None:
+        ends.append(monotonic())
+        on_round(len(ends))
+        if len(ends) == rounds:
+            stop.set()
+
+    with Refresher(settings, size=10, fresh=5) as refresher:
+        refresher.run(stop, PERIOD, heartbeat=heartbeat, on_round=note)
+    return ends
+
+
+def test_rounds_do_not_drift(settings: Settings) -> None:
+    fill(settings, users=20, products=20)
+    pause = threading.Event()
+    ends = run(settings, 12, lambda number: pause.wait(PERIOD / 4))
+    assert ends[-1] - ends[0] == pytest.approx(11 * PERIOD, abs=PERIOD / 2)
+
+
+def test_a_round_that_overruns_skips_periods_and_says_so(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    fill(settings, users=20)
+    pause = threading.Event()
+    ends = run(settings, 4, lambda number: pause.wait(2.5 * PERIOD if number == 2 else 0))
+    said = [vars(record)["periods_skipped"] for record in caplog.records if "periods_skipped" in vars(record)]
+    assert said == [2]
+    assert ends[2] - ends[0] == pytest.approx(4 * PERIOD, abs=PERIOD / 2)
+    assert ends[3] - ends[0] == pytest.approx(5 * PERIOD, abs=PERIOD / 2)
+
+
+def test_the_loop_gives_signs_of_life(settings: Settings, tmp_path: Path) -> None:
+    fill(settings, users=20)
+    alive: list[Pulse] = []
+    run(settings, 3, lambda number: alive.extend(read_pulses(tmp_path)), Heartbeat(tmp_path, "cache-refresh"))
+    assert [pulse.alive for pulse in alive] == [True] * 3
+    assert alive[0].seconds_left < 120
+
+
+def test_the_worker_drains_on_sigterm(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=20, products=20)
+    home = Path(sesacctl.environment["SESAC_HOME"])
+    worker = sesacctl.start("cache", "refresh", "--loop", "0.2", "-o", "jsonl")
+    assert worker.stdout is not None
+    lines = [json.loads(worker.stdout.readline()) for _ in range(3)]
+    assert [line["generation"] for line in lines] == [1, 2, 3]
+    assert read_pulses(home)[0].alive
+    worker.send_signal(signal.SIGTERM)
+    out, log = worker.communicate(timeout=10)
+    assert worker.returncode == 0, log
+    assert read_pulses(home) == ()
+    assert all(json.loads(line)["schema_version"] == 1 for line in out.splitlines())
+    assert "refresh.done" in log
+
+
+def test_a_second_signal_ends_a_worker_that_waits_for_a_server(
+    sesacctl: Cli, settings: Settings, private_valkey: PrivateServer
+) -> None:
+    fill(settings, users=20)
+    worker = sesacctl.start("cache", "refresh", "--loop", "0.1", "-o", "jsonl", **private_valkey.environment)
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    private_valkey.suspend()
+    with postgres(settings) as cursor:
+        wait_until(lambda: in_transaction(cursor), message="no round is under way")
+    start = monotonic()
+
+    def ended() -> bool:
+        worker.send_signal(signal.SIGINT)
+        return worker.poll() is not None
+
+    wait_until(ended, 3, "two signals did not end it")
+    assert monotonic() - start < ANSWER_SECONDS
+    assert worker.returncode == 130
+
+
+def in_transaction(cursor: Any) -> bool:
+    """Whether a round waits for Redis."""
+    cursor.execute(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'sesacctl/cache-refresh' AND state = 'idle in transaction'
+        AND state_change < clock_timestamp() - interval '200 ms')"""
+    )
+    return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("loop", [(), ("--loop", "50")])
+@pytest.mark.parametrize(
+    ("server", "variable"), [({"REDIS_PORT": "1"}, "REDIS_PORT"), ({"POSTGRES_HOST": "/nowhere"}, "POSTGRES_HOST")]
+)
+def test_a_server_that_is_down_at_the_start_is_named(
+    sesacctl: Cli, settings: Settings, server: dict[str, str], variable: str, loop: tuple[str, ...]
+) -> None:
+    fill(settings, users=1)
+    sesacctl.environment.update(server)
+    start = monotonic()
+    done = sesacctl("cache", "refresh", *loop)
+    assert done.returncode == 4
+    assert monotonic() - start < 10
+    assert {"REDIS_PORT": "127.0.0.1:1", "POSTGRES_HOST": "/nowhere"}[variable] in done.stderr
+    assert "sesacctl up" in done.stderr
+    assert variable in done.stderr
+    assert done.stdout == ""
+    assert set(stamps(settings, "users").values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--loop", "0"), ("--loop", "-1"), ("--loop", "soon"), ("--size", "0"), ("--fresh", "2000"), ("--fresh", "-1"),
+     ("--tables", "orders")],
+)  # fmt: skip
+def test_what_cannot_be_asked_for_is_a_usage_error(bare_sesacctl: Cli, arguments: tuple[str, str]) -> None:
+    done = bare_sesacctl("cache", "refresh", *arguments)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+    assert done.stdout == ""
+
+
+def test_refresh_stats_sample_and_fairness(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=1200, products=30)
+    assert sesacctl("cache", "sample", "users").returncode == 5
+    assert json.loads(sesacctl("cache", "refresh", "-o", "json").stdout)["tables"][0] == {
+        "table": "users",
+        "fresh": 1000,
+        "aged": 0,
+    }
+    stats = json.loads(sesacctl("cache", "stats", "-o", "json").stdout)
+    assert stats["generation"] == 1
+    assert stats["next_refresh"] is None
+    assert 0 <= stats["age"] < 60
+    assert (stats["policy"], stats["evicts"]) == ("noeviction", False)
+    users, products = stats["tables"]
+    assert (users["cached"], users["rows"], users["never_cached"]) == (1000, 1200, 200)
+    assert (products["cached"], products["rows"], products["never_cached"]) == (30, 30, 0)
+    assert users["ages"][0] == {"under": "1 min", "rows": 1000}
+    assert users["memory"] > 100_000
+    sample = json.loads(sesacctl("cache", "sample", "users", "-n", "3", "-o", "json").stdout)
+    assert len({row["user_id"] for row in sample["items"]}) == 3
+    assert "이어폰" in sesacctl("cache", "sample", "products").stdout
+    fairness = sesacctl("cache", "fairness")
+    assert fairness.returncode == 0
+    assert "holds" in fairness.stdout
+    assert "generation" in sesacctl("cache", "stats").stdout
+
+
+def test_stats_again_and_again(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=3)
+    worker = sesacctl.start("cache", "stats", "--watch", "0.1", "-o", "jsonl")
+    assert worker.stdout is not None
+    assert [json.loads(worker.stdout.readline())["generation"] for _ in range(3)] == [None] * 3
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=10) == 0
+
+
+def test_fairness_is_broken_when_a_row_was_passed_over(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=100)
+    with Refresher(settings, size=50, fresh=25) as refresher, postgres(settings) as cursor:
+        for _ in range(10):
+            refresher.run_once()
+            # What a worker with another order would do: this row never has another turn.
+            cursor.execute("UPDATE users SET last_cached_at = '2026-01-01' WHERE user_id = 'u_00000001'")
+        done = sesacctl("cache", "fairness", "-o", "json")
+        report = json.loads(done.stdout)
+        assert report["tables"][0]["bound"] == 6
+        assert report["tables"][0]["worst_wait"] == 10
+        assert done.returncode == 5
+        for _ in range(3):
+            refresher.run_once()
+        assert sesacctl("cache", "fairness").returncode == 0
+
+
+def test_fairness_goes_by_the_stamps_when_redis_was_flushed(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=100)
+    with Refresher(settings, size=20, fresh=10) as refresher:
+        for _ in range(30):
+            refresher.run_once()
+        refresher._redis.flushdb()
+        refresher.run_once()
+    [users, _] = json.loads(sesacctl("cache", "fairness", "-o", "json").stdout)["tables"]
+    assert not users["recorded"]
+    assert users["worst_wait"] == 4
+    assert users["bound"] == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [((), 0), (("--newcomers", "500"), 0), (("--newcomers", "501"), 5), (("--fresh", "1000"), 5), (("--rows", "0"), 0)],
+)
+def test_fairness_simulated_without_any_server(bare_sesacctl: Cli, arguments: tuple[str, ...], code: int) -> None:
+    done = bare_sesacctl("cache", "fairness", "--simulate", "-o", "json", *arguments)
+    assert done.returncode == code, done.stderr
+    assert json.loads(done.stdout)["holds"] is (code == 0)
+
+
+def test_reset_aging_asks_first_and_says_how_many(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=1200, products=30)
+    sesacctl("cache", "refresh")
+    planned = sesacctl("cache", "reset-aging", "--dry-run", "-o", "json")
+    expected = [{"table": "users", "rows": 1000}, {"table": "products", "rows": 30}]
+    assert json.loads(planned.stdout)["items"] == expected
+    assert sesacctl("cache", "reset-aging").returncode == 2
+    assert sum(at is not None for at in stamps(settings, "users").values()) == 1000
+    assert sesacctl("cache", "reset-aging", "products", "--yes").returncode == 0
+    assert sum(at is not None for at in stamps(settings, "users").values()) == 1000
+    assert json.loads(sesacctl("cache", "reset-aging", "--yes", "-o", "json").stdout)["items"][0] == expected[0]
+    assert set(stamps(settings, "users").values()) == {None}
+
+
+def test_reset_aging_goes_in_batches_between_which_others_have_their_turn(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aging, "RESET_BATCH", 70)
+    fill(settings, users=500)
+    batches, refreshed = [], []
+    with Refresher(settings, size=100, fresh=50, tables=("users",)) as refresher:
+        while None in stamps(settings, "users").values():
+            refresher.run_once()
+
+        def on_batch(table: str, rows: int) -> None:
+            batches.append(rows)
+            refreshed.append(refresher.run_once())
+            with postgres(settings) as cursor:
+                cursor.execute("SET lock_timeout = '500ms'")
+                cursor.execute("UPDATE users SET age = age + 1")
+
+        [reset] = reset_aging(settings, ("users",), on_batch=on_batch)
+    assert max(batches) <= 70
+    assert len(batches) >= 5
+    assert reset.rows == sum(batches) >= 300
+    assert not any(result.skipped for result in refreshed)
+    assert len(cached_ids(settings, "users")) == 100
+
+
+def test_reset_aging_waits_for_a_refresh_and_can_be_stopped(settings: Settings) -> None:
+    fill(settings, users=30)
+    with Refresher(settings) as refresher:
+        refresher.run_once()
+    stop, done = threading.Event(), threading.Event()
+
+    def reset() -> None:
+        reset_aging(settings)
+        done.set()
+
+    with postgres(settings, autocommit=False) as refreshing:
+        refreshing.execute("SELECT pg_advisory_xact_lock(%s)", (GATE,))
+        thread = threading.Thread(target=reset)
+        thread.start()
+        assert not done.wait(0.3)
+        refreshing.connection.rollback()
+        thread.join(10)
+    assert done.is_set()
+    stop.set()
+    assert [each.rows for each in reset_aging(settings, stop=stop)] == [0, 0]
