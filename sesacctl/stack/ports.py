@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
+import time
 from collections.abc import Sequence
 
 from sesacctl.errors import ServerNotStarted
@@ -23,6 +25,17 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def becomes_free(port: int, seconds: float) -> bool:
+    """`is_free`, looked at again for a while: a killed server lets go of its ports when its last thread has ended."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.05)
+    return True
 
 
 def choose(count: int, candidates: Sequence[int] = CANDIDATES) -> list[int]:

@@ -24,6 +24,7 @@ from sesacctl.stack.valkey import Valkey
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[str], None]
+_PORT_SECONDS = 2.0
 SERVERS = (postgres.NAME, valkey.NAME, *(f"kafka-{number}" for number in kafka.BROKERS))
 
 
@@ -184,7 +185,7 @@ def _choose(layout: Layout) -> State:
 
 
 def _is_taken(program: Program, port: int) -> bool:
-    return program.find() is None and not ports.is_free(port)
+    return program.find() is None and not ports.becomes_free(port, _PORT_SECONDS)
 
 
 def _cluster_id(layout: Layout) -> str | None:

@@ -137,6 +137,7 @@ def test_up_resumes_where_a_killed_postgres_left_a_pid_that_is_now_another_progr
 def test_a_port_that_another_program_took_is_replaced(private_stack: RunningStack) -> None:
     before = int(private_stack.environment["REDIS_PORT"])
     private_stack.kill("valkey")
+    assert ports.becomes_free(before, 10)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((ports.HOST, before))
