@@ -41,11 +41,10 @@ def init(
 ) -> None:
     """Create the schema, take over existing tables, or bring them up to date; no row is lost."""
     settings = begin()
-    from sesacctl.database import database, init_db, schema, seed
+    from sesacctl.database import database, init_db, seed
 
-    revision = init_db.revision_found(settings, wait_seconds=timeout if wait else None)
     location = database.url(settings)
-    if revision not in (None, schema.head()) and not database.is_local(location):
+    if init_db.changes_existing(settings, wait_seconds=timeout if wait else None) and not database.is_local(location):
         render.confirm(f"Migrate database {location.database} on {database.address(location)}?", yes=yes)
     with _seeding(seed.USERS, seed.PRODUCTS) as on_progress:
         result = init_db.initialize(settings, with_seed=with_seed, on_progress=on_progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
@@ -78,9 +77,9 @@ def _revisions(connection: Connection) -> dict[str, Shape]:
     with connection.begin_nested() as scratch:
         connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
         connection.execute(text(f"SET LOCAL search_path TO {_SCRATCH}"))
-        for script in reversed(list(schema.scripts().walk_revisions())):
-            schema.run_on(connection, command.upgrade, script.revision)
-            shapes[script.revision] = _shape(connection)
+        for revision in schema.revisions():
+            schema.run_on(connection, "upgrade", revision)
+            shapes[revision] = _shape(connection)
         scratch.rollback()
     return shapes
 

@@ -31,26 +31,25 @@ class Initialized:
     seeded: seed.Seeded | None
 
 
-def revision_found(settings: Settings, *, wait_seconds: float | None = None) -> str | None:
-    """The database's revision, None without one or without a database; waits for the server if asked to.
+def changes_existing(settings: Settings, *, wait_seconds: float | None = None) -> bool:
+    """Whether `initialize` would change tables that are there already; waits for the server if asked to.
 
     Raises:
-        SchemaNotAtHead: a newer sesacctl made it;
+        SchemaNotAtHead: a newer sesacctl made the schema;
         ConfigurationError, ServerUnreachable, ServerRefused, and for a database that is not local DatabaseMissing.
     """
-
-    def look() -> str | None:
-        try:
-            return schema.current(settings)
-        except DatabaseMissing:
-            if settings.db_type is DbType.LOCAL:
-                return None
-            raise
-
     schema.require_direct(settings)
-    revision = database.wait_until(look, seconds=wait_seconds) if wait_seconds else look()
-    schema.require_known(revision)
-    return revision
+    found = database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
+    return found.has_tables and found.revision != schema.head()
+
+
+def _look(settings: Settings) -> schema.State:
+    try:
+        return schema.look(settings)
+    except DatabaseMissing:
+        if settings.db_type is DbType.LOCAL:
+            return schema.State(revision=None, has_tables=False)
+        raise
 
 
 def initialize(
@@ -66,7 +65,7 @@ def initialize(
     """
     schema.require_direct(settings)  # before anything is made
     created = settings.db_type is DbType.LOCAL and _create_database(settings)
-    before = revision_found(settings)
+    before = schema.look(settings).revision
     adopted = _adopt(settings) if before is None else None
     schema.upgrade(settings)
     logger.info("schema ready", extra={"action": "schema.ready", "revision": schema.head()})

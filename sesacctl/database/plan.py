@@ -44,7 +44,10 @@ def plan(settings: Settings, revision: str = "head", *, downgrade: bool = False)
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
     """
     schema.require_direct(settings)
-    current = _current(settings)
+    state = schema.look(settings)
+    current = state.revision
+    if current is None and state.has_tables:
+        raise SchemaNotAtHead("There are tables already, but no revision", hint="sesacctl db init")
     try:
         if downgrade:
             found = list(schema.scripts().iterate_revisions(current, revision, select_for_downgrade=True))
@@ -84,17 +87,3 @@ def sql(planned: Plan) -> str:
     way = f"{planned.current or 'base'}:{planned.target}"
     (command.downgrade if planned.downgrade else command.upgrade)(configuration, way, sql=True)
     return configuration.output_buffer.getvalue()
-
-
-def _current(settings: Settings) -> str | None:
-    connection = database.connect(settings, command="db-migrate")
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            current = schema.current(connection)
-            cursor.execute("SELECT to_regclass('users') IS NOT NULL")
-            if current is None and cursor.fetchone()[0]:
-                raise SchemaNotAtHead("There are tables already, but no revision", hint="sesacctl db init")
-    finally:
-        connection.close()
-    schema.require_known(current)
-    return current

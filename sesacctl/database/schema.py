@@ -1,15 +1,15 @@
-"""The schema's revisions, over Alembic."""
+"""The schema's revisions, over Alembic.
+
+Alembic is imported only to migrate: every loop asks for the head when it starts, and it costs a quarter of a second.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -18,13 +18,17 @@ from sesacctl.database import database
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
 from sesacctl.settings import Settings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 # Any number: what matters is that all migrations of this pipeline ask for the same lock.
 ADVISORY_LOCK = 0x5E5AC
 LOCK_SECONDS = 10.0
 QUEUE_SECONDS = 300
 MIGRATION_SECONDS = 3600.0
+
+Action = Literal["upgrade", "downgrade"]
 
 
 def lock_statements(lock_seconds: float) -> tuple[str, ...]:
@@ -45,22 +49,29 @@ def migrations() -> Path:
 
 def config() -> Config:
     """Alembic's configuration, without a file."""
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(migrations()).replace("%", "%%"))
     return configuration
 
 
-@cache
 def scripts() -> ScriptDirectory:
-    """All revisions, loaded once."""
+    """The revisions as Alembic sees them."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(config())
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """All revisions of this sesacctl, oldest first: their files' names begin with them."""
+    return tuple(sorted(path.name.partition("_")[0] for path in (migrations() / "versions").glob("[0-9]*_*.py")))
 
 
 def head() -> str:
     """The newest revision of this sesacctl."""
-    revision = scripts().get_current_head()
-    assert revision is not None
-    return revision
+    return revisions()[-1]
 
 
 def current(target: Settings | RawConnection) -> str | None:
@@ -79,6 +90,33 @@ def current(target: Settings | RawConnection) -> str | None:
         cursor.execute("SELECT version_num FROM alembic_version")
         row = cursor.fetchone()
         return str(row[0]) if row else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A database's revision, None without one, and whether tables of ours are there."""
+
+    revision: str | None
+    has_tables: bool
+
+
+def look(settings: Settings) -> State:
+    """The database's state.
+
+    Raises:
+        SchemaNotAtHead: a newer sesacctl made it;
+        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+    """
+    connection = database.connect(settings, command="db-check")
+    try:
+        with database.translated(settings), connection.cursor() as cursor:
+            revision = current(connection)
+            cursor.execute("SELECT to_regclass('users') IS NOT NULL")
+            has_tables = bool(cursor.fetchone()[0])
+    finally:
+        connection.close()
+    require_known(revision)
+    return State(revision=revision, has_tables=has_tables)
 
 
 def require_head(target: Settings | RawConnection) -> None:
@@ -105,7 +143,7 @@ def require_known(revision: str | None) -> None:
     Raises:
         SchemaNotAtHead: a newer sesacctl made it.
     """
-    if revision is not None and revision not in {script.revision for script in scripts().walk_revisions()}:
+    if revision is not None and revision not in revisions():
         raise SchemaNotAtHead(
             f"The database's schema is at revision {revision}, newer than this sesacctl, which knows up to {head()}",
             hint="upgrade sesacctl, or run `sesacctl db downgrade` with the newer one",
@@ -119,12 +157,12 @@ def upgrade(settings: Settings, revision: str = "head", *, lock_seconds: float =
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing;
         CheckFailed: another session held a table's lock for longer than `lock_seconds`, or a row does not fit.
     """
-    _run(settings, command.upgrade, revision, lock_seconds)
+    _run(settings, "upgrade", revision, lock_seconds)
 
 
 def downgrade(settings: Settings, revision: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
     """Take the schema back to `revision` (`base` for none); errors as `upgrade`."""
-    _run(settings, command.downgrade, revision, lock_seconds)
+    _run(settings, "downgrade", revision, lock_seconds)
 
 
 def require_direct(settings: Settings) -> None:
@@ -144,7 +182,7 @@ def require_direct(settings: Settings) -> None:
     )
 
 
-def _run(settings: Settings, action: Callable[[Config, str], None], revision: str, lock_seconds: float) -> None:
+def _run(settings: Settings, action: Action, revision: str, lock_seconds: float) -> None:
     require_direct(settings)
     engine = database.engine_for(settings, command="db-migrate", bound=MIGRATION_SECONDS)
     try:
@@ -162,15 +200,17 @@ def _run(settings: Settings, action: Callable[[Config, str], None], revision: st
 
 def run_on(
     connection: Connection,
-    action: Callable[[Config, str], None],
+    action: Action,
     revision: str,
     *,
     lock_seconds: float = LOCK_SECONDS,
 ) -> None:
     """Run one of Alembic's commands on a connection; inside its transaction, if it has one."""
+    from alembic import command
+
     configuration = config()
     configuration.attributes.update(connection=connection, lock_seconds=lock_seconds)
-    action(configuration, revision)
+    {"upgrade": command.upgrade, "downgrade": command.downgrade}[action](configuration, revision)
 
 
 def _lock_holders(settings: Settings) -> str:

@@ -186,6 +186,16 @@ def test_nothing_is_migrated_on_another_machine_without_a_yes(
     assert schema.current(settings) == ("0002" if command[0] == "downgrade" else "0004")
 
 
+def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without_a_yes(
+    bare_sesacctl: Cli, server: Cluster, far: dict[str, str]
+) -> None:
+    settings = server.settings(postgres_db="far")
+    execute(settings, "DROP TABLE alembic_version")
+    assert within(bare_sesacctl, far)("db", "init").returncode == 2
+    assert schema.current(settings) is None
+    assert document(within(bare_sesacctl, far), "db", "init", "--yes")["adopted"] == "0003"
+
+
 def test_looking_at_a_plan_on_another_machine_needs_no_yes(bare_sesacctl: Cli, far: dict[str, str]) -> None:
     assert document(within(bare_sesacctl, far), "db", "migrate", "--dry-run")["on_this_machine"] is False
     assert within(bare_sesacctl, far)("db", "migrate", "--sql").returncode == 0

@@ -18,7 +18,7 @@ from sesacctl.errors import CheckFailed, SchemaNotAtHead, UsageError
 from sesacctl.settings import Settings
 from tests.waiting import wait_until
 
-REVISIONS = [script.revision for script in schema.scripts().walk_revisions()][::-1]
+REVISIONS = list(schema.revisions())
 
 
 def execute(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
@@ -91,6 +91,11 @@ def test_a_null_that_head_forbids_stops_the_migration_and_loses_nothing(settings
         schema.upgrade(settings)
     assert schema.current(settings) == "0001"
     assert execute(settings, "SELECT user_id FROM users") == [("nameless",)]
+
+
+def test_the_files_names_say_what_alembic_says() -> None:
+    assert [script.revision for script in schema.scripts().walk_revisions()][::-1] == REVISIONS
+    assert schema.scripts().get_current_head() == schema.head()
 
 
 def test_head_is_required(settings: Settings) -> None:

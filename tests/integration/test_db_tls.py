@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +120,17 @@ def test_a_password_in_a_url_over_tls(server: Cluster) -> None:
         {"supabase_direct_url": url.replace(quote(odd, safe=""), "[YOUR-PASSWORD]"), "supabase_password": odd},
     ):
         database.connect(load(db_type=DbType.SUPABASE, **values), command="test").close()
+
+
+def test_a_stopped_backend_is_given_up_over_tls_too(server: Cluster) -> None:
+    connection = database.connect(rds(server), command="test", bound=0.5)
+    backend = connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(database.NoAnswer):
+            connection.cursor().execute("SELECT 1")
+    finally:
+        os.kill(backend, signal.SIGCONT)
 
 
 def test_another_ca_is_refused(server: Cluster, tmp_path: Path) -> None:

@@ -133,5 +133,5 @@ def test_migrations_refuse_the_transaction_pooler_and_name_the_direct_address() 
 
 
 def test_importing_the_library_needs_no_settings() -> None:
-    code = "from sesacctl.database import crud, database, models, seed"
+    code = "import sys; from sesacctl.database import crud, database, models, seed; assert 'alembic' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DB_TYPE": "nonsense"}, check=True)
