@@ -219,10 +219,15 @@ def encode(event: Event) -> tuple[str, bytes, bytes]:
     return PRODUCTS, event.product.product_id.encode(), _encoder.encode(event)
 
 
-def uuid7() -> str:
-    """A UUIDv7 as text: time-ordered, with 12 bits of sub-millisecond time (RFC 9562, 6.2 method 3)."""
+def uuid7(randomness: int | None = None) -> str:
+    """A UUIDv7 as text: time-ordered, with 12 bits of sub-millisecond time (RFC 9562, 6.2 method 3).
+
+    `randomness` has 62 random bits; the system is asked for them by default. That is a call during which Python runs
+    other threads, so that a loop waits for them each time.
+    """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 4096 // 1_000_000
-    random = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random:032x}"
+    if randomness is None:
+        randomness = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
+    text = f"{milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | randomness:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -3,105 +3,170 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka import TopicPartition
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.partitioner import murmur2
 
+from sesacctl.broker import topics
+from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated
-from sesacctl.events import Event, encode
+from sesacctl.errors import EventTooLarge, SesacctlError
+from sesacctl.events import Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 20_000
-_SAMPLE_EVERY = 8
+DELIVERY_SECONDS = 120.0
+MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
+# Of key and value; Kafka takes 1,048,588 bytes with what it adds.
+MAX_EVENT_BYTES = 1_000_000
+_KEYS_REMEMBERED = 20_000
+_CLOSE_SECONDS = 5.0
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that every client of Kafka puts `key` into: murmur2, as Kafka's own Java client has it."""
+    return int(murmur2(key) & 0x7FFF_FFFF) % partitions
+
+
+def row_id(event: Event) -> str:
+    """The primary key of the event's row."""
+    if isinstance(event, OrderEvent):
+        return event.order.order_id
+    return event.user.user_id if isinstance(event, UserEvent) else event.product.product_id
 
 
 class Sender:
     """Publishes events; the counters always add up: `sent = acknowledged + failed + in_flight`.
 
-    >>> with Sender(settings) as sender:
-    ...     sender.publish(UserEvent(timestamp=now, user=User(user_id="U_1", name="홍길동")))
-    ...     sender.flush(10.0)
+    An event goes to the topic of its kind with its row's own key (`user_id` of orders and users, `product_id`), is
+    written at most once however often brokers die, and counts as acknowledged when all in-sync replicas have it. One
+    that has failed may still be in Kafka: its acknowledgement did not come within `delivery_seconds`.
 
-    Not for use by several threads. A producer's `flush` only logs what failed; this one counts it.
+    >>> from datetime import UTC, datetime
+    >>> from sesacctl import settings
+    >>> from sesacctl.broker import Sender
+    >>> from sesacctl.events import User, UserEvent
+    >>> with Sender(settings.load()) as sender:
+    ...     sender.publish(UserEvent(timestamp=datetime.now(UTC), user=User(user_id="U_1", name="홍길동")))
+    ...     assert sender.flush(10.0)
+
+    Left without an exception, the `with` block waits for what is in flight. Not for use by several threads.
     """
 
-    def __init__(self, settings: Settings, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
-        """Connect.
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        delivery_seconds: float = DELIVERY_SECONDS,
+        max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
+        on_delivery: Callable[[Delivery], None] = lambda delivery: None,
+    ) -> None:
+        """Connect; `on_delivery` is called by the methods below with what has become of events.
 
         Raises:
             ServerUnreachable, ServerRefused, ConfigurationError
         """
         self._settings = settings
-        self._producer = producer(settings)
-        self._max_in_flight = max_in_flight
-        self._in_flight: deque[Any] = deque()
-        self._topics: dict[str, str] = {}
+        self._delivery_seconds = delivery_seconds
+        self._producer = producer(settings, delivery_seconds=delivery_seconds)
+        self._on_delivery = on_delivery
+        self._room = max_in_flight_bytes
+        self._place = lru_cache(_KEYS_REMEMBERED)(self._find_place)
+        self._lanes: dict[str, list[Lane]] = {}
+        self._done: deque[Delivery] = deque()
+        self._news = threading.Event()
+        self._heard = time.monotonic()
+        self._refusal: Exception | None = None
         self.sent = self.acknowledged = self.failed = 0
         self.first_failure: str | None = None
-        self.latencies_ms: deque[float] = deque(maxlen=100_000)
 
     @property
     def in_flight(self) -> int:
-        """Events sent and neither acknowledged nor failed, as far as `collect` has looked."""
-        return len(self._in_flight)
+        """Events sent of which nothing is known yet, as far as `collect` has looked."""
+        return self.sent - self.acknowledged - self.failed
+
+    @property
+    def room(self) -> int:
+        """Bytes of events that may be published before `publish` waits."""
+        return self._room
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds Kafka has said nothing while events were in flight; 0 if none are."""
+        return time.monotonic() - self._heard if self.in_flight else 0.0
 
     def publish(self, event: Event) -> None:
-        """Send one event to the topic of its kind, with its row's own key. Waits while too many are in flight.
+        """Send one event; waits while too much is in flight.
 
         Raises:
-            ServerUnreachable: no broker takes it, or the oldest in flight gets no answer; it is not sent.
-            TopicMissing, ServerRefused: it cannot be sent at all.
+            EventTooLarge, TopicMissing, ServerUnreachable: it was not sent.
+            ServerRefused, TopicMissing: Kafka has refused an earlier one for good; it was not sent.
         """
         kind, key, value = encode(event)
-        if len(self._in_flight) >= self._max_in_flight:
-            self.collect()
-            while len(self._in_flight) >= self._max_in_flight:
-                self._wait_for_oldest(1.0)
-        topic = self._topics.get(kind) or self._topics.setdefault(kind, self._settings.topic(kind))
-        with translated(self._settings):
-            future = self._producer.send(topic, value=value, key=key)
-        if self.sent % _SAMPLE_EVERY == 0:
-            future.add_callback(self._observe, time.perf_counter())
+        size = len(key) + len(value)
+        if size > MAX_EVENT_BYTES:
+            name = row_id(event)[:50]
+            raise EventTooLarge(f"{name} ({kind}) has {size:,} bytes, and Kafka takes {MAX_EVENT_BYTES:,}")
+        if self._room <= 0 or self._refusal:
+            self._wait_for_room()
+        lane, prefixed_key = self._place(kind, key)
+        if not self.in_flight:
+            self._heard = time.monotonic()
+        lane.append(row_id(event), prefixed_key, value)
         self.sent += 1
-        self._in_flight.append(future)
+        self._room -= len(value)
 
     def collect(self) -> None:
         """Count what has been acknowledged or has failed since; never waits."""
-        pending = self._in_flight
-        while pending and pending[0].is_done:
-            future = pending.popleft()
-            if future.exception is None:
-                self.acknowledged += 1
+        while self._done:
+            delivery = self._done.popleft()
+            self._room += delivery.size
+            if delivery.error is None:
+                self._heard = time.monotonic()
+                self.acknowledged += len(delivery.ids)
             else:
-                self.failed += 1
-                if self.first_failure is None:
-                    self.first_failure = f"{type(future.exception).__name__}: {future.exception}"
-                    log.error("not delivered: %s", self.first_failure, extra={"action": "produce.failed"})
+                self._count_failed(delivery, delivery.error)
+            self._on_delivery(delivery)
 
-    def flush(self, seconds: float) -> bool:
-        """Wait until nothing is in flight, `seconds` at the most; True if nothing is."""
-        deadline = time.monotonic() + seconds
-        try:
-            self._producer.flush(timeout=seconds)
-        except KafkaTimeoutError:
-            log.warning("not all events were acknowledged in time", extra={"action": "produce.flush"})
+    def wait(self, seconds: float) -> None:
+        """Wait until something is heard of what is in flight, `seconds` at the most, and count it."""
+        self._news.clear()
+        if not self._done and self.in_flight:
+            self._news.wait(seconds)
         self.collect()
-        while self._in_flight and time.monotonic() < deadline:
-            self._wait_for_oldest(0.1)
-        return not self._in_flight
+
+    def flush(self, seconds: float, stop: threading.Event | None = None) -> bool:
+        """Wait until nothing is in flight, `seconds` at the most or until `stop` is set; True if nothing is."""
+        deadline = time.monotonic() + seconds
+        self.collect()
+        while self.in_flight and not (stop and stop.is_set()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self.wait(min(left, 0.2))
+        return not self.in_flight
 
     def close(self) -> None:
-        """Give up what is still in flight and disconnect; call `flush` first."""
+        """Disconnect at once; what is still in flight counts as failed, whatever becomes of it."""
+        if self._producer._closed:
+            return
+        self.collect()
+        if self.in_flight:  # `KafkaProducer.close` would raise, and go on sending
+            self._producer._sender.force_close()
+            self._producer._sender.join(_CLOSE_SECONDS)
         try:
-            self._producer.close(timeout=0)
+            self._producer.close(timeout=_CLOSE_SECONDS)
         except KafkaError as error:
-            log.debug("closing: %s", error, extra={"action": "produce.close"})
+            log.debug("closing: %s", error, extra={"action": "sender.close"})
         self.collect()
 
     def __enter__(self) -> Self:
@@ -110,12 +175,41 @@ class Sender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.flush(self._delivery_seconds + _CLOSE_SECONDS)
         self.close()
 
-    def _wait_for_oldest(self, seconds: float) -> None:
-        with suppress(KafkaError):  # a failure is counted by `collect`; a time-out is no news
-            self._in_flight[0].get(timeout=seconds)
-        self.collect()
+    def _find_place(self, kind: str, key: bytes) -> tuple[Lane, bytes]:
+        lanes = self._lanes.get(kind) or self._lanes.setdefault(kind, self._open(kind))
+        return lanes[partition_of(key, len(lanes))], varint(len(key)) + key
 
-    def _observe(self, sent_at: float, _metadata: object) -> None:
-        self.latencies_ms.append((time.perf_counter() - sent_at) * 1000)
+    def _open(self, kind: str) -> list[Lane]:
+        topic = self._settings.topic(kind)
+        try:
+            with translated(self._settings):
+                count = len(self._producer.partitions_for(topic))
+        except SesacctlError:
+            topics.require(self._settings)  # so that a missing topic is named
+            raise
+        return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in range(count)]
+
+    def _hear(self, delivery: Delivery) -> None:
+        """On the client's network thread."""
+        self._done.append(delivery)
+        self._news.set()
+
+    def _count_failed(self, delivery: Delivery, error: Exception) -> None:
+        self.failed += len(delivery.ids)
+        if self.first_failure is None:
+            self.first_failure = f"{type(error).__name__}: {error}"
+            log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
+        fatal = self._producer._transaction_manager.has_fatal_error()
+        if self._refusal is None and (fatal or isinstance(error, UnknownTopicOrPartitionError)):
+            self._refusal = error
+
+    def _wait_for_room(self) -> None:
+        while self._room <= 0 and not self._refusal:
+            self.wait(1.0)
+        if self._refusal:
+            with translated(self._settings):
+                raise self._refusal

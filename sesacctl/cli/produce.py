@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,53 +15,17 @@ from sesacctl.errors import CheckFailed
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.produce import ProduceReport
+    from sesacctl.pipeline.produce import Plan, ProduceReport
 
 app = typer.Typer()
+_MOST_LINES = 100
+_GRACE_SECONDS = 15.0  # more than one look at a Redis that does not answer takes
 
 
-@app.command()
-def produce(
-    rate: Annotated[float, typer.Option(min=0, help="Orders per second; 0 is as fast as Kafka takes them.")] = 0,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many orders.", show_default="no end")
-    ] = None,
-    seconds: Annotated[
-        float | None, options.duration_option("Stop after this time: 50, 30s, 10m or 2h.", "--duration")
-    ] = None,
-    carts: Annotated[str, typer.Option(help="Orders per cart: `3` or `1-10`.")] = "1",
-    new_users: Annotated[float, typer.Option(min=0, help="New users per second.")] = 2.0,
-    new_products: Annotated[float, typer.Option(min=0, help="New products per second.")] = 1.0,
-    random_seed: Annotated[int | None, typer.Option(help="The same seed gives the same orders, but for ids.")] = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Send orders made from the cached users and products to Kafka, every one acknowledged or reported.
-
-    Example: sesacctl produce --rate 200 --duration 30s
-    """
-    plan_lines = _lines(carts)
-    settings = options.begin()
-    from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.produce import Plan, Producer
-
-    plan = Plan(
-        rate=rate,
-        count=count,
-        seconds=seconds,
-        new_users_per_second=new_users,
-        new_products_per_second=new_products,
-        lines=plan_lines,
-        random_seed=random_seed,
-    )
-    stop = stop_event()
-    report = Producer(settings, plan).run(stop, on_report=_progress)
-    render.show(report, output, _summary)
-    if report.failed or report.in_flight:
-        raise CheckFailed(
-            f"{report.failed + report.in_flight} of {report.sent} events were not acknowledged: {report.first_failure}",
-            hint="sesacctl health",
-        )
-    render.next_command("sesacctl consume --instances 9 --until-empty")
+def _per_second(value: float) -> float:
+    if not (isfinite(value) and value >= 0):
+        raise typer.BadParameter(f"{value:g} is not a number of at least 0")
+    return value
 
 
 def _lines(carts: str) -> tuple[int, int]:
@@ -68,30 +34,133 @@ def _lines(carts: str) -> tuple[int, int]:
         lines = int(fewest), int(most or fewest)
     except ValueError:
         raise typer.BadParameter(f"'{carts}' is not a number or a range such as 1-10") from None
-    if not 1 <= lines[0] <= lines[1]:
-        raise typer.BadParameter(f"'{carts}': the fewest must be at least 1 and not more than the most")
+    if not 1 <= lines[0] <= lines[1] <= _MOST_LINES:
+        raise typer.BadParameter(f"'{carts}' is not a range from 1 to {_MOST_LINES}, the smaller number first")
     return lines
 
 
-def _progress(report: ProduceReport) -> None:
-    render.say(
-        f"{report.seconds:.0f} s: {report.orders:,} orders, {report.rate:,.0f}/s, in flight {report.in_flight:,},"
-        f" acknowledged {report.acknowledged:,}, failed {report.failed:,}"
+def _rate_option(help_text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(help=help_text, callback=_per_second, metavar="PER_SECOND")
+    return option
+
+
+@app.command()
+def produce(
+    rate: Annotated[float, _rate_option("Orders per second; 0 is as fast as Kafka takes them.")] = 0,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many orders.", show_default="no end")
+    ] = None,
+    seconds: Annotated[
+        float | None, options.duration_option("Stop after this time: 50, 30s, 10m or 2h.", "--duration")
+    ] = None,
+    carts: Annotated[str, typer.Option(help="Orders per cart: `3` or `1-10`.", metavar="NUMBER|RANGE")] = "1",
+    new_users: Annotated[float, _rate_option("New users per second.")] = 2.0,
+    new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
+    random_seed: Annotated[
+        int | None,
+        typer.Option(help="The same number makes the same orders from the same cache, but for ids and times."),
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Record there what is sent and what is acknowledged, for audit --ledger.")
+    ] = None,
+    delivery_timeout: Annotated[
+        float, options.duration_option("How long Kafka may take to acknowledge an event.", "--delivery-timeout")
+    ] = 120.0,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Send orders made from the cached users and products to Kafka, every one acknowledged or reported.
+
+    Example: sesacctl produce --rate 200 --duration 30s
+    """
+    lines = _lines(carts)
+    settings = options.begin()
+    from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.heartbeat import Heartbeat
+    from sesacctl.pipeline.produce import Plan, Producer
+
+    plan = Plan(
+        rate=rate,
+        count=count,
+        seconds=seconds,
+        new_users_per_second=new_users,
+        new_products_per_second=new_products,
+        lines=lines,
+        random_seed=random_seed,
+        ledger=ledger,
+        delivery_seconds=delivery_timeout,
     )
+    stop, heartbeat, interval = stop_event(), Heartbeat(settings.sesac_home, "produce"), render.report_seconds()
+    producer = Producer(settings, plan)
+    try:
+        with render.reporting(output, lambda report: screen(report, plan), _line) as show:
+
+            def on_report(report: ProduceReport) -> None:
+                heartbeat.beat(interval + _GRACE_SECONDS)
+                show(report)
+
+            heartbeat.beat(interval + _GRACE_SECONDS)
+            producer.run(stop, on_report=on_report, interval=interval)
+    finally:
+        heartbeat.remove()
+        report = producer.report()
+        render.show(report, output, _summary)
+    _check(report)
+    render.next_command("sesacctl consume --instances 9 --until-empty")
+
+
+def _check(report: ProduceReport) -> None:
+    if lost := report.failed + report.in_flight:
+        raise CheckFailed(
+            f"{lost:,} of {report.sent:,} events were not acknowledged: {report.first_failure or 'stopped too early'}",
+            hint="sesacctl health",
+        )
+    if report.refused:
+        raise CheckFailed(f"{report.refused:,} events were too large to be sent", hint="sesacctl cache sample users")
+
+
+def _line(report: ProduceReport) -> str:
+    waiting = f", waiting for {report.waiting_for}" if report.waiting_for else ""
+    return (
+        f"{report.seconds:.0f} s: {report.orders:,} orders, {report.rate_now:,.0f}/s, in flight {report.in_flight:,},"
+        f" acknowledged {report.acknowledged:,}, failed {report.failed:,}, p99 {_milliseconds(report.ack_p99_ms)}{waiting}"
+    )
+
+
+def screen(report: ProduceReport, plan: Plan) -> Table:
+    """The live screen."""
+    count = f" of {plan.count:,}" if plan.count else ""
+    time = f" of {plan.seconds:g} s" if plan.seconds else ""
+    wanted = f"{plan.rate:,.6g} orders/s wanted" if plan.rate else "as fast as Kafka takes them"
+    values = {
+        "orders": f"{report.orders:,}{count}",
+        "orders/s": f"{report.rate_now:,.0f} now, {report.rate:,.0f} on average; {wanted}",
+        "acknowledged": report.acknowledged,
+        "in flight": report.in_flight,
+        "failed": render.text(report.failed, "bold red" if report.failed else ""),
+        "acknowledged within": f"p50 {_milliseconds(report.ack_p50_ms)}, p99 {_milliseconds(report.ack_p99_ms)}",
+        "new users, products": f"{report.new_users:,}, {report.new_products:,}",
+        "time": f"{report.seconds:.0f} s{time}",
+        "waiting for": render.text(report.waiting_for or "nothing", "yellow" if report.waiting_for else ""),
+    }
+    return render.details("Producing", values)
 
 
 def _summary(report: ProduceReport) -> Table:
-    return render.details(
-        "Produced",
-        {
-            "orders": report.orders,
-            "new users": report.new_users,
-            "new products": report.new_products,
-            "events sent": report.sent,
-            "acknowledged": report.acknowledged,
-            "failed": report.failed,
-            "seconds": report.seconds,
-            "orders/s": report.rate,
-            "acknowledgement p50 / p99": f"{report.ack_p50_ms} / {report.ack_p99_ms} ms",
-        },
-    )
+    values = {
+        "orders": report.orders,
+        "new users": report.new_users,
+        "new products": report.new_products,
+        "events sent": report.sent,
+        "acknowledged": report.acknowledged,
+        "failed": report.failed,
+        "in flight": report.in_flight,
+        "too large": report.refused,
+        "seconds": report.seconds,
+        "orders/s": report.rate,
+        "acknowledged within": f"p50 {_milliseconds(report.ack_p50_ms)}, p99 {_milliseconds(report.ack_p99_ms)}",
+    }
+    return render.details("Produced", values)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f} ms"
