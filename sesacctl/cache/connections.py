@@ -22,15 +22,17 @@ _NOT_NOW = ("LOADING", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "CLUST
 _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 
 
-def connect(settings: Settings) -> Redis:
+def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis:
     """A client that connects on first use, by `REDIS_URL` or its parts; its answers are bytes.
+
+    It waits `answer_seconds` for an answer, `ANSWER_SECONDS` if that is None.
 
     Raises:
         ConfigurationError: REDIS_URL is no such URL.
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": answer_seconds or ANSWER_SECONDS,
         "protocol": 2,  # so that servers before Redis 6 do as well
         # Once: an idle connection may have been closed. Not after a timeout: that would double the wait.
         "retry": Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),

@@ -61,13 +61,15 @@ def refresh(
             return
         heartbeat = Heartbeat(settings.sesac_home, "cache-refresh")
         show = output is not Output.TABLE
-        refresher.run(
-            stop_event(),
-            loop,
-            heartbeat=heartbeat,
-            on_round=lambda result: render.show(result, Output.JSONL, str) if show else None,
-        )
-        heartbeat.remove()
+        try:
+            refresher.run(
+                stop_event(),
+                loop,
+                heartbeat=heartbeat,
+                on_round=lambda result: render.show(result, Output.JSONL, str) if show else None,
+            )
+        finally:
+            heartbeat.remove()
 
 
 @app.command()

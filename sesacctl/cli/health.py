@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
-from sesacctl.errors import CheckFailed, ServerUnreachable
+from sesacctl.errors import CheckFailed, ServerUnreachable, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,26 +16,52 @@ if TYPE_CHECKING:
     from sesacctl.pipeline.health import Health
 
 app = typer.Typer()
-_STYLES = {"ok": "green", "unhealthy": "bold yellow", "down": "bold red"}
+_STYLES = {"ok": "green", "unknown": "dim", "warning": "yellow", "unhealthy": "bold yellow", "down": "bold red"}
 
 
 @app.command()
-def health(output: OutputOption = Output.TABLE) -> None:
-    """One line per server and one for the loop. Exits 4 if a server is down, 5 if something is unhealthy.
+def health(
+    live: Annotated[
+        bool, typer.Option("--live", help="Only whether the loops here give signs of life; no server is asked.")
+    ] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Only whether the servers are there, with schema and topics.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is well, or --timeout.")] = False,
+    timeout: Annotated[float, options.duration_option("How long to wait.", "--timeout")] = 60.0,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """What works, what does not, and the command to run next. Exits 4 if a server is down, 5 if something is unhealthy.
 
-    Example: sesacctl health -o json
+    Examples: sesacctl health · sesacctl health --ready --wait --timeout 2m · sesacctl health --live
     """
-    settings = options.begin()
-    from sesacctl.pipeline.health import Verdict
-    from sesacctl.pipeline.health import health as health_service
+    if live:
+        from sesacctl.cli.live import live as live_service
 
-    result = health_service(settings)
+        if ready or wait or output is not Output.TABLE:
+            raise UsageError("--live goes with no other option", hint="sesacctl health --live")
+        live_service()
+        return
+    settings = options.begin()
+    from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline import health as service
+
+    if wait:
+        result = service.wait_healthy(
+            settings,
+            seconds=timeout,
+            only_servers=ready,
+            stop=stop_event(),
+            on_wait=lambda names: render.say(f"waiting for {names}"),
+        )
+    else:
+        result = service.health(settings, only_servers=ready)
     render.show(result, output, _table)
     bad = [check for check in result.checks if check.verdict is result.verdict]
     names = ", ".join(check.name for check in bad)
-    if result.verdict is Verdict.DOWN:
+    if result.verdict is service.Verdict.DOWN:
         raise ServerUnreachable(f"down: {names}", hint=bad[0].next)
-    if result.verdict is Verdict.UNHEALTHY:
+    if result.verdict is service.Verdict.UNHEALTHY:
         raise CheckFailed(f"unhealthy: {names}", hint=bad[0].next)
 
 

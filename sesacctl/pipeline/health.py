@@ -1,27 +1,33 @@
-"""Is every server there, and does it have what the pipeline needs? One check a server, all at once."""
+"""Is every server there, and does the loop turn? Judged from one observation; a verdict, its evidence, what to do."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 
-from sesacctl.broker import topics
-from sesacctl.broker.clients import admin, translated
-from sesacctl.cache.client import connect as connect_redis
-from sesacctl.cache.state import read_state
-from sesacctl.database import database, schema
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
-from sesacctl.pipeline.progress import progress
+from sesacctl.pipeline.heartbeat import Pulse, read_pulses
+from sesacctl.pipeline.observe import Observation, observe
 from sesacctl.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SERVERS = ("PostgreSQL", "Redis", "Kafka")
+STALLED_SECONDS = 60.0
+WAIT_SECONDS = 1.0
+_NEARLY_FULL = 0.9
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """What a check found, from good to bad; a warning is for people, it fails no probe."""
 
     OK = "ok"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
     UNHEALTHY = "unhealthy"
     DOWN = "down"
 
@@ -33,8 +39,7 @@ class Check:
     name: str
     verdict: Verdict
     evidence: str
-    next: str | None
-    seconds: float
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,99 +49,197 @@ class Health:
     verdict: Verdict
     checks: list[Check]
 
-
-class _Finding(Exception):
-    """A server that answers, and is not as it should be."""
-
-    def __init__(self, evidence: str, command: str) -> None:
-        super().__init__(evidence)
-        self.command = command
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is down or unhealthy."""
+        return self.verdict not in (Verdict.UNHEALTHY, Verdict.DOWN)
 
 
-def health(settings: Settings) -> Health:
-    """Check PostgreSQL, Redis, Kafka and the loop between them; every wait inside is bounded. Raises nothing of ours."""
-    probes: dict[str, Callable[[Settings], str]] = {
-        "PostgreSQL": _postgres,
-        "Redis": _redis,
-        "Kafka": _kafka,
-        "loop": _loop,
-    }
-    with ThreadPoolExecutor(len(probes), thread_name_prefix="health") as pool:
-        checks = list(pool.map(lambda name: _check(name, probes[name], settings), probes))
-    worst = max((check.verdict for check in checks), key=list(Verdict).index)
-    return Health(verdict=worst, checks=checks)
+def health(settings: Settings, *, only_servers: bool = False) -> Health:
+    """Look at everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
+    observation = observe(settings, each_broker=True)
+    checks = judge(observation, read_pulses(settings.sesac_home.expanduser()))
+    if only_servers:
+        checks = [check for check in checks if check.name in SERVERS]
+    return Health(verdict=max((check.verdict for check in checks), key=list(Verdict).index), checks=checks)
 
 
-def _check(name: str, probe: Callable[[Settings], str], settings: Settings) -> Check:
-    started = time.monotonic()
-    hint = None
-    try:
-        verdict, evidence = Verdict.OK, probe(settings)
-    except _Finding as finding:
-        verdict, evidence, hint = Verdict.UNHEALTHY, str(finding), finding.command
-    except (ServerUnreachable, ServerRefused) as error:
-        verdict, evidence, hint = Verdict.DOWN, str(error), error.hint
-    except SesacctlError as error:
-        verdict, evidence, hint = Verdict.UNHEALTHY, str(error), error.hint
-    return Check(name=name, verdict=verdict, evidence=evidence, next=hint, seconds=round(time.monotonic() - started, 3))
+def wait_healthy(
+    settings: Settings,
+    *,
+    seconds: float,
+    only_servers: bool = False,
+    stop: threading.Event | None = None,
+    on_wait: Callable[[str], None] = lambda names: None,
+) -> Health:
+    """The first good health, or the last bad one after `seconds`; `on_wait` is told what is waited for, if it changes."""
+    deadline, said = monotonic() + seconds, ""
+    stop = stop or threading.Event()
+    while True:
+        found = health(settings, only_servers=only_servers)
+        if found.healthy or monotonic() >= deadline or stop.is_set():
+            return found
+        names = ", ".join(check.name for check in found.checks if check.verdict in (Verdict.UNHEALTHY, Verdict.DOWN))
+        if names != said:
+            on_wait(names)
+            said = names
+        stop.wait(min(WAIT_SECONDS, max(0.0, deadline - monotonic())))
 
 
-def _postgres(settings: Settings) -> str:
-    connection = database.connect(settings, command="health", bound=5.0)
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            schema.require_head(connection)
-            cursor.execute("SELECT current_setting('server_version'), pg_is_in_recovery()")
-            version, standby = cursor.fetchone()
-    finally:
-        connection.close()
-    if standby:
-        raise _Finding(f"PostgreSQL {version} is a read-only standby", "set POSTGRES_HOST to the primary")
-    return f"{version}, schema at {schema.head()}"
+def judge(seen: Observation, pulses: tuple[Pulse, ...]) -> list[Check]:
+    """The checks, in the loop's order."""
+    return [
+        _postgres(seen),
+        _redis(seen),
+        _cache(seen),
+        _kafka(seen),
+        _consumers(seen),
+        _audit(seen),
+        _dead_letters(seen),
+        *_workers(pulses),
+    ]
 
 
-def _redis(settings: Settings) -> str:
-    redis = connect_redis(settings)
-    try:
-        state = read_state(redis)
-    finally:
-        redis.close()
-    rows = {entry.table: entry.rows for entry in state.hashes}
-    if state.evicts:
-        raise _Finding(f"maxmemory-policy is {state.policy}: a full Redis would drop a whole table", "noeviction")
-    if not all(rows.values()):
-        raise _Finding("the cache is empty", "sesacctl cache refresh")
-    return f"{rows['users']:,} users, {rows['products']:,} products, generation {state.generation}, {state.policy}"
+def _ok(name: str, evidence: str) -> Check:
+    return Check(name=name, verdict=Verdict.OK, evidence=evidence)
 
 
-def _kafka(settings: Settings) -> str:
-    states = topics.describe(settings)
-    client = admin(settings)
-    try:
-        with translated(settings):
-            brokers = client.describe_cluster()["brokers"]
-    finally:
-        client.close()
-    partitions = [partition for state in states for partition in state.partitions]
-    replicas = {broker for partition in partitions for broker in partition.replicas}
-    leaderless = sum(partition.leader is None for partition in partitions)
-    if leaderless:
-        raise _Finding(f"{leaderless} of {len(partitions)} partitions have no leader", "sesacctl stack status")
-    behind = sum(partition.under_replicated for partition in partitions)
-    if behind:
-        raise _Finding(
-            f"{len(brokers)} of {len(replicas)} brokers, {behind} of {len(partitions)} partitions under-replicated",
-            "sesacctl stack status",
+def _unhealthy(name: str, evidence: str, command: str) -> Check:
+    return Check(name=name, verdict=Verdict.UNHEALTHY, evidence=evidence, next=command)
+
+
+def _problem(name: str, error: SesacctlError) -> Check:
+    down = isinstance(error, ServerUnreachable | ServerRefused)
+    verdict = Verdict.DOWN if down else Verdict.UNHEALTHY
+    return Check(name=name, verdict=verdict, evidence=str(error), next=error.hint)
+
+
+def _unknown(name: str, needs: str) -> Check:
+    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said without {needs}")
+
+
+def _postgres(seen: Observation) -> Check:
+    name = "PostgreSQL"
+    if seen.database is None:
+        return _problem(name, seen.problems[name])
+    if seen.database.standby:
+        return _unhealthy(name, f"{seen.database.version} is a read-only standby", "set POSTGRES_HOST to the primary")
+    return _ok(name, f"{seen.database.version}, schema at {seen.database.revision}")
+
+
+def _redis(seen: Observation) -> Check:
+    name = "Redis"
+    if seen.redis is None:
+        return _problem(name, seen.problems[name])
+    cache = seen.redis.cache
+    limit = f" of {_size(cache.max_memory)}" if cache.max_memory else ""
+    evidence = f"{seen.redis.version}, {_size(cache.used_memory)}{limit}, {cache.policy}"
+    if cache.evicts:
+        return _unhealthy(
+            name, f"{evidence}: when it is full it drops a whole table", "set its maxmemory-policy to noeviction"
         )
-    return f"{len(brokers)} brokers, {len(states)} topics, all {len(partitions)} partitions in sync"
+    if cache.max_memory and cache.used_memory > _NEARLY_FULL * cache.max_memory:
+        return Check(
+            name=name, verdict=Verdict.WARNING, evidence=f"{evidence}: nearly full", next="raise its maxmemory"
+        )
+    return _ok(name, evidence)
 
 
-def _loop(settings: Settings) -> str:
-    partitions = progress(settings)
-    missing = sum(abs(partition.missing) for partition in partitions)
+def _cache(seen: Observation) -> Check:
+    name = "cache"
+    if seen.redis is None:
+        return _unknown(name, "Redis")
+    cache = seen.redis.cache
+    rows = {each.table: each.rows for each in cache.hashes}
+    if not all(rows.values()):
+        empty = " and ".join(table for table, count in rows.items() if not count)
+        return _unhealthy(name, f"no {empty} in the cache", "sesacctl cache refresh")
+    evidence = ", ".join(f"{count:,} {table}" for table, count in rows.items())
+    age = seen.cache_age
+    if age is None:
+        return _ok(name, evidence)
+    evidence += f", {_ago(age)}"
+    if cache.period and age > 2 * cache.period + STALLED_SECONDS:
+        return _unhealthy(
+            name, f"{evidence}, planned every {cache.period:g} s", f"sesacctl cache refresh --loop {cache.period:g}"
+        )
+    return _ok(name, evidence + (f", every {cache.period:g} s" if cache.period else ""))
+
+
+def _kafka(seen: Observation) -> Check:
+    name = "Kafka"
+    silent = f"no answer from {', '.join(seen.silent)}" if seen.silent else ""
+    if seen.kafka is None:
+        return _problem(name, seen.problems[name])
+    kafka = seen.kafka
+    wanted = len(set(kafka.brokers) | set(kafka.replica_brokers))
+    parts = [f"{len(kafka.brokers)} of {wanted} brokers", silent]
+    lacks = {"without a leader": kafka.leaderless, "below min ISR": kafka.below_min_isr}
+    lacks["under-replicated"] = kafka.under_replicated
+    parts += [f"{count} of {kafka.partitions} partitions {what}" for what, count in lacks.items() if count]
+    evidence = ", ".join(part for part in parts if part)
+    if silent or any(lacks.values()) or len(kafka.brokers) < wanted:
+        return _unhealthy(name, evidence, "sesacctl stack status")
+    return _ok(name, f"{evidence}, all {kafka.partitions} partitions in sync")
+
+
+def _consumers(seen: Observation) -> Check:
+    name = "consumers"
+    if seen.partitions is None or seen.kafka is None or seen.database is None:
+        missing = [server for server in ("PostgreSQL", "Kafka") if server in seen.problems]
+        return _unknown(name, " and ".join(missing or ["all brokers"]))
+    lag = sum(partition.lag for partition in seen.partitions)
+    members, stored = seen.kafka.members, seen.database.stored_age
+    evidence = f"{members} members, lag {lag:,}"
+    if lag and not members:
+        return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
+    if lag and (stored is None or stored > STALLED_SECONDS):
+        ago = "nothing stored yet" if stored is None else f"last stored {_ago(stored)}"
+        return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
+    return _ok(name, evidence)
+
+
+def _audit(seen: Observation) -> Check:
+    name = "audit"
+    if seen.partitions is None:
+        return _unknown(name, "PostgreSQL and Kafka")
+    missing = sum(abs(partition.missing) for partition in seen.partitions)
+    taken = sum(partition.taken for partition in seen.partitions)
     if missing:
-        raise _Finding(f"{missing} offsets are not accounted for", "sesacctl audit")
-    dead = sum(partition.counts.dead for partition in partitions)
-    parked = sum(partition.counts.parked for partition in partitions)
-    lag = sum(partition.lag for partition in partitions)
-    return f"lag {lag:,}, {dead:,} dead letters, {parked:,} parked"
+        return _unhealthy(name, f"{missing:,} of {taken:,} offsets are not accounted for", "sesacctl audit")
+    return _ok(name, f"all {taken:,} offsets are accounted for")
+
+
+def _dead_letters(seen: Observation) -> Check:
+    name = "dead letters"
+    if seen.database is None:
+        return _unknown(name, "PostgreSQL")
+    dead, parked = seen.database.dead_letters, seen.database.parked
+    evidence = f"{dead:,} to decide on, {parked:,} events parked"
+    if dead:
+        return Check(name=name, verdict=Verdict.WARNING, evidence=evidence, next="sesacctl dlq list")
+    return _ok(name, evidence)
+
+
+def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:
+    if not pulses:
+        return
+    name = "workers here"
+    if dead := [f"{pulse.name} (process {pulse.pid})" for pulse in pulses if not pulse.alive]:
+        yield _unhealthy(name, f"no sign of life from {', '.join(dead)}", "start it again")
+        return
+    yield _ok(name, ", ".join(pulse.name for pulse in pulses))
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(0.0, seconds):.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sesacctl.errors import ConfigurationError
 
@@ -31,13 +34,22 @@ class Pulse:
 
 
 class Heartbeat:
-    """The file of one loop, below `SESAC_HOME`. A clean end removes it: a file that stays is a loop that died."""
+    """The file of one loop, below `SESAC_HOME`. An end in order removes it: a file that stays is a loop that died.
+
+    with Heartbeat(settings.sesac_home, "consume-0") as heartbeat:
+        while not stop.is_set():
+            heartbeat.beat(good_for=10.0)
+            ...
+    """
 
     def __init__(self, home: Path, name: str) -> None:
-        """Raises:
-        ConfigurationError: the folder cannot be written.
+        """`name`: the kind of loop; a second one that runs on this machine gets a number behind it.
+
+        Raises:
+            ConfigurationError: the folder cannot be written.
         """
-        self._path = home / FOLDER / f"{name}.json"
+        self._path = _free(home.expanduser() / FOLDER, name)
+        self._good_for, self._written = 0.0, 0.0
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._write(0.0)
@@ -45,7 +57,9 @@ class Heartbeat:
             raise ConfigurationError(f"SESAC_HOME: {self._path.parent} cannot be written: {error.strerror}") from None
 
     def beat(self, good_for: float) -> None:
-        """Promise the next beat within `good_for` seconds. A full disk does not stop the loop."""
+        """Promise the next beat within `good_for` seconds; cheap enough for every turn. A full disk stops no loop."""
+        if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
+            return
         try:
             self._write(good_for)
         except OSError as error:
@@ -55,25 +69,55 @@ class Heartbeat:
         """The loop has ended as it should."""
         self._path.unlink(missing_ok=True)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.remove()
+
     def _write(self, good_for: float) -> None:
         # Monotonic, hence the same for all processes since the machine's start: a clock set back or ahead kills nobody.
-        document = {"pid": os.getpid(), "at": time.monotonic(), "good_for": good_for}
+        document: dict[str, float] = {"pid": os.getpid(), "at": time.monotonic(), "good_for": good_for}
         temporary = self._path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(document))
         temporary.replace(self._path)
+        self._good_for, self._written = good_for, document["at"]
 
 
 def read_pulses(home: Path) -> tuple[Pulse, ...]:
     """The loops that run on this machine, or died here. A file from before a reboot counts as dead."""
-    pulses = []
-    for path in sorted((home / FOLDER).glob("*.json")):
-        try:
-            document = json.loads(path.read_text())
-            age, pid = time.monotonic() - float(document["at"]), int(document["pid"])
-            left = float(document["good_for"]) - age if age >= 0 else -1.0
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError):
-            left, pid = -1.0, 0
-        pulses.append(Pulse(name=path.stem, pid=pid, seconds_left=left))
-    return tuple(pulses)
+    found = (_read(path) for path in sorted((home.expanduser() / FOLDER).glob("*.json")))
+    return tuple(pulse for pulse in found if pulse is not None)
+
+
+def _read(path: Path) -> Pulse | None:
+    try:
+        document = json.loads(path.read_text())
+        age, pid = time.monotonic() - float(document["at"]), int(document["pid"])
+        left = float(document["good_for"]) - age if age >= 0 else -1.0
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        left, pid = -1.0, 0
+    return Pulse(name=path.stem, pid=pid, seconds_left=left)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """The first file that no running loop renews."""
+    numbers = itertools.count(2)
+    path = folder / f"{name}.json"
+    while (pulse := _read(path)) is not None and pulse.alive and _runs(pulse.pid):
+        path = folder / f"{name}-{next(numbers)}.json"
+    return path
+
+
+def _runs(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -1,0 +1,88 @@
+"""The brokers and the consumer group as Kafka sees them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.errors import KafkaError
+
+from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.topics import PARTITIONS
+from sesacctl.errors import SesacctlError, TopicMissing
+from sesacctl.settings import Settings
+
+BROKER_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack."""
+
+    brokers: tuple[int, ...]
+    replica_brokers: tuple[int, ...]
+    partitions: int
+    leaderless: int
+    under_replicated: int
+    below_min_isr: int
+    members: int
+    group_state: str
+
+
+def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
+    """The cluster now, with the settings' consumer group; each request takes at most `seconds`.
+
+    Raises:
+        TopicMissing: one of the three does not exist; ServerUnreachable, ServerRefused
+    """
+    names = [settings.topic(kind) for kind in PARTITIONS]
+    client = admin(settings, timeout_ms=int(seconds * 1000))
+    try:
+        with translated(settings):
+            brokers = [broker for broker in client.describe_cluster()["brokers"] if not broker.get("is_fenced")]
+            found = {topic["name"]: topic for topic in client.describe_topics(names) if not topic["error_code"]}
+            members, state = _group(client, settings.kafka_group)
+    finally:
+        client.close()
+    if missing := [name for name in names if name not in found]:
+        raise TopicMissing(f"topic {', '.join(missing)} does not exist")
+    partitions = [partition for topic in found.values() for partition in topic["partitions"]]
+    return Cluster(
+        brokers=tuple(sorted(broker["broker_id"] for broker in brokers)),
+        replica_brokers=tuple(sorted({replica for each in partitions for replica in each["replica_nodes"]})),
+        partitions=len(partitions),
+        leaderless=sum(each["leader_id"] < 0 for each in partitions),
+        under_replicated=sum(len(each["isr_nodes"]) < len(each["replica_nodes"]) for each in partitions),
+        below_min_isr=sum(len(each["isr_nodes"]) < max(1, len(each["replica_nodes"]) - 1) for each in partitions),
+        members=members,
+        group_state=state,
+    )
+
+
+def _group(client: Any, group: str) -> tuple[int, str]:
+    try:
+        found = client.describe_groups([group])[group]
+    except KafkaError:  # its coordinator is moving
+        return 0, "Unknown"
+    return len(found["members"]), str(found["group_state"])
+
+
+def silent_brokers(settings: Settings) -> list[str]:
+    """The bootstrap servers, as `host:port`, that give no answer within `BROKER_SECONDS`; all are asked at once."""
+    answered: list[str] = []
+
+    def ask(server: str) -> None:
+        alone = settings.model_copy(update={"kafka_bootstrap_servers": server})
+        try:
+            admin(alone, timeout_ms=int(BROKER_SECONDS * 1000)).close()
+        except SesacctlError:
+            return
+        answered.append(server)
+
+    threads = [threading.Thread(target=ask, args=(server,), daemon=True) for server in settings.brokers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(BROKER_SECONDS + 1)
+    return [server for server in settings.brokers if server not in answered]
