@@ -8,26 +8,15 @@ import random
 import signal
 from typing import Any
 
-import psutil
-
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
+from tests.consumers import instances, stored
 from tests.events import add_parents, many_orders, query, send
 from tests.waiting import wait_until
-
-
-def stored(settings: Settings) -> int:
-    return int(query(settings, "SELECT coalesce(sum(stored), 0) FROM sink_offsets")[0][0])
-
-
-def instances(supervisor: int) -> list[int]:
-    """The pids of the consumer processes: children of the supervisor's fork server."""
-    [server] = [child for child in psutil.Process(supervisor).children() if "forkserver" in " ".join(child.cmdline())]
-    return sorted(child.pid for child in server.children())
 
 
 def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:
