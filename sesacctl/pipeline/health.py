@@ -72,7 +72,7 @@ def wait_healthy(
     stop: threading.Event | None = None,
     on_wait: Callable[[str], None] = lambda names: None,
 ) -> Health:
-    """The first good health, or the last bad one after `seconds`; `on_wait` is told what is waited for, if it changes."""
+    """The first good health, or the last bad one after `seconds`; `on_wait` is told what is waited for, once."""
     deadline, said = monotonic() + seconds, ""
     stop = stop or threading.Event()
     while True:
