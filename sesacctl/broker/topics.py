@@ -1,17 +1,22 @@
-"""The three topics: what they should be, making them so, and how they are."""
+"""The three topics: what they should be, and making them so."""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAlreadyExistsError
 
 from sesacctl.broker.clients import admin, translated
-from sesacctl.errors import TopicMissing
+from sesacctl.broker.topic_state import PartitionState, TopicState, brokers_with, read_topics
+from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.settings import Settings
 
@@ -21,6 +26,8 @@ REPLICATION_FACTOR = 3
 # Orders, users and products are kept equally long: an order replayed from a backup must not outlive its user.
 RETENTION_MS = 30 * 24 * 3600 * 1000
 PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
+_WAIT_SECONDS = 30.0
+_YOUNG_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,107 +48,22 @@ class TopicsResult:
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionState:
-    """One partition: broker ids of leader, replicas and in-sync replicas."""
-
-    topic: str
-    partition: int
-    leader: int | None
-    replicas: list[int]
-    isr: list[int]
-
-    @property
-    def under_replicated(self) -> bool:
-        """True when a replica is not in sync."""
-        return len(self.isr) < len(self.replicas)
-
-
-@dataclass(frozen=True, slots=True)
-class TopicState:
-    """One topic as the brokers describe it."""
-
-    topic: str
-    topic_id: str
-    partitions: list[PartitionState]
-    retention_ms: int
-    min_insync_replicas: int
-    size_bytes: int
-
-
-def _settings_for(brokers: int) -> dict[str, str]:
-    replicas = min(REPLICATION_FACTOR, brokers)
-    return {"retention.ms": str(RETENTION_MS), "min.insync.replicas": str(max(1, replicas - 1))}
-
-
-def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
-    """Create the topics, or bring partitions, retention and min ISR of existing ones to what they should be.
-
-    Never deletes and never takes partitions away.
+def describe(settings: Settings) -> list[TopicState]:
+    """The three topics as they are.
 
     Raises:
+        TopicMissing: one does not exist.
         ServerUnreachable, ServerRefused
     """
+    names = _names(settings)
     client = admin(settings)
     try:
         with translated(settings):
-            brokers = len(client.describe_cluster()["brokers"])
-            existing = {topic["name"]: topic for topic in client.describe_topics() if not topic["error_code"]}
-            warnings = []
-            if brokers < REPLICATION_FACTOR:
-                warnings.append(f"only {brokers} broker(s): replication factor {brokers}, not {REPLICATION_FACTOR}")
-            changes = []
-            for name, partitions in PARTITIONS.items():
-                topic = settings.topic(name)
-                if topic in existing:
-                    changes.append(_reconcile(client, existing[topic], partitions, _settings_for(brokers), dry_run))
-                else:
-                    changes.append(_create(client, topic, partitions, brokers, dry_run))
-            created = [change.topic for change in changes if change.action == "created"]
-            if created and not dry_run:
-                client.wait_for_topics(created)
+            states = read_topics(client, names)
     finally:
         client.close()
-    for change in changes:
-        log.debug("%s %s", change.topic, change.action, extra={"action": "topics.init"})
-    return TopicsResult(topics=changes, warnings=warnings, dry_run=dry_run)
-
-
-def _create(client: KafkaAdminClient, topic: str, partitions: int, brokers: int, dry_run: bool) -> TopicChange:
-    replicas = min(REPLICATION_FACTOR, brokers)
-    configs = _settings_for(brokers)
-    wanted = {"num_partitions": partitions, "replication_factor": replicas, "configs": configs}
-    client.create_topics({topic: wanted}, validate_only=dry_run)
-    return TopicChange(
-        topic,
-        "created",
-        [f"partitions={partitions}", f"replicas={replicas}", *(f"{k}={v}" for k, v in configs.items())],
-    )
-
-
-def _reconcile(
-    client: KafkaAdminClient, topic: dict[str, Any], partitions: int, wanted: dict[str, str], dry_run: bool
-) -> TopicChange:
-    name, details = topic["name"], []
-    have = len(topic["partitions"])
-    if have < partitions:
-        details.append(f"partitions {have} → {partitions}")
-        client.create_partitions({name: partitions}, validate_only=dry_run)
-    current = _configs(client, [name])[name]
-    different = {key: value for key, value in wanted.items() if current.get(key) != value}
-    if different:
-        details += [f"{key} {current.get(key)} → {value}" for key, value in different.items()]
-        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, different)], validate_only=dry_run)
-    return TopicChange(name, "changed" if details else "unchanged", details)
-
-
-def _configs(client: KafkaAdminClient, topics: list[str]) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
-    answer = client.describe_configs(resources, config_filter="all")
-    return {
-        topic: {key: entry["value"] for key, entry in values.items()}
-        for topic, values in answer.get("topic", answer).items()
-    }
+    _complain(settings, names, [state.topic for state in states])
+    return states
 
 
 def require(settings: Settings) -> dict[str, UUID]:
@@ -150,67 +72,146 @@ def require(settings: Settings) -> dict[str, UUID]:
     Raises:
         TopicMissing: one does not exist; ServerUnreachable, ServerRefused
     """
-    names = [settings.topic(name) for name in PARTITIONS]
+    names = _names(settings)
+    found: dict[str, UUID] = {}
+
+    def look() -> bool:
+        topics = client.describe_topics(names)
+        found.update({topic["name"]: UUID(str(topic["topic_id"])) for topic in topics if not topic["error_code"]})
+        return len(found) == len(names)
+
     client = admin(settings)
     try:
         with translated(settings):
-            found = {topic["name"]: topic for topic in client.describe_topics(names) if not topic["error_code"]}
+            _wait(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
     finally:
         client.close()
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")
-    return {name: UUID(str(found[name]["topic_id"])) for name in names}
+    _complain(settings, names, found)
+    return found
 
 
-def describe(settings: Settings) -> list[TopicState]:
-    """The three topics as they are.
+def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
+    """Create the topics, or bring partitions, replicas, retention and min ISR of existing ones to what they should be.
+
+    Never deletes and never takes partitions or replicas away. When it returns, all brokers know what is new.
 
     Raises:
-        TopicMissing: one does not exist.
         ServerUnreachable, ServerRefused
     """
-    names = [settings.topic(name) for name in PARTITIONS]
     client = admin(settings)
     try:
         with translated(settings):
-            topics = {topic["name"]: topic for topic in client.describe_topics(names)}
-            missing = [name for name in names if topics.get(name, {"error_code": 3})["error_code"]]
-            if missing:
-                raise TopicMissing(f"topic {', '.join(missing)} does not exist")
-            configs = _configs(client, names)
-            sizes = _sizes(client, names)
+            setup = _Setup(client, dry_run)
+            existing = {state.topic: state for state in read_topics(client, _names(settings))}
+            changes = [
+                setup.reconcile(existing[topic], partitions) if topic in existing else setup.create(topic, partitions)
+                for topic, partitions in zip(_names(settings), PARTITIONS.values(), strict=True)
+            ]
+            setup.wait_until_known([change.topic for change in changes if change.action == "created"])
     finally:
         client.close()
-    return [
-        TopicState(
-            topic=name,
-            topic_id=str(topics[name]["topic_id"]),
-            partitions=[_partition(name, entry) for entry in _by_index(topics[name]["partitions"])],
-            retention_ms=int(configs[name]["retention.ms"]),
-            min_insync_replicas=int(configs[name]["min.insync.replicas"]),
-            size_bytes=sizes.get(name, 0),
-        )
-        for name in names
-    ]
+    return TopicsResult(topics=changes, warnings=setup.warnings, dry_run=dry_run)
 
 
-def _by_index(partitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(partitions, key=lambda entry: int(entry["partition_index"]))
+class _Setup:
+    """What `init` does to one topic after the other."""
+
+    def __init__(self, client: KafkaAdminClient, dry_run: bool) -> None:
+        self._client, self._dry_run = client, dry_run
+        self._brokers = sorted(broker["broker_id"] for broker in client.describe_cluster()["brokers"])
+        self._replicas = min(REPLICATION_FACTOR, len(self._brokers))
+        self.warnings: list[str] = []
+        if self._replicas < REPLICATION_FACTOR:
+            self.warnings.append(
+                f"only {self._replicas} broker(s): replication factor {self._replicas}, not {REPLICATION_FACTOR};"
+                " start the others, then run this again"
+            )
+
+    def create(self, topic: str, partitions: int) -> TopicChange:
+        configs = self._configs(self._replicas)
+        wanted = {"num_partitions": partitions, "replication_factor": self._replicas, "configs": configs}
+        with suppress(TopicAlreadyExistsError):  # another `init` was faster, and wants the same
+            self._client.create_topics({topic: wanted}, validate_only=self._dry_run)
+        settings = (f"{key}={value}" for key, value in configs.items())
+        return TopicChange(topic, "created", [f"partitions={partitions}", f"replicas={self._replicas}", *settings])
+
+    def reconcile(self, state: TopicState, partitions: int) -> TopicChange:
+        details: list[str] = []
+        replicas = self._reconcile_replicas(state, details)
+        have = len(state.partitions)
+        if have < partitions:
+            self._client.create_partitions({state.topic: partitions}, validate_only=self._dry_run)
+            details.append(f"partitions {have} → {partitions}")
+            self.warnings.append(f"{state.topic}: keys move to other partitions, so order per key begins anew")
+        elif have > partitions:
+            self.warnings.append(f"{state.topic} has {have} partitions, more than the {partitions} it needs: left so")
+        current = {"retention.ms": state.retention_ms, "min.insync.replicas": state.min_insync_replicas}
+        wanted = {key: value for key, value in self._configs(replicas).items() if str(current[key]) != value}
+        if wanted:
+            self._alter(state.topic, wanted)
+            details += [f"{key} {current[key]} → {value}" for key, value in wanted.items()]
+        return TopicChange(state.topic, "changed" if details else "unchanged", details)
+
+    def wait_until_known(self, topics: Sequence[str]) -> None:
+        """Creation is answered by one broker; another one may not know the topic for some time."""
+        if not topics or self._dry_run:
+            return
+        expected = {
+            (broker, topic["name"], partition["partition_index"])
+            for topic in self._client.describe_topics(list(topics))
+            for partition in topic["partitions"]
+            for broker in partition["replica_nodes"]
+        }
+        self._client.wait_for_topics(list(topics))
+        _wait(lambda: expected <= brokers_with(self._client, topics), _WAIT_SECONDS)
+
+    def _configs(self, replicas: int) -> dict[str, str]:
+        return {"retention.ms": str(RETENTION_MS), "min.insync.replicas": str(max(1, replicas - 1))}
+
+    def _reconcile_replicas(self, state: TopicState, details: list[str]) -> int:
+        """Add replicas where there are too few; how many each partition has at the least, in the end."""
+        few = [each for each in state.partitions if len(each.replicas) < self._replicas]
+        if not few:
+            return min(REPLICATION_FACTOR, *(len(each.replicas) for each in state.partitions))
+        details.append(f"replicas {min(len(each.replicas) for each in few)} → {self._replicas}")
+        if not self._dry_run:
+            plan = {TopicPartition(state.topic, each.partition): self._more_replicas(each) for each in few}
+            refused = [error for error in self._client.alter_partition_reassignments(plan).values() if error]
+            if refused:
+                raise refused[0]
+            # min ISR is raised only after that: with fewer replicas than that, nothing could be written meanwhile.
+            if not _wait(lambda: not self._client.list_partition_reassignments(list(plan)), _WAIT_SECONDS):
+                self.warnings.append(f"{state.topic}: its new replicas are still being filled; run this again later")
+                return 1
+        return self._replicas
+
+    def _more_replicas(self, state: PartitionState) -> list[int]:
+        """The replicas there are and further brokers, starting elsewhere for each partition."""
+        others = [broker for broker in self._brokers if broker not in state.replicas]
+        start = state.partition % len(others)
+        return (state.replicas + others[start:] + others[:start])[: self._replicas]
+
+    def _alter(self, topic: str, configs: dict[str, str]) -> None:
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs)
+        answer = self._client.alter_configs([resource], validate_only=self._dry_run)["topic"][topic]
+        if answer != "OK":  # kafka-python does not raise it
+            raise ServerRefused(f"the settings of {topic} cannot be changed: {answer}")
 
 
-def _partition(topic: str, entry: dict[str, Any]) -> PartitionState:
-    leader = entry["leader_id"]
-    return PartitionState(
-        topic, entry["partition_index"], leader if leader >= 0 else None, entry["replica_nodes"], entry["isr_nodes"]
-    )
+def _names(settings: Settings) -> list[str]:
+    return [settings.topic(kind) for kind in PARTITIONS]
 
 
-def _sizes(client: KafkaAdminClient, topics: list[str]) -> dict[str, int]:
-    """Bytes on disk per topic, all replicas together."""
-    sizes: dict[str, int] = dict.fromkeys(topics, 0)
-    for broker in client.describe_log_dirs(topics):
-        for folder in broker["log_dirs"]:
-            for topic in folder["topics"]:
-                sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
-    return sizes
+def _complain(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
+    if missing := [name for name in names if name not in set(found)]:
+        raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Look until it is true, `seconds` at the most; whether it was."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.1)
+    return True

@@ -12,7 +12,8 @@ from sesacctl.cli.options import Output, OutputOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.broker.topics import TopicsResult, TopicState
+    from sesacctl.broker.topic_state import TopicState
+    from sesacctl.broker.topics import TopicsResult
 
 app = typer.Typer(help="Create and describe the three topics.", no_args_is_help=True)
 
@@ -33,7 +34,8 @@ def init(
     render.show(result, output, _changes)
     for warning in result.warnings:
         render.say(f"warning: {warning}")
-    render.next_command("sesacctl produce --count 1000")
+    changes = dry_run and any(change.action != "unchanged" for change in result.topics)
+    render.next_command("sesacctl topics init" if changes else "sesacctl produce --count 1000")
 
 
 @app.command()
@@ -59,13 +61,14 @@ def _states(states: list[TopicState]) -> Table:
         (
             state.topic,
             len(state.partitions),
-            ",".join(str(partition.leader) for partition in state.partitions),
-            sum(partition.under_replicated for partition in state.partitions),
+            " ".join("none" if each.leader is None else str(each.leader) for each in state.partitions),
+            f"{sum(len(each.isr) for each in state.partitions)}/{sum(len(each.replicas) for each in state.partitions)}",
+            render.text(state.under_replicated, "bold red" if state.under_replicated else ""),
             state.min_insync_replicas,
-            f"{state.retention_ms / 86_400_000:g} d",
+            f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "for ever",
             f"{state.size_bytes / 1e6:.1f} MB",
         )
         for state in states
     ]
-    columns = ("topic", "partitions", "leaders", "under-replicated", "min ISR", "retention", "size")
+    columns = ("topic", "partitions", "leaders", "in sync", "under-replicated", "min ISR", "retention", "size")
     return render.table("Topics", columns, rows)

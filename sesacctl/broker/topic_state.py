@@ -1,0 +1,101 @@
+"""How topics are: leaders, replicas, settings and sizes, as the brokers tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionState:
+    """One partition: broker ids of leader (None: it has none), replicas and in-sync replicas."""
+
+    partition: int
+    leader: int | None
+    replicas: list[int]
+    isr: list[int]
+    under_replicated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicState:
+    """One topic. `size_bytes` is on the disks of all brokers that answer; the two counts are of partitions."""
+
+    topic: str
+    topic_id: str
+    partitions: list[PartitionState]
+    leaderless: int
+    under_replicated: int
+    retention_ms: int
+    min_insync_replicas: int
+    size_bytes: int
+
+
+def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
+    """Those of `names` that exist, in that order; Kafka's own errors."""
+    found = {topic["name"]: topic for topic in client.describe_topics(list(names)) if not topic["error_code"]}
+    existing = [name for name in names if name in found]
+    if not existing:
+        return []
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in existing]
+    configs = client.describe_configs(resources, config_filter="all")["topic"]
+    sizes = _sizes(client, existing)
+    return [_state(found[name], configs[name], sizes[name]) for name in existing]
+
+
+def brokers_with(client: KafkaAdminClient, names: Sequence[str]) -> set[tuple[int, str, int]]:
+    """Broker, topic and partition of every replica that is there; brokers that do not answer are left out."""
+    return {
+        (broker, topic["name"], partition["partition_index"])
+        for broker, topic in _log_topics(client, names)
+        for partition in topic["partitions"]
+    }
+
+
+def _state(topic: dict[str, Any], configs: dict[str, Any], size: int) -> TopicState:
+    partitions = [_partition(entry) for entry in sorted(topic["partitions"], key=lambda each: each["partition_index"])]
+    return TopicState(
+        topic=topic["name"],
+        topic_id=str(topic["topic_id"]),
+        partitions=partitions,
+        leaderless=sum(each.leader is None for each in partitions),
+        under_replicated=sum(each.under_replicated for each in partitions),
+        retention_ms=int(configs["retention.ms"]["value"]),
+        min_insync_replicas=int(configs["min.insync.replicas"]["value"]),
+        size_bytes=size,
+    )
+
+
+def _partition(entry: dict[str, Any]) -> PartitionState:
+    leader, replicas, isr = entry["leader_id"], entry["replica_nodes"], entry["isr_nodes"]
+    return PartitionState(
+        partition=entry["partition_index"],
+        leader=leader if leader >= 0 else None,
+        replicas=sorted(replicas),
+        isr=sorted(isr),
+        under_replicated=len(isr) < len(replicas),
+    )
+
+
+def _sizes(client: KafkaAdminClient, names: Sequence[str]) -> Counter[str]:
+    sizes = Counter[str]()
+    for _, topic in _log_topics(client, names):
+        sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
+    return sizes
+
+
+def _log_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    found = []
+    for broker in client.describe_cluster()["brokers"]:
+        try:
+            [answer] = client.describe_log_dirs(list(names), brokers=[broker["broker_id"]])
+        except KafkaError:  # it has just gone; the others know enough
+            continue
+        found += [(broker["broker_id"], topic) for folder in answer["log_dirs"] for topic in folder["topics"]]
+    return found
