@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def refresh(result: RefreshResult) -> RenderableType:
     """One round."""
     if result.skipped:
-        return render.text("Skipped: another worker is refreshing.")
+        return render.text("Skipped: another refresh, or a reset, is under way.")
     rows = [(table.table, table.fresh, table.aged, table.fresh + table.aged) for table in result.tables]
     title = f"Generation {result.generation}, {result.seconds:.3f} s" if result.generation else "Nothing to cache"
     return render.table(title, ("table", "never cached before", "longest ago", "cached"), rows)

@@ -177,7 +177,7 @@ class Refresher:
 
 def _log(result: RefreshResult) -> None:
     if result.skipped:
-        logger.info("another worker is refreshing", extra={"action": "refresh.skipped"})
+        logger.info("another refresh, or a reset, is under way", extra={"action": "refresh.skipped"})
         return
     facts: dict[str, object] = {table.table: table.fresh + table.aged for table in result.tables}
     facts |= {"generation": result.generation, "seconds": round(result.seconds, 3)}
