@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin, translated
@@ -18,7 +21,10 @@ BROKER_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack."""
+    """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack.
+
+    `newest_event`: the highest time that an event of ours has, in seconds since 1970; None if there is none.
+    """
 
     brokers: tuple[int, ...]
     replica_brokers: tuple[int, ...]
@@ -28,6 +34,7 @@ class Cluster:
     below_min_isr: int
     members: int
     group_state: str
+    newest_event: float | None
 
 
 def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
@@ -42,11 +49,12 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         with translated(settings):
             brokers = [broker for broker in client.describe_cluster()["brokers"] if not broker.get("is_fenced")]
             found = {topic["name"]: topic for topic in client.describe_topics(names) if not topic["error_code"]}
+            if missing := [name for name in names if name not in found]:
+                raise TopicMissing(f"topic {', '.join(missing)} does not exist")
             members, state = _group(client, settings.kafka_group)
+            newest = _newest(client, found.values())
     finally:
         client.close()
-    if missing := [name for name in names if name not in found]:
-        raise TopicMissing(f"topic {', '.join(missing)} does not exist")
     partitions = [partition for topic in found.values() for partition in topic["partitions"]]
     return Cluster(
         brokers=tuple(sorted(broker["broker_id"] for broker in brokers)),
@@ -57,6 +65,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         below_min_isr=sum(len(each["isr_nodes"]) < max(1, len(each["replica_nodes"]) - 1) for each in partitions),
         members=members,
         group_state=state,
+        newest_event=newest,
     )
 
 
@@ -66,6 +75,18 @@ def _group(client: Any, group: str) -> tuple[int, str]:
     except KafkaError:  # its coordinator is moving
         return 0, "Unknown"
     return len(found["members"]), str(found["group_state"])
+
+
+def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:
+    led = [
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in topics
+        for partition in topic["partitions"]
+        if partition["leader_id"] >= 0
+    ]
+    found = client.list_partition_offsets(dict.fromkeys(led, OffsetSpec.MAX_TIMESTAMP))
+    newest = max((answer.timestamp for answer in found.values()), default=-1)
+    return newest / 1000 if newest >= 0 else None
 
 
 def silent_brokers(settings: Settings) -> list[str]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),
     "audit": ("audit:app", "Prove that nothing was lost or stored twice"),
     "health": ("health:app", "What works, what does not, and the command to run next"),
+    "top": ("top:app", "The whole loop on one screen, and its bottleneck"),
 }
 
 

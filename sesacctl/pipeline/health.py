@@ -185,10 +185,10 @@ def _kafka(seen: Observation) -> Check:
 
 def _consumers(seen: Observation) -> Check:
     name = "consumers"
-    if seen.partitions is None or seen.kafka is None or seen.database is None:
+    lag = seen.lag
+    if lag is None or seen.kafka is None or seen.database is None:
         missing = [server for server in ("PostgreSQL", "Kafka") if server in seen.problems]
         return _unknown(name, " and ".join(missing or ["all brokers"]))
-    lag = sum(partition.lag for partition in seen.partitions)
     members, stored = seen.kafka.members, seen.database.stored_age
     evidence = f"{members} members, lag {lag:,}"
     if lag and not members:

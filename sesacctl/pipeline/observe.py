@@ -32,14 +32,15 @@ T = TypeVar("T")
 class DatabaseView:
     """PostgreSQL, by its own clock.
 
-    Per cached table: rows ever inserted, rows never cached (up to `MANY`) and the seconds since the longest waiting
-    row had its turn. `stored_age`: seconds since the group last stored something.
+    Per cached table: about how many rows there are, rows ever inserted, rows never cached (up to `MANY`) and the
+    seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last stored something.
     """
 
     version: str
     revision: str
     standby: bool
     now: datetime
+    rows: dict[str, int]
     inserted: dict[str, int]
     never_cached: dict[str, int]
     oldest_turn: dict[str, float | None]
@@ -72,6 +73,11 @@ class Observation:
     partitions: list[Progress] | None
     silent: list[str]
     problems: Mapping[str, SesacctlError]
+
+    @property
+    def lag(self) -> int | None:
+        """Events in Kafka that PostgreSQL does not have yet."""
+        return None if self.partitions is None else sum(partition.lag for partition in self.partitions)
 
     @property
     def cache_age(self) -> float | None:
@@ -155,6 +161,7 @@ def read_database(settings: Settings) -> DatabaseView:
         revision=schema.head(),
         standby=standby,
         now=now,
+        rows={table: row["rows"] for table, row in waiting.items()},
         inserted={table: row["inserted"] for table, row in waiting.items()},
         never_cached={table: row["never_cached"] for table, row in waiting.items()},
         oldest_turn={table: row["oldest_turn"] for table, row in waiting.items()},
@@ -163,10 +170,11 @@ def read_database(settings: Settings) -> DatabaseView:
 
 
 _WAITING = """
-    SELECT (SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = '{table}'::regclass) AS inserted,
+    SELECT n_live_tup AS rows, n_tup_ins AS inserted,
         (SELECT count(*) FROM (SELECT FROM {table} WHERE last_cached_at IS NULL LIMIT {most}) AS t) AS never_cached,
         (SELECT extract(epoch FROM now() - min(last_cached_at))::float8 FROM {table}
-         WHERE last_cached_at IS NOT NULL) AS oldest_turn"""
+         WHERE last_cached_at IS NOT NULL) AS oldest_turn
+    FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"""
 _REFUSED = """
     SELECT (SELECT extract(epoch FROM now() - max(updated_at))::float8 FROM sink_offsets
             WHERE consumer_group = %(group)s) AS stored_age,
