@@ -101,8 +101,8 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
     """
     location = url(settings)
-    if location.query.get("sslmode") == "require":
-        warn_of_unverified_host(settings.db_type)
+    if settings.db_type is DbType.RDS and not settings.rds_sslrootcert:
+        warn_of_unverified_host()
     with translated(settings):
         connection = psycopg2.connect(
             **location.translate_connect_args(username="user", database="dbname"),
@@ -130,10 +130,11 @@ def wait_until(ready: Callable[[], T], *, seconds: float) -> T:
 
 
 @cache
-def warn_of_unverified_host(kind: DbType) -> None:
+def warn_of_unverified_host() -> None:
+    """Once a process."""
     logger.warning(
-        "TLS is on, but nobody checks that the server is the right one",
-        extra={"action": "database.tls_unverified", "set": _TLS_VARIABLE[kind]},
+        "TLS is on, but without RDS_SSLROOTCERT nobody checks that the server is the right one",
+        extra={"action": "database.tls_unverified"},
     )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from sesacctl.database import check, connections, database, init_db
-from sesacctl.errors import ServerRefused
+from sesacctl.errors import ConfigurationError, ServerRefused
 from sesacctl.settings import DbType, Settings, load
 from tests.integration.postgres_cluster import DEBIAN, PASSWORD, Cluster, cluster
 
@@ -103,11 +103,17 @@ def test_rds_without_a_ca_is_encrypted_and_warned_of(server: Cluster, caplog: py
     connections.warn_of_unverified_host.cache_clear()
     assert check.check(rds(server)).tls == "TLSv1.3"
     [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert vars(warning)["set"] == "RDS_HOST and RDS_SSLROOTCERT"
+    assert "RDS_SSLROOTCERT" in warning.getMessage()
 
 
 def test_supabase_is_encrypted(server: Cluster) -> None:
     assert check.check(supabase(server)).tls == "TLSv1.3"
+
+
+def test_supabase_without_tls_is_refused_before_a_word_is_said() -> None:
+    url = "postgresql://postgres@db.example.com/postgres?sslmode=disable"
+    with pytest.raises(ConfigurationError, match="turns TLS off"):
+        check.check(load(db_type=DbType.SUPABASE, supabase_direct_url=url))
 
 
 def test_a_password_in_a_url_over_tls(server: Cluster) -> None:
