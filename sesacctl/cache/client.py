@@ -28,6 +28,9 @@ __all__ = ["CacheReader", "ProductRow", "UserRow", "connect", "get_redis_client"
 
 logger = logging.getLogger(__name__)
 
+REFRESH_SECONDS = 10.0
+"""Time for a refresh that is due."""
+
 _DECODERS: dict[Table, msgspec.json.Decoder[Any]] = {
     "users": msgspec.json.Decoder(UserRow),
     "products": msgspec.json.Decoder(ProductRow),
@@ -41,7 +44,7 @@ class CacheReader:
     every `look_every` seconds, and two more commands when it has moved on.
 
     When Redis has lost the hashes (evicted, flushed, restarted empty), the last generation serves on for `keep`
-    seconds, long enough for the next refresh to close the gap.
+    seconds, or until the next planned refresh has had time to close the gap, if that is longer.
     """
 
     def __init__(self, redis: Redis, *, look_every: float = 1.0, keep: float = 60.0) -> None:
@@ -52,6 +55,7 @@ class CacheReader:
         self._token: tuple[bytes | str | None, ...] = ()
         self._held: dict[Table, tuple[Any, ...]] = dict.fromkeys(TABLES, ())
         self._seen = dict.fromkeys(TABLES, 0.0)
+        self._period = 0.0
         self._users: tuple[UserRow, ...] = ()
         self._products: tuple[ProductRow, ...] = ()
         self._problem: SesacctlError | None = None
@@ -131,7 +135,7 @@ class CacheReader:
         """Bring `_held` up to date; returns the number of commands it took."""
         with translated(self._redis):
             # Before the rows: should they be newer than it, the next look reads them again.
-            token = tuple(self._redis.hmget(META, ["generation", "time"]))
+            token = tuple(self._redis.hmget(META, ["generation", "time", "period"]))
             if token == self._token and None not in token:
                 self._seen = dict.fromkeys(TABLES, monotonic())
                 return 1
@@ -141,13 +145,15 @@ class CacheReader:
                 values = dict(zip(TABLES, pipeline.execute(), strict=True))
         for table in TABLES:
             self._hold(table, _decode(table, values[table]))
+        if token[2]:
+            self._period = float(token[2])
         self._token = token
         return 3
 
     def _hold(self, table: Table, rows: tuple[Any, ...]) -> None:
         if rows:
             self._held[table], self._seen[table] = rows, monotonic()
-        elif self._held[table] and monotonic() - self._seen[table] >= self._keep:
+        elif monotonic() - self._seen[table] >= max(self._keep, self._period + REFRESH_SECONDS):
             self._held[table] = ()
 
 

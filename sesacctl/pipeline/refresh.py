@@ -12,6 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from psycopg2.extensions import TransactionRollbackError
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect
@@ -92,7 +93,7 @@ class Refresher:
         Raises:
             ServerUnreachable, ServerRefused, ServerFull: no stamp was moved, and the cache has rows as before.
             DatabaseMissing, SchemaNotAtHead.
-            CheckFailed: another session held some of the rows for too long.
+            CheckFailed: another session held some of the rows for too long, or was in a deadlock with this one.
         """
         started = monotonic()
         try:
@@ -104,6 +105,9 @@ class Refresher:
                 plan = self._plan | {"period": period}
                 generation = publish(self._redis, pick.rows, at=pick.at, plan=plan) if pick.at else None
                 postgres.commit()
+        except TransactionRollbackError as error:
+            self._disconnect()
+            raise CheckFailed(f"Another session changed the same rows in another order: {error}") from error
         except BaseException:
             self._disconnect()
             raise

@@ -43,8 +43,8 @@ def rows(generation: int, count: int = 1000) -> dict[Table, dict[str, str]]:
     return {"users": users, "products": products}
 
 
-def put(redis: Redis, generation: int, count: int = 1000) -> None:
-    publish(redis, rows(generation, count), at=AT + timedelta(seconds=generation), plan={"period": 50})
+def put(redis: Redis, generation: int, count: int = 1000, period: int = 50) -> None:
+    publish(redis, rows(generation, count), at=AT + timedelta(seconds=generation), plan={"period": period})
 
 
 @pytest.fixture
@@ -162,14 +162,14 @@ def test_an_empty_cache_is_found_filled(own: Settings, redis: Redis) -> None:
 def test_what_redis_lost_serves_on_until_the_next_refresh_could_have_closed_the_gap(
     own: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(redis, 1)
-    reader = CacheReader(connect(own), look_every=0.0, keep=60.0)
+    put(redis, 1, period=300)
+    reader = CacheReader(connect(own), look_every=0.0)
     reader.users()
     redis.flushall()
     now = monotonic()
-    monkeypatch.setattr(client_module, "monotonic", lambda: now + 50)
+    monkeypatch.setattr(client_module, "monotonic", lambda: now + 302)
     assert len(reader.users()) == len(reader.products()) == 1000
-    monkeypatch.setattr(client_module, "monotonic", lambda: now + 70)
+    monkeypatch.setattr(client_module, "monotonic", lambda: now + 312)
     with pytest.raises(CacheEmpty):
         reader.users()
     put(redis, 1, 7)  # the generation's number starts over

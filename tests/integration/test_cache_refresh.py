@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from sesacctl.pipeline.refresh import Refresher, RefreshResult
 from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, postgres, stamps
 from tests.servers import RunningStack
+from tests.waiting import wait_until
 
 
 def counts(result: RefreshResult) -> dict[str, tuple[int, int]]:
@@ -240,6 +242,36 @@ def test_a_row_held_for_long_fails_the_round_and_moves_no_stamp(
         other.connection.rollback()
         assert stamps(settings, "users") == before
         assert counts(refresher.run_once())["users"] == (0, 20)
+
+
+def test_a_deadlock_fails_the_round_and_nothing_else(settings: Settings) -> None:
+    fill(settings, users=20)
+    failed: list[CheckFailed] = []
+
+    def refresh() -> None:
+        with Refresher(settings) as refresher, pytest.raises(CheckFailed, match="another order") as caught:
+            refresher.run_once()
+        failed.append(caught.value)
+
+    with postgres(settings, autocommit=False) as other, postgres(settings) as watcher:
+        other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000015'")
+        thread = threading.Thread(target=refresh)
+        thread.start()
+        wait_until(lambda: waits_for_a_lock(watcher))
+        other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000005'")
+        other.connection.commit()
+        thread.join()
+    assert len(failed) == 1
+    assert set(stamps(settings, "users").values()) == {None}
+
+
+def waits_for_a_lock(cursor: Any) -> bool:
+    """Whether a refresh of this database waits for a row."""
+    cursor.execute(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'sesacctl/cache-refresh' AND wait_event_type = 'Lock')"""
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def test_the_meta_data_say_what_comes_next(settings: Settings) -> None:
