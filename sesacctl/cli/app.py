@@ -29,6 +29,7 @@ COMMANDS = {
     "audit": ("audit:app", "Prove that nothing was lost or stored twice"),
     "health": ("health:app", "What works, what does not, and the command to run next"),
     "top": ("top:app", "The whole loop on one screen, and its bottleneck"),
+    "metrics": ("metrics:app", "The state of the loop for Prometheus"),
 }
 
 
