@@ -128,7 +128,7 @@ class Producer:
                     stop.wait(pause)
                     self._look_around(on_report, interval)
             finally:
-                self._making = time.monotonic() - self._begin
+                self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
                 self._drain(stop, on_report, interval)
         finally:
             self._sender.close()
