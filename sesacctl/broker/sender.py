@@ -18,7 +18,7 @@ from kafka.partitioner import murmur2
 from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated
-from sesacctl.errors import EventTooLarge, SesacctlError
+from sesacctl.errors import EventTooLarge
 from sesacctl.events import Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
@@ -73,16 +73,19 @@ class Sender:
         """Connect; `on_delivery` is called by the methods below with what has become of events.
 
         Raises:
+            TopicMissing: one of the three does not exist.
             ServerUnreachable, ServerRefused, ConfigurationError
         """
+        topics.require(settings)
         self._settings = settings
         self._delivery_seconds = delivery_seconds
+        self._done: deque[Delivery] = deque()
         self._producer = producer(settings, delivery_seconds=delivery_seconds)
+        with translated(settings):
+            self._lanes = {kind: self._open(kind) for kind in topics.PARTITIONS}
         self._on_delivery = on_delivery
         self._room = max_in_flight_bytes
         self._place = lru_cache(_KEYS_REMEMBERED)(self._find_place)
-        self._lanes: dict[str, list[Lane]] = {}
-        self._done: deque[Delivery] = deque()
         self._news = threading.Event()
         self._heard = time.monotonic()
         self._refusal: Exception | None = None
@@ -108,7 +111,7 @@ class Sender:
         """Send one event; waits while too much is in flight.
 
         Raises:
-            EventTooLarge, TopicMissing, ServerUnreachable: it was not sent.
+            EventTooLarge: it was not sent.
             ServerRefused, TopicMissing: Kafka has refused an earlier one for good; it was not sent.
         """
         kind, key, value = encode(event)
@@ -180,18 +183,13 @@ class Sender:
         self.close()
 
     def _find_place(self, kind: str, key: bytes) -> tuple[Lane, bytes]:
-        lanes = self._lanes.get(kind) or self._lanes.setdefault(kind, self._open(kind))
+        lanes = self._lanes[kind]
         return lanes[partition_of(key, len(lanes))], varint(len(key)) + key
 
     def _open(self, kind: str) -> list[Lane]:
         topic = self._settings.topic(kind)
-        try:
-            with translated(self._settings):
-                count = len(self._producer.partitions_for(topic))
-        except SesacctlError:
-            topics.require(self._settings)  # so that a missing topic is named
-            raise
-        return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in range(count)]
+        partitions = range(len(self._producer.partitions_for(topic)))
+        return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in partitions]
 
     def _hear(self, delivery: Delivery) -> None:
         """On the client's network thread."""

@@ -11,7 +11,6 @@ from random import Random
 from threading import Event
 
 from sesacctl import events
-from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery
 from sesacctl.broker.sender import DELIVERY_SECONDS, Sender, row_id
 from sesacctl.cache.client import CacheReader, connect
@@ -98,7 +97,6 @@ class Producer:
             products_per_second=plan.new_products_per_second,
             random_seed=plan.random_seed,
         )
-        topics.require(settings)
         self._ledger = Ledger(plan.ledger) if plan.ledger else None
         self._ledger_error: LedgerNotWritten | None = None
         self._sender = Sender(settings, delivery_seconds=plan.delivery_seconds, on_delivery=self._on_delivery)
