@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sesacctl.pipeline.audit import AuditResult
     from sesacctl.pipeline.deep_audit import DeepAudit
+    from sesacctl.pipeline.ledger_audit import LedgerAudit
 
 app = typer.Typer()
 
@@ -27,6 +29,9 @@ def audit(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read the topics again, and look up every event in PostgreSQL.")
     ] = False,
+    ledger: Annotated[
+        list[Path] | None, typer.Option(help="Hold what `produce --ledger` wrote against PostgreSQL, too.")
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Prove that nothing was lost or stored twice: every offset is accounted for. Exits 5 if not.
@@ -36,7 +41,7 @@ def audit(
     settings = options.begin(kafka_group=group)
     from sesacctl.pipeline.audit import audit as audit_service
 
-    result = audit_service(settings, deep=deep)
+    result = audit_service(settings, deep=deep, ledgers=ledger or ())
     render.show(result, output, _tables)
     if not result.ok:
         raise CheckFailed(
@@ -51,7 +56,21 @@ def _tables(result: AuditResult) -> RenderableType:
     tables = [_totals(result)]
     if result.deep:
         tables.append(_deep(result.deep))
+    if result.ledger:
+        tables.append(_ledger(result.ledger))
     return Group(*tables)
+
+
+def _ledger(found: LedgerAudit) -> Table:
+    rows: list[tuple[str, object]] = [
+        ("acknowledged", found.acknowledged),
+        ("  stored", found.stored),
+        ("  missing", found.missing),
+        ("sent, never acknowledged", found.unacknowledged),
+        ("  stored all the same", found.unacknowledged_stored),
+        ("stored more than once", found.doubled),
+    ]
+    return render.table("Ledger", ("", "events"), rows + [("wrong", name) for name in found.named])
 
 
 def _deep(deep: DeepAudit) -> Table:

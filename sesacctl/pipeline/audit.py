@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.deep_audit import DeepAudit, deep_audit
+from sesacctl.pipeline.ledger_audit import LedgerAudit, ledger_audit
 from sesacctl.pipeline.progress import Progress, progress
 from sesacctl.settings import Settings
 
@@ -27,15 +30,18 @@ class AuditResult:
     rows: dict[str, int]
     partitions: list[Progress] = field(default_factory=list)
     deep: DeepAudit | None = None
+    ledger: LedgerAudit | None = None
 
 
-def audit(settings: Settings, *, deep: bool = False) -> AuditResult:
+def audit(settings: Settings, *, deep: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
     """Hold the counters of every partition against its offsets: next − first = stored + duplicates + dead + … .
 
-    With `deep`, every record below PostgreSQL's offsets is read again and looked up as well. `duplicated` is the
-    number of ids that are in their table more than once; a primary key keeps it at 0.
+    With `deep`, every record below PostgreSQL's offsets is read again and looked up as well; with `ledgers`, every
+    event that producers wrote down. `duplicated` is the number of ids that are in their table more than once; a primary
+    key keeps it at 0.
 
     Raises:
+        UsageError, CheckFailed: a ledger cannot be read.
         ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
     """
     partitions = progress(settings)
@@ -44,7 +50,9 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditResult:
         counts.add(partition.counts)
     rows, duplicated = _rows(settings)
     deeper = deep_audit(settings, partitions) if deep else None
-    missing = sum(abs(partition.missing) for partition in partitions) + (deeper.missing if deeper else 0)
+    told = ledger_audit(settings, ledgers) if ledgers else None
+    missing = sum(abs(partition.missing) for partition in partitions)
+    missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
     return AuditResult(
         group=settings.kafka_group,
         ok=missing == 0 and duplicated == 0,
@@ -56,6 +64,7 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditResult:
         rows=rows,
         partitions=partitions,
         deep=deeper,
+        ledger=told,
     )
 
 

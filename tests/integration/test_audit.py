@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline import rewind
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.ledger import Ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import add_parents, many_orders, message, order, query, send
@@ -99,3 +101,21 @@ def test_only_the_wanted_topics_are_consumed(settings: Settings, sesacctl: Cli) 
     done = sesacctl("consume", "-n", 1, "--until-empty", "--topics", "users,products", "-o", "json")
     assert (done.returncode, json.loads(done.stdout)["events"]) == (0, 0)
     assert sesacctl("consume", "--topics", "users,payments").returncode == 2
+
+
+def test_a_ledger_is_held_against_the_tables(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+    stored = [name for (name,) in query(consumed, "SELECT order_id FROM orders ORDER BY 1 LIMIT 3")]
+    ledger = Ledger(tmp_path / "l.jsonl")
+    ledger.intend(ORDERS, [*stored, "sent-only"])
+    ledger.acknowledge(ORDERS, stored[:2])
+    ledger.close()
+    done = sesacctl("audit", "--ledger", tmp_path / "l.jsonl", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["ledger"]
+    assert (found["acknowledged"], found["stored"], found["missing"], found["doubled"]) == (2, 2, 0, 0)
+    assert (found["unacknowledged"], found["unacknowledged_stored"]) == (2, 1)
+    query(consumed, "DELETE FROM orders WHERE order_id = %s", stored[0])
+    done = sesacctl("audit", "--ledger", tmp_path / "l.jsonl")
+    assert done.returncode == 5
+    assert stored[0] in done.stdout
+    assert sesacctl("audit", "--ledger", tmp_path / "none.jsonl").returncode == 2
