@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,14 +30,18 @@ def _per_second(value: float) -> float:
 
 
 def _lines(carts: str) -> tuple[int, int]:
-    fewest, _, most = carts.partition("-")
-    try:
-        lines = int(fewest), int(most or fewest)
-    except ValueError:
-        raise typer.BadParameter(f"'{carts}' is not a number or a range such as 1-10") from None
-    if not 1 <= lines[0] <= lines[1] <= _MOST_LINES:
+    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", carts, re.ASCII)
+    if match is None:
+        raise typer.BadParameter(f"'{carts}' is not a number or a range such as 1-10")
+    fewest, most = int(match[1]), int(match[2] or match[1])
+    if not 1 <= fewest <= most <= _MOST_LINES:
         raise typer.BadParameter(f"'{carts}' is not a range from 1 to {_MOST_LINES}, the smaller number first")
-    return lines
+    return fewest, most
+
+
+def _carts(value: str) -> str:
+    _lines(value)
+    return value
 
 
 def _rate_option(help_text: str) -> typer.models.OptionInfo:
@@ -53,7 +58,9 @@ def produce(
     seconds: Annotated[
         float | None, options.duration_option("Stop after this time: 50, 30s, 10m or 2h.", "--duration")
     ] = None,
-    carts: Annotated[str, typer.Option(help="Orders per cart: `3` or `1-10`.", metavar="NUMBER|RANGE")] = "1",
+    carts: Annotated[
+        str, typer.Option(help="Orders per cart: `3` or `1-10`.", metavar="NUMBER|RANGE", callback=_carts)
+    ] = "1",
     new_users: Annotated[float, _rate_option("New users per second.")] = 2.0,
     new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
     random_seed: Annotated[
@@ -72,7 +79,6 @@ def produce(
 
     Example: sesacctl produce --rate 200 --duration 30s
     """
-    lines = _lines(carts)
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.heartbeat import Heartbeat
@@ -84,7 +90,7 @@ def produce(
         seconds=seconds,
         new_users_per_second=new_users,
         new_products_per_second=new_products,
-        lines=lines,
+        lines=_lines(carts),
         random_seed=random_seed,
         ledger=ledger,
         delivery_seconds=delivery_timeout,
@@ -122,7 +128,8 @@ def _line(report: ProduceReport) -> str:
     waiting = f", waiting for {report.waiting_for}" if report.waiting_for else ""
     return (
         f"{report.seconds:.0f} s: {report.orders:,} orders, {report.rate_now:,.0f}/s, in flight {report.in_flight:,},"
-        f" acknowledged {report.acknowledged:,}, failed {report.failed:,}, p99 {_milliseconds(report.ack_p99_ms)}{waiting}"
+        f" acknowledged {report.acknowledged:,}, failed {report.failed:,},"
+        f" p99 {_milliseconds(report.ack_p99_ms)}{waiting}"
     )
 
 
