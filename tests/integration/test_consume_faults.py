@@ -24,7 +24,7 @@ from sesacctl.pipeline.sink import Sink
 from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import instances, stored
+from tests.consumers import check, instances, stored
 from tests.events import add_parents, batch, many_orders, query, send
 from tests.waiting import wait_until
 
@@ -44,13 +44,6 @@ def ready(settings: Settings) -> Settings:
     topics.init(settings)
     add_parents(settings, users=100)
     return settings
-
-
-def check(settings: Settings, orders: int) -> None:
-    """Every order is stored once, and every offset is accounted for."""
-    result = audit(settings, deep=True)
-    assert (result.missing, result.duplicated, result.lag, result.counts.duplicates) == (0, 0, 0, 0)
-    assert result.rows["orders"] == orders
 
 
 @pytest.mark.parametrize("label", CHECKPOINTS)
