@@ -15,7 +15,7 @@ from sesacctl.pipeline.dead_letters import Filter
 from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
-from tests.consumers import stored
+from tests.consumers import check, consuming, stored
 from tests.events import add_parents, many_orders, query, send
 from tests.servers import PrivateServer
 from tests.unit.test_events import MALFORMED, ROW, envelope
