@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import typer
 from typer.main import get_command
 
-from sesacctl.cli.app import build
+from sesacctl.cli.app import COMMANDS, build, load
 
 
 def problem(arguments: Sequence[str]) -> str | None:
@@ -28,3 +28,13 @@ def problem(arguments: Sequence[str]) -> str | None:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """Every command, by its words."""
+    for name in COMMANDS:
+        command = load(name)
+        if hasattr(command, "commands"):
+            yield from ((name, each) for each in command.commands)
+        else:
+            yield (name,)

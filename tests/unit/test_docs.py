@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sesacctl import errors
+from sesacctl.cli import boundary
 from tests import documents
-from tests.command_line import problem
+from tests.command_line import leaves, problem
 from tests.documents import DOCUMENTS, ENGLISH, KOREAN, ROOT
 
 TROUBLESHOOTING = re.compile(r"^## Troubleshooting\n(.*?)^## ", re.MULTILINE | re.DOTALL)
@@ -48,6 +49,13 @@ def test_documented_commands_exist(document: Path) -> None:
     assert [f"{' '.join(words)}: {found}" for words in commands if (found := problem(words))] == []
 
 
+def test_every_command_is_in_the_documents() -> None:
+    texts = [path.read_text("utf-8") for path in DOCUMENTS if path != KOREAN]
+    named = {tuple(words[:2]) for text in texts for words in documents.documented_commands(text)}
+    missing = [leaf for leaf in leaves() if not any(words[: len(leaf)] == leaf for words in named)]
+    assert missing == []
+
+
 def test_a_command_line_that_does_not_exist_is_noticed() -> None:
     assert problem(["db", "init", "--wait"]) is None
     assert problem(["produce", "--rate", "fast"])
@@ -65,7 +73,7 @@ def test_commands_are_found_in_scripts() -> None:
 def test_exit_codes_are_those_of_the_errors() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.SesacctlError)}
-    expected = {errors.OK, errors.INTERRUPTED_TWICE, *codes}
+    expected = {errors.OK, errors.INTERRUPTED_TWICE, boundary.OUTPUT_CLOSED, *codes}
     section = ENGLISH.read_text("utf-8").partition("## Exit codes\n")[2].partition("\n## ")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == expected
 
