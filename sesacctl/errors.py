@@ -69,6 +69,7 @@ class ServerNotStarted(SesacctlError):
 
     exit_code = 4
     default_hint = "sesacctl stack logs"
+    log_lines: Sequence[str] = ()
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, log_lines: Sequence[str] = ()) -> None:
         """`log_lines`: the end of the server's log."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Original, parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -222,7 +222,13 @@ def bad_lines(path: Path) -> list[int]:
     if not path.is_file():
         return []
     bindings = parse_stream(io.StringIO(path.read_text(encoding=ENCODING)))
-    return [binding.original.line for binding in bindings if binding.error]
+    return [_line(binding.original) for binding in bindings if binding.error]
+
+
+def _line(original: Original) -> int:
+    """dotenv counts the empty lines before it to a statement."""
+    blank = original.string[: len(original.string) - len(original.string.lstrip())]
+    return original.line + blank.count("\n")
 
 
 def _require_readable() -> None:

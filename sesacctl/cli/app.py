@@ -101,9 +101,9 @@ def _command() -> None:
     if sys.argv[1:] == ["--version"]:
         show_version()
     elif sys.argv[1:] == ["health", "--live"]:
-        from sesacctl.cli.live import live
+        from sesacctl.cli import live
 
-        live()
+        live.main()
     else:
         build()(prog_name="sesacctl")
 

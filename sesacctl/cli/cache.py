@@ -77,7 +77,10 @@ def stats(
     watch: Annotated[float | None, duration_option("Show it again and again, this often.", "--watch")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the cache's size, generation and age, and how long ago the rows had their turn."""
+    """Show the cache's size, generation and age, and how long ago the rows had their turn.
+
+    Example: sesacctl cache stats --watch 5
+    """
     settings = begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.cache_stats import read_stats
@@ -94,7 +97,10 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show random rows of the cache, as the producer draws them."""
+    """Show random rows of the cache, as the producer draws them.
+
+    Example: sesacctl cache sample users -n 3
+    """
     settings = begin()
     from sesacctl.cache.client import CacheReader, connect
 
@@ -140,7 +146,10 @@ def reset_aging(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Count all rows as never cached, in small transactions that stop neither orders nor refreshes for long."""
+    """Count all rows as never cached, in small transactions that stop neither orders nor refreshes for long.
+
+    Example: sesacctl cache reset-aging users --dry-run
+    """
     settings = begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline import aging

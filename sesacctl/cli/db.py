@@ -39,7 +39,10 @@ def init(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Create the schema, take over existing tables, or bring them up to date; no row is lost."""
+    """Create the schema, take over existing tables, or bring them up to date; no row is lost.
+
+    Example: sesacctl db init --wait --with-seed
+    """
     settings = begin()
     from sesacctl.database import database, init_db, seed
 
@@ -61,7 +64,10 @@ def migrate(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring the schema up to a revision; asks first if the database is on another machine."""
+    """Bring the schema up to a revision; asks first if the database is on another machine.
+
+    Example: sesacctl db migrate --dry-run
+    """
     _migrate(
         begin(), revision, downgrade=False, sql=sql, dry_run=dry_run, lock_timeout=lock_timeout, yes=yes, output=output
     )
@@ -76,7 +82,10 @@ def downgrade(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Take the schema back to a revision; the tables that it did not have are dropped."""
+    """Take the schema back to a revision; the tables that it did not have are dropped.
+
+    Example: sesacctl db downgrade -1 --dry-run
+    """
     _migrate(
         begin(), revision, downgrade=True, sql=sql, dry_run=dry_run, lock_timeout=lock_timeout, yes=yes, output=output
     )
@@ -111,7 +120,10 @@ def _migrate(
 
 @app.command()
 def check(wait: WaitOption = False, timeout: TimeoutOption = 60.0, output: OutputOption = Output.TABLE) -> None:
-    """Look at connection, revision, drift, indexes and rows; exit 4, 5 or 6 if something is wrong."""
+    """Look at connection, revision, drift, indexes and rows; exit 4, 5 or 6 if something is wrong.
+
+    Example: sesacctl db check -o json
+    """
     settings = begin()
     from sesacctl.database import check as checks
 
@@ -129,7 +141,10 @@ def seed(
     random_seed: Annotated[int, typer.Option(help="The same number makes the same rows.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Add sample users and products with Korean names."""
+    """Add sample users and products with Korean names.
+
+    Example: sesacctl db seed --users 1000 --append
+    """
     settings = begin()
     from sesacctl.database import seed as seeds
 

@@ -22,7 +22,10 @@ app = typer.Typer(no_args_is_help=True, help="Status, logs and settings of the l
 
 @up_app.command()
 def up(output: OutputOption = Output.TABLE) -> None:
-    """Start the local PostgreSQL, Valkey and three Kafka brokers; what runs already is left alone."""
+    """Start the local PostgreSQL, Valkey and three Kafka brokers; what runs already is left alone.
+
+    Example: sesacctl up
+    """
     begin()
     from sesacctl.settings import home
     from sesacctl.stack import stack
@@ -39,7 +42,10 @@ def down(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Stop the local servers that `up` started, and nothing else."""
+    """Stop the local servers that `up` started, and nothing else.
+
+    Example: sesacctl down --purge
+    """
     begin()
     from sesacctl.settings import home
     from sesacctl.stack import stack
@@ -53,7 +59,10 @@ def down(
 
 @app.command()
 def status(output: OutputOption = Output.TABLE) -> None:
-    """Show every local server; exit 5 if one is down."""
+    """Show every local server; exit 5 if one is down.
+
+    Example: sesacctl stack status -o json
+    """
     begin()
     from sesacctl.errors import CheckFailed
     from sesacctl.settings import home
@@ -70,7 +79,10 @@ def logs(
     server: Annotated[str | None, typer.Argument(help="postgres, valkey, kafka-1, kafka-2 or kafka-3.")] = None,
     lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many lines of each log.")] = 20,
 ) -> None:
-    """Show the end of the servers' logs."""
+    """Show the end of the servers' logs.
+
+    Example: sesacctl stack logs kafka-1 -n 50
+    """
     begin()
     from sesacctl.settings import home
     from sesacctl.stack import stack
@@ -82,7 +94,10 @@ def logs(
 
 @app.command()
 def env() -> None:
-    """Print the variables that point other programs to the local servers: eval "$(sesacctl stack env)"."""
+    """Print the variables that point other programs to the local servers: eval "$(sesacctl stack env)".
+
+    Example: sesacctl stack env
+    """
     begin()
     from sesacctl.settings import home
     from sesacctl.stack import stack

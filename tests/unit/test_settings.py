@@ -1,0 +1,186 @@
+"""Settings: each step of the precedence, `.env` files as people write them, and errors that show no value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sesacctl import settings
+from sesacctl.errors import ConfigurationError
+from sesacctl.home import home
+from sesacctl.settings import MASK, Settings, explain, load
+
+CANARY = "c4nary-Wert"
+
+
+@pytest.fixture(autouse=True)
+def stack_env() -> Path:
+    """`stack.env` of a running local stack in the current, empty folder."""
+    path = Path(".sesac/stack.env")
+    path.parent.mkdir()
+    return path
+
+
+def origin(name: str) -> str:
+    [variable] = [each for each in explain() if each.variable == name]
+    return variable.origin
+
+
+def test_flag_over_environment_over_file_over_stack_over_default(
+    stack_env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (load().redis_host, origin("REDIS_HOST")) == ("localhost", "default")
+    stack_env.write_text("REDIS_HOST='stack'\n")
+    assert (load().redis_host, origin("REDIS_HOST")) == ("stack", "local stack")
+    Path(".env").write_text("REDIS_HOST=file\n")
+    assert (load().redis_host, origin("REDIS_HOST")) == ("file", ".env")
+    monkeypatch.setenv("REDIS_HOST", "environment")
+    assert (load().redis_host, origin("REDIS_HOST")) == ("environment", "environment")
+    assert load(redis_host="flag").redis_host == "flag"
+    assert load(redis_host=None).redis_host == "environment"
+
+
+def test_every_variable_is_its_field_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", "other-")
+    monkeypatch.setenv("POSTGRES_PASSWORD", CANARY)
+    loaded = load()
+    assert loaded.topic("orders") == "other-orders"
+    assert loaded.postgres_password.get_secret_value() == CANARY
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("KAFKA_GROUP=file\n")
+    monkeypatch.setenv("KAFKA_GROUP", "")
+    monkeypatch.setenv("REDIS_PASSWORD", "")
+    assert load().kafka_group == "file"
+    assert load().redis_password is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"POSTGRES_DB=a\r\nPOSTGRES_USER=b\r\n", "a"),
+        (b"\xef\xbb\xbfPOSTGRES_DB=a\n", "a"),
+        (b"POSTGRES_DB='a b#c'\n", "a b#c"),
+        (b'POSTGRES_DB="a b" # why\n', "a b"),
+        (b"export POSTGRES_DB=a\n", "a"),
+        (b"POSTGRES_DB=first\nPOSTGRES_DB=last\n", "last"),
+        (b"  POSTGRES_DB = a\n\n# POSTGRES_DB=b\n", "a"),
+        (b"postgres_db=a\n", "a"),
+        ("POSTGRES_DB=데이터\n".encode(), "데이터"),
+        (b"SOMETHING_ELSE=x\n", "sesac_db"),
+    ],
+    ids=[
+        "CRLF",
+        "BOM",
+        "single quotes",
+        "double quotes",
+        "export",
+        "twice",
+        "spaces",
+        "lower case",
+        "Korean",
+        "foreign",
+    ],
+)
+def test_env_files_as_people_write_them(text: bytes, value: str) -> None:
+    Path(".env").write_bytes(text)
+    assert load().postgres_db == value
+
+
+@pytest.mark.parametrize("character", ["p@ss:w/rd", "a'b", "#", "=", "%41", "비밀", "a$b"])
+def test_a_password_of_any_characters(character: str) -> None:
+    Path(".env").write_text(f'REDIS_PASSWORD="{character}"\n', encoding="utf-8")
+    password = load().redis_password
+    assert password is not None
+    assert password.get_secret_value() == character
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"), [('POSTGRES_PASSWORD="abc\nREDIS_DB=1\n', "1"), ("REDIS_DB=1\n\nnot a setting\n", "3")]
+)
+def test_a_line_that_would_be_left_out_is_an_error(text: str, lines: str) -> None:
+    Path(".env").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"line {lines} is not NAME=value"):
+        load()
+    with pytest.raises(ConfigurationError, match=f"line {lines} is not NAME=value"):
+        explain()
+
+
+def test_what_is_no_text_is_said() -> None:
+    Path(".env").write_bytes("POSTGRES_DB=데이터\n".encode("euc-kr"))
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        load()
+
+
+def test_a_folder_in_place_of_the_file_is_no_file() -> None:
+    Path(".env").mkdir()
+    assert load().postgres_db == "sesac_db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("DB_TYPE", "oracle", "'local', 'supabase' or 'rds'"),
+        ("REDIS_PORT", "70000", "less than or equal to 65535"),
+        ("REDIS_DB", CANARY, "valid integer"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker", "host:port"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT"),
+        ("KAFKA_TOPIC_PREFIX", "a b", "match pattern"),
+        ("SESAC_LOG_LEVEL", "loud", "match pattern"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_origin_and_not_shown(name: str, value: str, problem: str) -> None:
+    Path(".env").write_text(f"{name}='{value}'\nPOSTGRES_PASSWORD={CANARY}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    message = str(caught.value)
+    assert message.startswith(f"{name} (.env): ")
+    assert problem in message
+    assert CANARY not in message
+    assert caught.value.exit_code == 3
+
+
+def test_a_wrong_flag_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_DB", "x")
+    with pytest.raises(ConfigurationError, match=r"REDIS_DB \(environment\).*KAFKA_GROUP \(flag\)"):
+        load(kafka_group="")
+
+
+@pytest.mark.parametrize("servers", ["a:1", " a:1 , b:2,", "[::1]:9092", "127.0.0.1:9092,127.0.0.1:9093"])
+def test_brokers(servers: str) -> None:
+    assert load(kafka_bootstrap_servers=servers).brokers == [
+        each.strip() for each in servers.split(",") if each.strip()
+    ]
+
+
+def test_explain_masks_secrets_and_shows_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://:{CANARY}@h:1/0")
+    monkeypatch.setenv("REDIS_PORT", "x")
+    found = {each.variable: each for each in explain()}
+    assert found["REDIS_URL"].value == MASK
+    assert found["REDIS_PASSWORD"].value is None
+    assert (found["REDIS_PORT"].value, found["REDIS_PORT"].problem is not None) == ("x", True)
+    assert CANARY not in str(found)
+
+
+def test_all_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        if "password" in name or name.endswith("_url"):
+            monkeypatch.setenv(name.upper(), CANARY)
+    assert CANARY not in str(explain())
+    assert CANARY not in repr(load())
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load(), "redis_db", 3)  # noqa: B010 -- mypy knows that it cannot be set
+
+
+def test_home_is_found_without_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home() == Path.cwd() / ".sesac"
+    Path(".env").write_text("SESAC_HOME=from-file\n")
+    assert home() == Path.cwd() / "from-file" == settings.home()
+    monkeypatch.setenv("SESAC_HOME", "~/x")
+    assert home() == Path.home() / "x"
