@@ -58,7 +58,7 @@ def test_redis_killed(own: Settings, private_valkey: PrivateServer, said: Callab
     with looping(own) as loop, polling(own) as seen:
         loop.next_rounds()
         private_valkey.kill()
-        wait_until(lambda: seen.away > 5)
+        wait_until(lambda: seen.away > 5 and said())
         private_valkey.start()
         loop.next_rounds()
     assert seen.wrong == []

@@ -14,6 +14,7 @@ import pytest
 from sesacctl.cache.connections import ANSWER_SECONDS
 from sesacctl.pipeline import aging
 from sesacctl.pipeline.aging import GATE, reset_aging
+from sesacctl.pipeline.fairness import read_fairness
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse, read_pulses
 from sesacctl.pipeline.refresh import Refresher, RefreshResult
 from sesacctl.settings import Settings
@@ -203,6 +204,8 @@ def test_fairness_goes_by_the_stamps_when_redis_was_flushed(sesacctl: Cli, setti
     with Refresher(settings, size=20, fresh=10) as refresher:
         for _ in range(30):
             refresher.run_once()
+        noted = read_fairness(settings).tables[0]
+        assert (noted.worst_wait, noted.recorded) == (4, True)
         refresher._redis.flushdb()
         refresher.run_once()
     [users, _] = json.loads(sesacctl("cache", "fairness", "-o", "json").stdout)["tables"]
@@ -255,7 +258,7 @@ def test_reset_aging_goes_in_batches_between_which_others_have_their_turn(
         [reset] = reset_aging(settings, ("users",), on_batch=on_batch)
     assert max(batches) <= 70
     assert len(batches) >= 5
-    assert reset.rows == sum(batches) >= 300
+    assert 300 <= reset.rows == sum(batches) < 500  # rows that a refresh stamped meanwhile keep their stamp
     assert not any(result.skipped for result in refreshed)
     assert len(cached_ids(settings, "users")) == 100
 
