@@ -1,0 +1,169 @@
+"""What `health` makes of what was seen: the verdict, the evidence, and the next command."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sesacctl.cli import live
+from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused
+from sesacctl.pipeline import observe
+from sesacctl.pipeline.health import Check, Verdict, judge
+from sesacctl.pipeline.heartbeat import Heartbeat, Pulse
+from sesacctl.pipeline.observe import Observation, at_once
+from tests.observations import CACHE, GOOD, NOW, cache, database, kafka, partition, without
+from tests.waiting import wait_until
+
+ALIVE = Pulse(name="cache-refresh", pid=7, seconds_left=30)
+DEAD = Pulse(name="consume", pid=8, seconds_left=-1)
+
+
+def check(name: str, seen: Observation, *pulses: Pulse) -> Check:
+    """The line of that name."""
+    [found] = [each for each in judge(seen, pulses) if each.name == name]
+    return found
+
+
+def test_a_good_loop_is_ok_and_needs_no_command() -> None:
+    checks = judge(GOOD, (ALIVE,))
+    assert {each.verdict for each in checks} == {Verdict.OK}
+    assert {each.next for each in checks} == {None}
+    assert [each.name for each in checks] == [
+        "PostgreSQL",
+        "Redis",
+        "cache",
+        "Kafka",
+        "consumers",
+        "audit",
+        "dead letters",
+        "workers here",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "evidence", "command"),
+    [
+        ("PostgreSQL", database(standby=True), "read-only standby", "set POSTGRES_HOST to the primary"),
+        ("Redis", cache(policy="allkeys-lru"), "allkeys-lru: when it is full it drops", "maxmemory-policy"),
+        ("cache", cache(hashes=(CACHE.hashes[0], replace(CACHE.hashes[1], rows=0))), "no products", "cache refresh"),
+        ("cache", cache(refreshed_at=NOW - timedelta(minutes=5)), "5 min ago, planned every 50 s", "--loop 50"),
+        ("Kafka", kafka(brokers=(1, 3)), "2 of 3 brokers", "stack status"),
+        ("Kafka", kafka(leaderless=3), "3 of 15 partitions without a leader", "stack status"),
+        ("Kafka", kafka(below_min_isr=2), "2 of 15 partitions below min ISR", "stack status"),
+        ("Kafka", kafka(under_replicated=1), "1 of 15 partitions under-replicated", "stack status"),
+        ("Kafka", replace(GOOD, silent=["b:2"]), "no answer from b:2", "stack status"),
+        ("consumers", replace(kafka(members=0), partitions=[partition(end=107)]), "0 members, lag 7", "consume"),
+        ("consumers", replace(database(stored_age=90.0), partitions=[partition(end=107)]), "90 s ago", "lag --watch"),
+        ("consumers", replace(database(stored_age=None), partitions=[partition(end=107)]), "nothing stored", "lag"),
+        ("audit", replace(GOOD, partitions=[partition(stored=90, lost=10)]), "10 of 100 offsets", "sesacctl audit"),
+    ],
+)
+def test_what_is_unhealthy(name: str, seen: Observation, evidence: str, command: str) -> None:
+    found = check(name, seen)
+    assert found.verdict is Verdict.UNHEALTHY
+    assert evidence in found.evidence
+    assert command in (found.next or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("cache", cache(refreshed_at=NOW - timedelta(days=1), period=0.0)),
+        ("cache", cache(refreshed_at=NOW - timedelta(seconds=150))),
+        ("cache", cache(refreshed_at=None, generation=None)),
+        ("Redis", cache(policy="volatile-lru")),
+        ("consumers", kafka(members=0)),
+        ("consumers", replace(GOOD, partitions=[partition(end=107)])),
+        ("dead letters", database(parked=3)),
+    ],
+    ids=["refreshed once", "one round late", "filled by others", "volatile", "nothing to do", "at work", "parked"],
+)
+def test_what_is_well_all_the_same(name: str, seen: Observation) -> None:
+    assert check(name, seen).verdict is Verdict.OK
+
+
+def test_dead_letters_and_a_full_redis_are_warnings() -> None:
+    found = check("dead letters", database(dead_letters=4))
+    assert (found.verdict, found.next) == (Verdict.WARNING, "sesacctl dlq list")
+    assert check("Redis", cache(max_memory=2_100_000)).verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize("server", ["PostgreSQL", "Redis", "Kafka"])
+def test_a_server_that_is_away_is_named_and_what_hangs_on_it_is_unknown(server: str) -> None:
+    checks = judge(without(server), ())
+    assert [each.name for each in checks if each.verdict is Verdict.DOWN] == [server]
+    unknown = [each for each in checks if each.verdict is Verdict.UNKNOWN]
+    assert unknown
+    assert all(server in each.evidence for each in unknown)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (ServerRefused("password"), Verdict.DOWN),
+        (SchemaNotAtHead("behind"), Verdict.UNHEALTHY),
+        (DatabaseMissing("no sesac_db"), Verdict.UNHEALTHY),
+    ],
+)
+def test_an_answer_that_helps_nobody(error: ServerRefused, verdict: Verdict) -> None:
+    seen = replace(without("PostgreSQL"), problems={"PostgreSQL": error, "loop": error})
+    found = check("PostgreSQL", seen)
+    assert (found.verdict, found.evidence, found.next) == (verdict, str(error), error.hint)
+
+
+def test_a_worker_without_a_sign_of_life_is_named() -> None:
+    assert check("workers here", GOOD, ALIVE, DEAD).evidence == "no sign of life from consume (process 8)"
+    assert check("workers here", GOOD, ALIVE).evidence == "cache-refresh"
+
+
+# ---- the bound
+
+
+def test_a_look_that_hangs_is_cut_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    monkeypatch.setattr(observe, "LIMIT_SECONDS", 0.2)
+    forever = threading.Event()
+    started = time.monotonic()
+    seen, problems = at_once({"Redis": lambda: forever.wait(30), "Kafka": lambda: 3})
+    assert time.monotonic() - started < 5
+    assert seen == {"Kafka": 3}
+    assert str(problems["Redis"]) == "Redis gave no answer within 0.2 s"
+    forever.set()
+
+
+def test_a_bug_in_a_look_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        at_once({"Redis": lambda: 1 // 0})
+
+
+# ---- --live
+
+
+def test_live_tells_each_loop_by_its_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SESAC_HOME", str(tmp_path))
+    with pytest.raises(CheckFailed, match="no loop runs here"):
+        live.live()
+    with Heartbeat(tmp_path, "consume") as heartbeat, Heartbeat(tmp_path, "produce") as other:
+        heartbeat.beat(60)
+        other.beat(60)
+        live.live()
+        assert "consume (process" in capsys.readouterr().out
+        other.beat(0.01)
+        wait_until(lambda: not _is_live())
+        with pytest.raises(CheckFailed, match=r"no sign of life from produce$"):
+            live.live()
+
+
+def _is_live() -> bool:
+    try:
+        live.live()
+    except CheckFailed:
+        return False
+    return True
