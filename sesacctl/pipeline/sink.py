@@ -106,7 +106,7 @@ class Sink:
     def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets in one order for everybody, and compare them with what this step saw."""
         cursor.execute(
-            f"{_HEAD}; SAVEPOINT direct; SELECT topic_id, partition, next_offset FROM sink_offsets"
+            f"{_HEAD}; SELECT topic_id, partition, next_offset FROM sink_offsets"
             " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
             " ORDER BY topic_id, partition FOR NO KEY UPDATE",
             (self._group, tuple(batch.key for batch in batches)),
@@ -119,6 +119,8 @@ class Sink:
             raise Fenced(", ".join(moved))
 
     def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
+        # After the fence: going back to a savepoint gives up the locks that were taken since.
+        cursor.execute("SAVEPOINT direct")
         try:
             for kind in WRITE_ORDER:
                 copy_rows(cursor, kind, [entry.row for entry in entries[kind]])
@@ -136,12 +138,16 @@ class Sink:
             "UPDATE sink_offsets AS o SET next_offset = v.next_offset, stored = o.stored + v.stored,"
             " duplicates = o.duplicates + v.duplicates, dead = o.dead + v.dead, parked = o.parked + v.parked,"
             " expired = o.expired + v.expired, control = o.control + v.control, updated_at = now()"
-            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, next_offset,"
+            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen, next_offset,"
             " stored, duplicates, dead, parked, expired, control)"
-            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
+            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
+            " AND o.next_offset = v.seen",
             [
-                (self._group, *b.key, b.end, c.stored, c.duplicates, c.dead, c.parked, c.expired, c.control)
+                (self._group, *b.key, b.seen, b.end, c.stored, c.duplicates, c.dead, c.parked, c.expired, c.control)
                 for b in batches
                 for c in (b.counts,)
             ],
+            page_size=len(batches),
         )
+        if cursor.rowcount != len(batches):
+            raise Fenced("an offset was moved in spite of our lock")

@@ -16,12 +16,13 @@ from sesacctl.broker.clients import admin
 from sesacctl.broker.topics import PARTITIONS
 from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.identity import Identity
 from sesacctl.pipeline.instance_process import Fatal, InstanceOptions
 from sesacctl.pipeline.instance_process import main as instance_main
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.members import ConsumeReport, Member
-from sesacctl.pipeline.status import Status
+from sesacctl.pipeline.status import Status, Timer
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 10.0
 SILENCE_SECONDS = 60.0  # above the bound of every wait that an instance has
 HEALTHY_SECONDS = 10.0
+BEAT_SECONDS = 15.0  # `health --live`: longer than a drain
 MOST_FAILURES = 8
 _TICK_SECONDS = 0.2
 
@@ -86,17 +88,23 @@ class Supervisor:
             SesacctlError: what an instance could not go on with, or CannotKeepAlive; all others were drained.
         """
         self._started = self._reported = time.monotonic()
-        with Identity(self._settings.sesac_home.expanduser().absolute()) as identity:
+        home = self._settings.sesac_home.expanduser().absolute()
+        beating = Timer(1.0)
+        with Identity(home) as identity:
+            heartbeat = Heartbeat(home, f"consume-{identity.slot}")
             try:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
                     self._listen(_TICK_SECONDS)
                     self._watch()
+                    if beating.due():
+                        heartbeat.beat(BEAT_SECONDS)
                     if time.monotonic() - self._reported >= interval:
                         on_report(self.report())
             finally:
                 self._drain()
                 self._leave_group(identity)
+                heartbeat.remove()
         return self.report()
 
     def report(self) -> ConsumeReport:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from random import Random
 from uuid import uuid4
 
 import psycopg2
@@ -215,6 +217,46 @@ def test_an_expired_gap_is_counted(rig: Rig) -> None:
     rig.begin(found)
     rig.sink.skip_expired(found)
     assert rig.offsets() == (7, Counts(expired=7))
+
+
+def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
+    keys = [(TOPIC, partition) for partition in range(4)]
+    for key in keys:
+        rig.sink.begin_partition(ORDERS, key, 0)
+    parked = [message(order(n, user_id="u900")) for n in range(3)]
+    fenced: list[int] = []
+
+    def work(seed: int) -> None:
+        random, own = Random(seed), Rig(rig.settings)
+        for _ in range(60):
+            chosen = random.sample(keys, 3)
+            found = own.sink.positions(chosen)
+            batches = [
+                batch([*many_orders(2), *parked], topic_id=TOPIC, partition=key[1], seen=found[key]) for key in chosen
+            ]
+            try:
+                own.sink.store(batches)
+            except Fenced:
+                fenced.append(seed)
+            retry_parked(
+                own.connection,
+                group=own.group,
+                kinds={ORDERS: ORDERS},
+                keys=random.sample(keys, 4),
+                park_seconds=600,
+                parents_without_lag=lambda: True,
+            )
+        own.connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(work, seed) for seed in (1, 2)]:
+            done.result()
+    assert fenced, "they did get into each other's way"
+    [(stored, parked_now, taken)] = query(
+        rig.settings, "SELECT sum(stored), sum(parked), sum(next_offset) FROM sink_offsets"
+    )
+    assert (stored, rig.count("parked_events")) == (rig.count("orders"), parked_now)
+    assert stored + parked_now == taken
 
 
 def test_counts_always_account_for_every_offset() -> None:
