@@ -21,6 +21,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
@@ -70,7 +71,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
     Raises:
         ServerUnreachable, ServerRefused, ConfigurationError
     """
-    with translated(settings):
+    with _connecting(settings):
         bounds = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
         return KafkaAdminClient(**connection_options(settings) | bounds)
 
@@ -84,7 +85,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
         ServerUnreachable, ServerRefused, ConfigurationError
     """
     delivery_ms = int(delivery_seconds * 1000)
-    with translated(settings):
+    with _connecting(settings):
         return KafkaProducer(
             enable_idempotence=True,  # explicit: acks=1 alone would turn it off silently
             acks="all",
@@ -118,7 +119,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             # Range would leave members without a partition of `orders` idle for the two small topics.
             "partition_assignment_strategy": [RoundRobinPartitionAssignor],
         }
-    with translated(settings):
+    with _connecting(settings):
         return KafkaConsumer(
             enable_auto_commit=False,
             auto_offset_reset="none",  # any other value resumes silently after records have expired
@@ -158,6 +159,17 @@ def highwater(client: KafkaConsumer, partition: TopicPartition) -> int | None:
 
 
 @contextmanager
+def _connecting(settings: Settings) -> Iterator[None]:
+    """As `translated`, and with the reason why no connection could be made."""
+    reasons.clear()
+    try:
+        with translated(settings):
+            yield
+    except ServerUnreachable as error:
+        raise reasons.explain(settings) or error from None
+
+
+@contextmanager
 def translated(settings: Settings) -> Iterator[None]:
     """Turn Kafka's errors into ours.
 
@@ -170,9 +182,7 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (SaslAuthenticationFailedError, AuthorizationError) as error:
-        raise ServerRefused(
-            f"Kafka at {servers} refused us: {type(error).__name__}", hint="check KAFKA_SASL_USERNAME and its rights"
-        ) from None
+        raise ServerRefused(f"Kafka at {servers} refused us: {type(error).__name__}", hint=USER_HINT) from None
     except UnknownTopicOrPartitionError:
         raise TopicMissing from None
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RetriableError, OSError) as error:
@@ -185,5 +195,5 @@ def unreachable(settings: Settings, error: BaseException) -> ServerUnreachable:
     """The error that names the brokers and says what to do."""
     return ServerUnreachable(
         f"Kafka at {', '.join(settings.brokers)} cannot be reached ({type(error).__name__})",
-        hint="sesacctl up, or set KAFKA_BOOTSTRAP_SERVERS",
+        hint=REACH_HINT,
     )

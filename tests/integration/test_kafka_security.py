@@ -1,0 +1,126 @@
+"""A broker that asks for passwords and speaks TLS: who gets in, and what the others are told."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sesacctl.broker import Sender, clients, topics
+from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
+from sesacctl.events import User, UserEvent
+from tests.conftest import Cli
+from tests.secure_broker import PASSWORD, USER, SecureBroker, authority, secure_broker
+from tests.shop import row_ids
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="Debian's package openssl is missing")
+TIMEOUT_MS = 1_000
+LOGIN = {"kafka_sasl_username": USER, "kafka_sasl_password": PASSWORD}
+SCRAM = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
+PLAIN = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "PLAIN"}
+TLS = {"kafka_security_protocol": "SSL"}
+BOTH = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[SecureBroker]:
+    folder = Path(tempfile.mkdtemp(prefix="sesac-"))
+    try:
+        with secure_broker(folder / "broker") as started:
+            yield started
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("listener", "values"),
+    [("scram", SCRAM | LOGIN), ("scram", PLAIN | LOGIN), ("tls", TLS), ("both", BOTH | LOGIN)],
+    ids=["SCRAM-SHA-512", "PLAIN", "TLS", "SCRAM over TLS"],
+)
+def test_topics_producer_and_consumer_get_in(
+    broker: SecureBroker, listener: str, values: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    trust: dict[str, Any] = {}
+    if "SSL" in values["kafka_security_protocol"]:
+        trust["kafka_ssl_cafile"] = broker.authority
+    prefix = f"t{abs(hash(request.node.name))}-"
+    settings = broker.settings(getattr(broker, listener), **values, **trust, kafka_topic_prefix=prefix)
+    result = topics.init(settings)
+    assert "only 1 broker(s)" in result.warnings[0]
+    assert "replicas=1" in result.topics[0].details
+    assert "min.insync.replicas=1" in result.topics[0].details
+    with Sender(settings) as sender:
+        sender.publish(UserEvent(timestamp=datetime(2026, 1, 1, tzinfo=UTC), user=User(user_id="U_1", name="홍길동")))
+    assert sender.acknowledged == 1
+    assert row_ids(settings, "users") == ["U_1"]
+
+
+def test_a_wrong_password_is_told_as_one(broker: SecureBroker) -> None:
+    settings = broker.settings(broker.scram, **SCRAM, kafka_sasl_username=USER, kafka_sasl_password="guess")
+    with pytest.raises((ServerRefused, ServerUnreachable), match="alice") as caught:
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+    assert "KAFKA_SASL_PASSWORD" in str(caught.value.hint)
+
+
+def test_a_mechanism_that_the_broker_has_not_is_named(broker: SecureBroker) -> None:
+    settings = broker.settings(broker.scram, **SCRAM | {"kafka_sasl_mechanism": "SCRAM-SHA-256"}, **LOGIN)
+    with pytest.raises((ServerRefused, ServerUnreachable), match="SCRAM-SHA-256"):
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+
+
+def test_a_certificate_of_another_authority_is_not_trusted(broker: SecureBroker, tmp_path: Path) -> None:
+    settings = broker.settings(broker.tls, **TLS, kafka_ssl_cafile=authority(tmp_path, "other"))
+    with pytest.raises(
+        ServerRefused, match="certificate that is not to be trusted: unable to get local issuer"
+    ) as caught:
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+    assert "KAFKA_SSL_CAFILE" in str(caught.value.hint)
+
+
+def test_a_certificate_for_another_host_is_not_trusted(broker: SecureBroker) -> None:
+    settings = broker.settings(broker.tls, host="127.0.0.1", **TLS, kafka_ssl_cafile=broker.authority)
+    with pytest.raises(ServerRefused, match=r"not valid for '127\.0\.0\.1'"):
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+
+
+def test_tls_to_a_listener_without_it_is_told(broker: SecureBroker) -> None:
+    settings = broker.settings(broker.plain, **TLS, kafka_ssl_cafile=broker.authority)
+    with pytest.raises(ServerRefused, match="does not speak TLS") as caught:
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+    assert "KAFKA_SECURITY_PROTOCOL" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("listener", ["tls", "scram"])
+def test_plaintext_to_a_secured_listener_is_told(broker: SecureBroker, listener: str) -> None:
+    settings = broker.settings(getattr(broker, listener))
+    with pytest.raises(ServerUnreachable) as caught:
+        clients.admin(settings, timeout_ms=TIMEOUT_MS)
+    assert "KAFKA_SECURITY_PROTOCOL" in str(caught.value.hint)
+
+
+def test_settings_that_belong_together_are_asked_for(broker: SecureBroker, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="KAFKA_SASL_PASSWORD"):
+        clients.admin(broker.settings(broker.scram, **SCRAM, kafka_sasl_username=USER))
+    with pytest.raises(ConfigurationError, match="KAFKA_SSL_CAFILE"):
+        clients.admin(broker.settings(broker.tls, **TLS, kafka_ssl_cafile=tmp_path / "missing.pem"))
+
+
+def test_a_password_is_never_shown(broker: SecureBroker, bare_sesacctl: Cli) -> None:
+    secret = "canary-5f1c"
+    done: subprocess.CompletedProcess[str] = bare_sesacctl(
+        "topics", "describe", "--log-level", "debug",
+        KAFKA_BOOTSTRAP_SERVERS=f"localhost:{broker.scram}",
+        KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT",
+        KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
+        KAFKA_SASL_USERNAME=USER,
+        KAFKA_SASL_PASSWORD=secret,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert USER in done.stderr
+    assert secret not in done.stderr + done.stdout

@@ -1,0 +1,132 @@
+"""One broker that asks for passwords and speaks TLS, with a CA of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+from sesacctl import settings as settings_module
+from sesacctl.settings import Settings
+from sesacctl.stack import broker_settings, jars, java, kafka, ports
+from sesacctl.stack.cluster import members
+from sesacctl.stack.java import Java
+from sesacctl.stack.process import Program, stop, wait_ready
+from tests.waiting import wait_until
+
+USER, PASSWORD = "alice", "s3cret-of-alice"
+# The certificate is for `localhost` only: whoever connects to 127.0.0.1 must notice.
+_SETTINGS = r"""
+listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
+ SCRAM://127.0.0.1:{scram},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},\
+ SCRAM://localhost:{scram},TLS://localhost:{tls},BOTH://localhost:{both}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
+listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.both.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.scram.scram-sha-512.sasl.jaas.config={scram_login}
+listener.name.both.scram-sha-512.sasl.jaas.config={scram_login}
+listener.name.scram.plain.sasl.jaas.config={plain_login}
+listener.name.both.plain.sasl.jaas.config={plain_login}
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+"""
+_SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+_PLAIN_LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+
+
+@dataclass(frozen=True)
+class SecureBroker:
+    """Ports of its listeners, and the CA that signed its certificate."""
+
+    plain: int
+    scram: int
+    tls: int
+    both: int
+    authority: Path
+
+    def settings(self, port: int, *, host: str = "localhost", **values: Any) -> Settings:
+        """For one of its listeners; keywords are further settings."""
+        return settings_module.load(kafka_bootstrap_servers=f"{host}:{port}", **values)
+
+
+def authority(folder: Path, name: str) -> Path:
+    """A CA of its own; its certificate."""
+    subject = ("-subj", f"/CN={name}", "-days", "2", "-newkey", "rsa:2048", "-noenc")
+    _openssl(folder, "req", "-x509", *subject, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    return folder / f"{name}.pem"
+
+
+@contextmanager
+def secure_broker(home: Path) -> Iterator[SecureBroker]:
+    """Started in `home`, with the user `USER`; killed at the end."""
+    for folder in ("run", "logs"):
+        (home / folder).mkdir(parents=True)
+    plain, controller, scram, tls, both = ports.choose(5)
+    broker = SecureBroker(plain, scram, tls, both, authority(home, "ca"))
+    settings = home / "run" / "broker.properties"
+    broker_settings.write_logging(home / java.LOGGING)
+    broker_settings.write_broker(settings, 1, [(plain, controller)], "data")
+    with settings.open("a") as file:
+        keystore, logins = _certificate(home), {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN}
+        where = {"plain": plain, "controller": controller, "scram": scram, "tls": tls, "both": both}
+        file.write(_SETTINGS.format(**where, **logins, keystore=keystore))
+    program, environment = _program(home)
+    program.spawn(environment)
+    try:
+        wait_ready([program], lambda: bool(members(f"127.0.0.1:{plain}")), seconds=60, cancel=threading.Event())
+        admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{plain}")
+        user = UserScramCredentialUpsertion(USER, ScramMechanism.SCRAM_SHA_512, PASSWORD)
+        assert admin.alter_user_scram_credentials([user]) == {USER: None}
+        wait_until(lambda: admin.describe_user_scram_credentials()[USER]["credential_infos"])
+        admin.close()
+        yield broker
+    finally:
+        stop([program], signal.SIGKILL, seconds=10)
+
+
+def _program(home: Path) -> tuple[Program, dict[str, str]]:
+    folder = jars.cache_folder()
+    cancel = threading.Event()
+    class_path = jars.ensure(folder, jars.read_lock(), on_step=print, cancel=cancel)
+    machine = Java(class_path, java.ensure_cache(folder, class_path, on_step=print, cancel=cancel))
+    log = home / "logs" / "broker.log"
+    assert machine.format(home, "run/broker.properties", kafka.new_cluster_id(), log).wait() == 0, log.read_text()
+    marker = f"-Dsesacctl.server={home}"
+    program = Program(
+        name="the secure broker",
+        argv=machine.command(java.SERVER, "run/broker.properties", options=[marker]),
+        marker=marker,
+        cwd=home,
+        log=log,
+        record=home / "run" / "broker.json",
+    )
+    return program, machine.environment
+
+
+def _certificate(folder: Path) -> Path:
+    """Key and certificate for `localhost` in one file."""
+    request = ("-newkey", "rsa:2048", "-noenc", "-subj", "/CN=broker", "-addext", "subjectAltName=DNS:localhost")
+    _openssl(folder, "req", *request, "-keyout", "broker.key", "-out", "broker.csr")
+    signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-copy_extensions", "copyall")
+    _openssl(folder, "x509", "-req", "-in", "broker.csr", *signing, "-out", "broker.pem")
+    both = folder / "keystore.pem"
+    both.write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
+    return both
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
