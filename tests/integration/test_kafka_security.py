@@ -43,13 +43,11 @@ def broker() -> Iterator[SecureBroker]:
     [("scram", SCRAM | LOGIN), ("scram", PLAIN | LOGIN), ("tls", TLS), ("both", BOTH | LOGIN)],
     ids=["SCRAM-SHA-512", "PLAIN", "TLS", "SCRAM over TLS"],
 )
-def test_topics_producer_and_consumer_get_in(
-    broker: SecureBroker, listener: str, values: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
+def test_topics_producer_and_consumer_get_in(broker: SecureBroker, listener: str, values: dict[str, Any]) -> None:
     trust: dict[str, Any] = {}
     if "SSL" in values["kafka_security_protocol"]:
         trust["kafka_ssl_cafile"] = broker.authority
-    prefix = f"t{abs(hash(request.node.name))}-"
+    prefix = f"{listener}-{values.get('kafka_sasl_mechanism', 'nobody')}-"
     settings = broker.settings(getattr(broker, listener), **values, **trust, kafka_topic_prefix=prefix)
     result = topics.init(settings)
     assert "only 1 broker(s)" in result.warnings[0]
