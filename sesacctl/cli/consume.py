@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption, YesOption
+from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +42,7 @@ def consume(
         bool, typer.Option("--accept-gap", help="Go on past records that have expired, and count them.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
+    metrics_port: MetricsPortOption = None,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -56,6 +57,8 @@ def consume(
     from sesacctl.broker import topics
     from sesacctl.cli.signals import stop_event
     from sesacctl.database import schema
+    from sesacctl.pipeline.families import of_consume
+    from sesacctl.pipeline.metrics import published
     from sesacctl.pipeline.progress import UntilEmpty
     from sesacctl.pipeline.supervise import Supervisor
 
@@ -73,7 +76,15 @@ def consume(
         max_messages=max_messages,
         done=UntilEmpty(settings, kinds) if until_empty else None,
     )
-    with render.reporting(output, _table, _line) as on_report:
+    with (
+        published(metrics_port, host=settings.sesac_metrics_host) as publish,
+        render.reporting(output, _table, _line) as show,
+    ):
+
+        def on_report(report: ConsumeReport) -> None:
+            publish(of_consume(report))
+            show(report)
+
         report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())
     render.show(report, output, _table)
     if report.totals.parked > 0:
