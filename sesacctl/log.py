@@ -74,12 +74,20 @@ def _escaped(document: str) -> str:
     )
 
 
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what stderr is at the moment: a live screen takes its place, and puts records above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 def configure(level: str = "info", form: Format = "text") -> None:
     """Send our records at `level` and above to stderr; other libraries speak only from `error` up.
 
     Their warnings repeat what our own records say in the user's words (kafka-python logs every reconnect).
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.ERROR)

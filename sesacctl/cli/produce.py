@@ -44,6 +44,12 @@ def _carts(value: str) -> str:
     return value
 
 
+def _delivery_timeout(seconds: float) -> float:
+    if seconds < 1:
+        raise typer.BadParameter(f"{seconds:g} s is too short: at least 1 s")
+    return seconds
+
+
 def _rate_option(help_text: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(help=help_text, callback=_per_second, metavar="PER_SECOND")
     return option
@@ -71,7 +77,13 @@ def produce(
         Path | None, typer.Option(help="Record there what is sent and what is acknowledged, for audit --ledger.")
     ] = None,
     delivery_timeout: Annotated[
-        float, options.duration_option("How long Kafka may take to acknowledge an event.", "--delivery-timeout")
+        float,
+        typer.Option(
+            help="How long Kafka may take to acknowledge an event.",
+            parser=options.duration,
+            callback=_delivery_timeout,
+            metavar="DURATION",
+        ),
     ] = 120.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -141,8 +153,8 @@ def screen(report: ProduceReport, plan: Plan) -> Table:
     values = {
         "orders": f"{report.orders:,}{count}",
         "orders/s": f"{report.rate_now:,.0f} now, {report.rate:,.0f} on average; {wanted}",
-        "acknowledged": report.acknowledged,
-        "in flight": report.in_flight,
+        "acknowledged": f"{report.acknowledged:,}",
+        "in flight": f"{report.in_flight:,}",
         "failed": render.text(report.failed, "bold red" if report.failed else ""),
         "acknowledged within": f"p50 {_milliseconds(report.ack_p50_ms)}, p99 {_milliseconds(report.ack_p99_ms)}",
         "new users, products": f"{report.new_users:,}, {report.new_products:,}",

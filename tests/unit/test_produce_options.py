@@ -32,6 +32,7 @@ from tests.command_line import problem
         ("--new-users", "-1"),
         ("--new-products", "nan"),
         ("--delivery-timeout", "x"),
+        ("--delivery-timeout", "0.5"),
         ("--random-seed", "x"),
     ],
 )
