@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -41,8 +42,9 @@ def pooled(settings: Settings, short_path: Path) -> Iterator[Settings]:
     ini = short_path / "pgbouncer.ini"
     ini.write_text(INI.format(host=settings.postgres_host, port=settings.postgres_port, folder=short_path))
     assert PGBOUNCER is not None
-    identity = account.uid if account else None
-    process = subprocess.Popen([PGBOUNCER, "-q", ini], user=identity, stderr=subprocess.DEVNULL)
+    # The group as well: with root's own, the folders' bits for others would not count.
+    identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+    process = subprocess.Popen([PGBOUNCER, "-q", ini], stderr=subprocess.DEVNULL, **identity)
     try:
         wait_until((short_path / ".s.PGSQL.6543").exists, 10)
         yield settings.model_copy(update={"postgres_host": str(short_path), "postgres_port": 6543})

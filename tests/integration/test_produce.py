@@ -92,7 +92,7 @@ def test_the_ledger_holds_what_was_sent_and_what_was_acknowledged(ready: Setting
         sent = [entry.id for entry in entries if entry.kind == kind and not entry.acknowledged]
         acknowledged = [entry.id for entry in entries if entry.kind == kind and entry.acknowledged]
         assert sorted(sent) == sorted(acknowledged) == sorted(row_ids(ready, kind))
-    assert len(entries) > 4000
+    assert len(entries) >= 4000
 
 
 def test_a_ledger_on_a_full_disk_stops_with_nothing_sent_unrecorded(
