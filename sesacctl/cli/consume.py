@@ -10,8 +10,10 @@ from sesacctl.cli import options, render
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
+    from sesacctl.pipeline.batch import Counts
     from sesacctl.pipeline.members import ConsumeReport, InstanceReport
     from sesacctl.pipeline.rewind import Move
     from sesacctl.settings import Settings
@@ -117,34 +119,43 @@ def _moves(moves: list[Move]) -> Table:
 
 
 def _line(report: ConsumeReport) -> str:
-    totals, alive = report.totals, sum(line.pid is not None for line in report.instances)
+    alive = sum(line.pid is not None for line in report.instances)
     waiting = sorted({line.error or "" for line in report.instances if line.state == "waiting"})
     return (
-        f"{report.seconds:.0f} s: {alive} of {len(report.instances)} instances, {report.rate:,.0f} events/s, stored"
-        f" {totals.stored:,}, duplicates {totals.duplicates:,}, dead {totals.dead:,}, parked {totals.parked:,},"
-        f" restarts {report.restarts}" + (f", waiting: {waiting[0]}" if waiting else "")
+        f"{report.seconds:.0f} s: {alive} of {len(report.instances)} instances, {report.rate:,.0f} events/s,"
+        f" {_others(report.totals)}, restarts {report.restarts}" + (f", waiting: {waiting[0]}" if waiting else "")
     )
 
 
-def _table(report: ConsumeReport) -> Table:
+def _table(report: ConsumeReport) -> RenderableType:
+    from rich.console import Group
+
     running = any(line.pid is not None for line in report.instances)
     rate = f"{report.rate:,.0f}/s now" if running else f"{report.events / max(report.seconds, 0.001):,.0f}/s"
-    title = f"Consumed {report.events:,} events in {report.seconds:.1f} s, {rate}"
+    columns = ("n", "partitions", "state", "rows/s", "stored", "lag", "restarts", "memory")
+    lines = [f"Consumed {report.events:,} events in {report.seconds:.1f} s, {rate}", _others(report.totals)]
     if report.latency_p50_ms is not None:
         latency = (report.latency_p50_ms, report.latency_p95_ms, report.latency_p99_ms)
-        title += f"; record to COMMIT p50/p95/p99 {'/'.join(f'{ms:,.0f}' for ms in latency if ms is not None)} ms"
-    columns = ("n", "partitions", "state", "stored", "other", "lag", "restarts", "memory")
-    return render.table(title, columns, [_row(line) for line in report.instances])
+        lines.append(f"record to COMMIT p50/p95/p99 {'/'.join(f'{ms:,.0f}' for ms in latency if ms is not None)} ms")
+    lines += [f"instance {line.instance}: {line.error}" for line in report.instances if line.error]
+    table = render.table("Consumers", columns, [_row(line) for line in report.instances])
+    return Group(table, *(render.text(line) for line in lines))
+
+
+def _others(totals: Counts) -> str:
+    return (
+        f"stored {totals.stored:,}, duplicates {totals.duplicates:,}, dead letters {totals.dead:,},"
+        f" parked {totals.parked:,}, with unknown fields {totals.unknown_fields:,}"
+    )
 
 
 def _row(line: InstanceReport) -> tuple[object, ...]:
-    counts = line.counts
     return (
         line.instance,
         " ".join(sorted(line.partitions)),
-        line.error if line.state == "waiting" else line.state,
-        counts.stored,
-        counts.offsets - counts.stored,
+        line.state,
+        round(line.rate),
+        line.counts.stored,
         line.lag,
         line.restarts,
         f"{line.max_rss_bytes / 1e6:.0f} MB",

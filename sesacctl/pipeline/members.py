@@ -12,13 +12,14 @@ from sesacctl.pipeline.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReport:
-    """One line of the live table."""
+    """One line of the live table; rate in events per second since the report before, lag as of the last fetch."""
 
     instance: int
     pid: int | None
     state: str
     partitions: list[str]
     counts: Counts
+    rate: float
     lag: int
     restarts: int
     max_rss_bytes: int
@@ -50,6 +51,7 @@ class Member:
     status: Status = field(default_factory=lambda: Status(0))
     counts: Counts = field(default_factory=Counts)
     starts: int = 0
+    reported: int = 0
     failures: int = 0
     started: float = 0.0
     heard: float = 0.0
@@ -60,8 +62,9 @@ class Member:
         """How often it was started again."""
         return max(0, self.starts - 1)
 
-    def line(self) -> InstanceReport:
-        """What to show of it."""
+    def line(self, seconds: float) -> InstanceReport:
+        """What to show of it, `seconds` after the last time."""
+        done, self.reported = self.counts.offsets - self.reported, self.counts.offsets
         process = self.process
         alive = process is not None and process.is_alive()
         return InstanceReport(
@@ -70,6 +73,7 @@ class Member:
             state=self.status.state if alive else "stopped",
             partitions=self.status.partitions,
             counts=self.counts,
+            rate=round(done / seconds, 1) if seconds else 0.0,
             lag=self.status.lag,
             restarts=self.restarts,
             max_rss_bytes=self.status.max_rss_bytes,

@@ -117,7 +117,7 @@ class Supervisor:
         rate = (events - self._reported_events) / window if window else 0.0
         self._reported, self._reported_events = now, events
         return ConsumeReport(
-            instances=[member.line() for member in self._members],
+            instances=[member.line(window) for member in self._members],
             totals=totals,
             events=events,
             seconds=round(now - self._started, 3),
