@@ -14,6 +14,7 @@ from tests import documents
 from tests.command_line import leaves, problem
 from tests.documents import DOCUMENTS, ENGLISH, KOREAN, ROOT
 
+SHORTEST_TEXT = 12  # so that `{server}: {problem}` is not the text of everything
 TROUBLESHOOTING = re.compile(r"^## Troubleshooting\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 
 
@@ -103,11 +104,12 @@ def _texts_of_the_program() -> list[re.Pattern[str]]:
     for path in sorted((ROOT / "sesacctl").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                parts = [re.escape(node.value.strip().partition("\n")[0])]
+                parts: list[str | None] = [node.value.strip().partition("\n")[0]]
             elif isinstance(node, ast.JoinedStr):
-                parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in node.values]
+                parts = [str(part.value) if isinstance(part, ast.Constant) else None for part in node.values]
             else:
                 continue
-            if len("".join(parts)) > 10:
-                patterns.append(re.compile(f"(… ?)?{''.join(parts)}( ?…)?"))
+            if sum(len(part) for part in parts if part) > SHORTEST_TEXT:
+                text = "".join(".+" if part is None else re.escape(part) for part in parts)
+                patterns.append(re.compile(f"(… ?)?{text}( ?…)?"))
     return patterns
