@@ -11,12 +11,12 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
-from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.clients import admin, translated, unreachable
 from sesacctl.broker.topics import PARTITIONS
-from sesacctl.errors import SesacctlError, TopicMissing
+from sesacctl.errors import ServerRefused, SesacctlError, TopicMissing
 from sesacctl.settings import Settings
 
-BROKER_SECONDS = 3.0
+BROKER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,21 +89,42 @@ def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:
     return newest / 1000 if newest >= 0 else None
 
 
-def silent_brokers(settings: Settings) -> list[str]:
-    """The bootstrap servers, as `host:port`, that give no answer within `BROKER_SECONDS`; all are asked at once."""
-    answered: list[str] = []
+def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
+    """The settings with only those bootstrap servers that answer, and the addresses of those that do not.
+
+    kafka-python draws one of the servers and gives it all the time there is, so that a broker that hangs makes every
+    third start fail. Without `each`, the first that answers will do.
+
+    Raises:
+        ServerUnreachable, ServerRefused: none answers within `BROKER_SECONDS` (each in turn, without `each`).
+    """
+    errors: dict[str, SesacctlError] = {}
 
     def ask(server: str) -> None:
-        alone = settings.model_copy(update={"kafka_bootstrap_servers": server})
         try:
-            admin(alone, timeout_ms=int(BROKER_SECONDS * 1000)).close()
-        except SesacctlError:
-            return
-        answered.append(server)
+            admin(_narrowed(settings, [server]), timeout_ms=int(BROKER_SECONDS * 1000)).close()
+        except SesacctlError as error:
+            errors[server] = error
 
-    threads = [threading.Thread(target=ask, args=(server,), daemon=True) for server in settings.brokers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(BROKER_SECONDS + 1)
-    return [server for server in settings.brokers if server not in answered]
+    good: list[str] = []
+    if each:
+        threads = [threading.Thread(target=ask, args=(server,), daemon=True) for server in settings.brokers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        good = [server for server in settings.brokers if server not in errors]
+    for server in () if each else settings.brokers:
+        ask(server)
+        if server not in errors:
+            good = [server]
+            break
+    if not good:
+        last = next(reversed(errors.values()))
+        one_reason = isinstance(last, ServerRefused) or len(errors) == 1
+        raise last if one_reason else unreachable(settings, TimeoutError())
+    return _narrowed(settings, good), [server for server in settings.brokers if server in errors]
+
+
+def _narrowed(settings: Settings, servers: list[str]) -> Settings:
+    return settings.model_copy(update={"kafka_bootstrap_servers": ",".join(servers)})

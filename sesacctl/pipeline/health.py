@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import monotonic
 
@@ -170,7 +170,8 @@ def _kafka(seen: Observation) -> Check:
     name = "Kafka"
     silent = f"no answer from {', '.join(seen.silent)}" if seen.silent else ""
     if seen.kafka is None:
-        return _problem(name, seen.problems[name])
+        problem = _problem(name, seen.problems[name])
+        return replace(problem, evidence=f"{problem.evidence}; {silent}") if silent else problem
     kafka = seen.kafka
     wanted = len(set(kafka.brokers) | set(kafka.replica_brokers))
     parts = [f"{len(kafka.brokers)} of {wanted} brokers", silent]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sesacctl.broker.cluster import Cluster, read_cluster, silent_brokers
+from sesacctl.broker.cluster import Cluster, answering, read_cluster
 from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.cache.rows import TABLES
@@ -22,6 +23,7 @@ from sesacctl.settings import Settings
 LIMIT_SECONDS = 4.5
 """For all servers together: a probe answers within ten seconds, on a busy machine too."""
 ANSWER_SECONDS = 4.0
+KAFKA_SECONDS = 2.0
 MANY = 100_000
 """Rows are counted up to here, so that a look costs the same at any size."""
 
@@ -88,15 +90,26 @@ class Observation:
 
 def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
     """Look at everything; a server that is away is a problem in the result, not an error."""
-    looks: dict[str, Callable[[], Any]] = {
-        "PostgreSQL": lambda: read_database(settings),
-        "Redis": lambda: read_redis(settings),
-        "Kafka": lambda: read_cluster(settings, seconds=ANSWER_SECONDS),
-        "loop": lambda: progress(settings),
-    }
-    if each_broker:
-        looks["brokers"] = lambda: silent_brokers(settings)
-    seen, problems = at_once(looks)
+    near: Future[Settings] = Future()
+
+    def brokers() -> list[str]:
+        try:
+            narrowed, silent = answering(settings, each=each_broker)
+        except Exception as error:
+            near.set_exception(error)
+            raise
+        near.set_result(narrowed)
+        return silent
+
+    seen, problems = at_once(
+        {
+            "PostgreSQL": lambda: read_database(settings),
+            "Redis": lambda: read_redis(settings),
+            "brokers": brokers,
+            "Kafka": lambda: read_cluster(near.result(LIMIT_SECONDS), seconds=KAFKA_SECONDS),
+            "loop": lambda: progress(near.result(LIMIT_SECONDS)),
+        }
+    )
     return Observation(
         at=time.monotonic(),
         database=seen.get("PostgreSQL"),
