@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sesacctl.cli import cache_views, render
-from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
+from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
     from sesacctl.cache.rows import Table
@@ -43,6 +43,7 @@ def refresh(
     size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table to cache.")] = 1000,
     fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached before.")] = 500,
     tables: Annotated[Which, typer.Option(help="What to cache.")] = Which.ALL,
+    metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Put rows from PostgreSQL into Redis: those never cached, and those whose last turn is longest ago.
@@ -52,24 +53,26 @@ def refresh(
     _check_shares(size, fresh)
     settings = begin()
     from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.families import of_refresh
     from sesacctl.pipeline.heartbeat import Heartbeat
-    from sesacctl.pipeline.refresh import Refresher
+    from sesacctl.pipeline.metrics import published
+    from sesacctl.pipeline.refresh import Refresher, RefreshResult
 
     with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
         if loop is None:
             render.show(refresher.run_once(), output, cache_views.refresh)
             return
-        heartbeat = Heartbeat(settings.sesac_home, "cache-refresh")
-        show = output is not Output.TABLE
-        try:
-            refresher.run(
-                stop_event(),
-                loop,
-                heartbeat=heartbeat,
-                on_round=lambda result: render.show(result, Output.JSONL, str) if show else None,
-            )
-        finally:
-            heartbeat.remove()
+        with (
+            Heartbeat(settings.sesac_home, "cache-refresh") as heartbeat,
+            published(metrics_port, host=settings.sesac_metrics_host) as publish,
+        ):
+
+            def on_round(result: RefreshResult) -> None:
+                publish(of_refresh(result))
+                if output is not Output.TABLE:
+                    render.show(result, Output.JSONL, str)
+
+            refresher.run(stop_event(), loop, heartbeat=heartbeat, on_round=on_round)
 
 
 @app.command()

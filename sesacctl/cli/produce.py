@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption
+from sesacctl.cli.options import MetricsPortOption, Output, OutputOption
 from sesacctl.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def produce(
             metavar="DURATION",
         ),
     ] = 120.0,
+    metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Send orders made from the cached users and products to Kafka, every one acknowledged or reported.
@@ -93,7 +94,9 @@ def produce(
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.families import of_produce
     from sesacctl.pipeline.heartbeat import Heartbeat
+    from sesacctl.pipeline.metrics import published
     from sesacctl.pipeline.produce import Plan, Producer
 
     plan = Plan(
@@ -107,19 +110,23 @@ def produce(
         ledger=ledger,
         delivery_seconds=delivery_timeout,
     )
-    stop, heartbeat, interval = stop_event(), Heartbeat(settings.sesac_home, "produce"), render.report_seconds()
+    stop, interval = stop_event(), render.report_seconds()
     producer = Producer(settings, plan)
     try:
-        with render.reporting(output, lambda report: screen(report, plan), _line) as show:
+        with (
+            Heartbeat(settings.sesac_home, "produce") as heartbeat,
+            published(metrics_port, host=settings.sesac_metrics_host) as publish,
+            render.reporting(output, lambda report: screen(report, plan), _line) as show,
+        ):
 
             def on_report(report: ProduceReport) -> None:
                 heartbeat.beat(interval + _GRACE_SECONDS)
+                publish(of_produce(report))
                 show(report)
 
             heartbeat.beat(interval + _GRACE_SECONDS)
             producer.run(stop, on_report=on_report, interval=interval)
     finally:
-        heartbeat.remove()
         report = producer.report()
         render.show(report, output, _summary)
     _check(report)

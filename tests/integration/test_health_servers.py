@@ -160,7 +160,7 @@ def test_stopped_brokers(private_stack: RunningStack) -> None:
         address = part.settings.brokers[1]
         try:
             private_stack.kill("kafka-2", signal.SIGSTOP)
-            for _ in range(5):  # kafka-python would have drawn the stopped one by now
+            for _ in range(3):  # kafka-python would have drawn the stopped one by now
                 kafka = seen(part.settings)["Kafka"]
                 assert address in kafka.evidence
             wait_until(lambda: seen(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY, 30)
