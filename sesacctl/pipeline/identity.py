@@ -12,7 +12,7 @@ from sesacctl.errors import ConfigurationError
 
 
 class Identity:
-    """Holds the first free id of this home, in `slot` 0; a second supervisor on the machine takes the next.
+    """Holds the first free id of this home; a second supervisor on the machine takes the next.
 
     The lock goes with the process, so an id is free again even after kill -9.
     """
@@ -26,7 +26,7 @@ class Identity:
         folder = home / "supervisors"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.slot, self._file = self._lock_first_free(folder)
+            self._file = self._lock_first_free(folder)
         except OSError as error:
             raise ConfigurationError(
                 f"{folder} cannot be written: {error.strerror}", hint="set SESAC_HOME to a folder that you may write"
@@ -34,7 +34,7 @@ class Identity:
         self.id = self._read_or_make()
 
     @staticmethod
-    def _lock_first_free(folder: Path) -> tuple[int, IO[str]]:
+    def _lock_first_free(folder: Path) -> IO[str]:
         number = 0
         while True:
             file = (folder / f"{number}.id").open("a+", encoding="ascii")
@@ -44,7 +44,7 @@ class Identity:
                 file.close()
                 number += 1
             else:
-                return number, file
+                return file
 
     def _read_or_make(self) -> str:
         self._file.seek(0)

@@ -22,7 +22,7 @@ from sesacctl.pipeline.instance_process import Fatal, InstanceOptions
 from sesacctl.pipeline.instance_process import main as instance_main
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.members import ConsumeReport, Member
-from sesacctl.pipeline.status import Status, Timer
+from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -89,22 +89,18 @@ class Supervisor:
         """
         self._started = self._reported = time.monotonic()
         home = self._settings.sesac_home.expanduser().absolute()
-        beating = Timer(1.0)
-        with Identity(home) as identity:
-            heartbeat = Heartbeat(home, f"consume-{identity.slot}")
+        with Identity(home) as identity, Heartbeat(home, "consume") as heartbeat:
             try:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
                     self._listen(_TICK_SECONDS)
                     self._watch()
-                    if beating.due():
-                        heartbeat.beat(BEAT_SECONDS)
+                    heartbeat.beat(BEAT_SECONDS)
                     if time.monotonic() - self._reported >= interval:
                         on_report(self.report())
             finally:
                 self._drain()
                 self._leave_group(identity)
-                heartbeat.remove()
         return self.report()
 
     def report(self) -> ConsumeReport:
