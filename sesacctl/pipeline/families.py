@@ -44,7 +44,7 @@ def _tables(name: str, text: str, values: Mapping[str, float]) -> Family:
 
 
 def _database(view: DatabaseView, group: str) -> Iterator[Family]:
-    yield _tables("sesacctl_rows", "Rows in the table, by PostgreSQL's own estimate.", view.rows)
+    yield _tables("sesacctl_rows", "Rows in the table; above 100000 an estimate.", view.rows)
     yield _tables("sesacctl_rows_never_cached", "Rows that never had a turn, counted up to 100000.", view.never_cached)
     waits = {table: age for table, age in view.oldest_turn.items() if age is not None}
     yield _tables("sesacctl_longest_wait_seconds", "Since the row cached longest ago had its turn.", waits)

@@ -34,8 +34,9 @@ T = TypeVar("T")
 class DatabaseView:
     """PostgreSQL, by its own clock.
 
-    Per cached table: about how many rows there are, rows ever inserted, rows never cached (up to `MANY`) and the
-    seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last stored something.
+    Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
+    `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
+    stored something.
     """
 
     version: str
@@ -183,7 +184,10 @@ def read_database(settings: Settings) -> DatabaseView:
 
 
 _WAITING = """
-    SELECT n_live_tup AS rows, n_tup_ins AS inserted,
+    SELECT n_tup_ins AS inserted,
+        (SELECT CASE WHEN count(*) < {most} THEN count(*)
+                ELSE (SELECT greatest({most}, reltuples::bigint) FROM pg_class WHERE oid = '{table}'::regclass) END
+         FROM (SELECT FROM {table} LIMIT {most}) AS t) AS rows,
         (SELECT count(*) FROM (SELECT FROM {table} WHERE last_cached_at IS NULL LIMIT {most}) AS t) AS never_cached,
         (SELECT extract(epoch FROM now() - min(last_cached_at))::float8 FROM {table}
          WHERE last_cached_at IS NOT NULL) AS oldest_turn

@@ -27,6 +27,7 @@ LINE = InstanceReport(
     state="running",
     partitions=["orders-3"],
     counts=Counts(stored=5, dead=1),
+    rate=3.0,
     lag=2,
     restarts=1,
     max_rss_bytes=30_000_000,
