@@ -34,6 +34,9 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %a ",
     "log_checkpoints": "off",
+    # Otherwise each event that it refuses is in its log: as a detail, in the COPY's context, in the INSERT's text.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 
 
