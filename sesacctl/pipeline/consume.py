@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from sesacctl.broker import clients
 from sesacctl.database.connections import as_ours, connect
-from sesacctl.errors import SesacctlError
+from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.pipeline.batch import Batch, Counts
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.latency import Latency
@@ -80,8 +80,9 @@ class Instance:
         Raises:
             SesacctlError: a person has to do something; offsets and rows are consistent all the same.
         """
-        consumer = clients.consumer(self._settings, group_instance_id=self._member_id)
-        consumer.subscribe(list(self._kinds))
+        consumer = self._join(stop)
+        if consumer is None:
+            return
         self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
         try:
             while not stop.is_set():
@@ -96,9 +97,24 @@ class Instance:
             except (KafkaError, OSError, RuntimeError) as error:
                 log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})
 
+    def _join(self, stop: Event) -> Any:
+        """A consumer of the group; waits for Kafka, and gives None if `stop` is set before it is there."""
+        while not stop.is_set():
+            try:
+                consumer = clients.consumer(self._settings, group_instance_id=self._member_id)
+            except ServerUnreachable as error:
+                self._wait_for("Kafka", str(error))
+                self._send_status()
+                stop.wait(1.0)
+            else:
+                consumer.subscribe(list(self._kinds))
+                return consumer
+        return None
+
     def run_once(self) -> int:
         """Poll once and store what came; gives the number of records stored or accounted for."""
         if self._reporting.due():
+            self._status.lag = self._ownership.lag
             self._send_status()
         if self._sink is None and not self._reconnect():
             self._ownership.poll_paused(timeout_ms=100)
@@ -203,7 +219,7 @@ class Instance:
         self._sink = Sink(self._connection, group=self._settings.kafka_group, checkpoint=self._checkpoint)
         self._ownership.invalidate()
         if self._status.waiting_for:
-            log.info("PostgreSQL is back", extra={"action": "consume.resumed"})
+            log.info("%s is back", self._status.waiting_for, extra={"action": "consume.resumed"})
         self._status.state, self._status.waiting_for = "running", None
         return True
 
@@ -228,6 +244,5 @@ class Instance:
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()
-        self._status.lag = self._ownership.lag
         self._report(self._status)
         self._status.counts, self._status.latency = Counts(), Latency()

@@ -10,7 +10,8 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
-from tests.consumers import check, consuming, stored
+from tests.conftest import Cli
+from tests.consumers import check, consuming, instances, stored
 from tests.events import add_parents, many_orders, query, send
 from tests.servers import PrivateServer, RunningStack
 from tests.waiting import wait_until
@@ -64,3 +65,27 @@ def test_a_broker_killed_and_another_stopped_in_mid_load(private_stack: RunningS
 def _sent(settings: Settings) -> bool:
     send(settings, ORDERS, many_orders(1_000))
     return True
+
+
+def test_an_instance_that_dies_while_kafka_is_away_comes_back_with_it(
+    private_stack: RunningStack, sesacctl: Cli
+) -> None:
+    with private_stack.slice() as part:
+        settings = part.settings
+        topics.init(settings)
+        add_parents(settings, users=100)
+        sesacctl.environment |= part.environment
+        process = sesacctl.start("consume", "-n", 1)
+        send(settings, ORDERS, many_orders(100))
+        wait_until(lambda: stored(settings) == 100, message="it runs")
+        for server in ("kafka-1", "kafka-2", "kafka-3"):
+            private_stack.kill(server)
+        os.kill(instances(process.pid)[0], signal.SIGKILL)
+        private_stack.up()
+        send(settings, ORDERS, many_orders(100))
+        wait_until(lambda: stored(settings) == 200, timeout=90, message="it goes on")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=25)
+        assert process.returncode == 0, errors
+        assert "waiting for Kafka" in errors
+        check(settings, 200)
