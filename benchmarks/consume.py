@@ -3,7 +3,8 @@
 For the peers, `pip install confluent-kafka`, and kcat and psql for the pipe; who is not installed is left out. Every
 contender finds the same orders in Kafka and an empty table with its primary key and both foreign keys, and commits its
 offsets; fsync and synchronous_commit are on. The clock runs from the first row to the last, so that nobody's start
-counts. Prints a table of medians and ratios; exits 5 if a target was missed.
+counts. Kafka Connect (`connect_peer` says how) is shown twice: from the resume of its paused tasks to the last row, and
+from the first row as everybody else. Prints a table of medians and ratios; exits 5 if a target was missed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
+from benchmarks import connect_peer
 from sesacctl import settings as settings_module
 from sesacctl.broker import topics
 from sesacctl.database import init_db
@@ -33,6 +35,8 @@ from sesacctl.settings import Settings
 from sesacctl.stack import stack
 
 TARGETS = {"confluent 1": 2.5, "confluent 2": 2.5, "confluent 9": 2.0, "kcat | psql": 1.5, "predecessor": 200.0}
+TARGETS |= {"connect 3": 1.2, "connect 3 (row)": 1.2}
+WARM_UP = 20_000
 
 
 def main() -> None:
@@ -48,17 +52,20 @@ def main() -> None:
         os.environ.update(environment, SESAC_HOME=str(home))
         settings = settings_module.load(**{name.lower(): value for name, value in environment.items()})
         prepare(settings, options.orders)
-        missed = compare(settings, options)
+        with connect_peer.worker(settings, home / "connect") as connect:
+            missed = compare(settings, options, connect)
     finally:
         stack.down(home, purge=True)
         shutil.rmtree(home, ignore_errors=True)
     sys.exit(5 if missed else 0)
 
 
-def compare(settings: Settings, options: argparse.Namespace) -> bool:
+def compare(settings: Settings, options: argparse.Namespace, connect: connect_peer.Worker | None) -> bool:
     """Run the rounds, print the table; whether a target was missed."""
     results: dict[str, list[float]] = {}
     contents = set()
+    if connect:
+        run_connect(settings, connect, min(WARM_UP, options.orders))
     for _ in range(options.rounds):
         for name, start in contenders(options.instances).items():
             slow = name == "predecessor"
@@ -67,6 +74,11 @@ def compare(settings: Settings, options: argparse.Namespace) -> bool:
             print(f"{name:>16}: {rate:>9,.0f} rows/s", flush=True)
             if not slow:
                 contents.add(checksum(settings))
+        if connect:
+            for name, rate in run_connect(settings, connect, options.orders).items():
+                results.setdefault(name, []).append(rate)
+                print(f"{name:>16}: {rate:>9,.0f} rows/s", flush=True)
+            contents.add(checksum(settings))
     assert len(contents) == 1, "the contenders did not store the same rows"
     return report(results)
 
@@ -132,6 +144,18 @@ def run(settings: Settings, start: Callable[[str], list[list[str]]], orders: int
     return (stored - rows) / (last - first)
 
 
+def run_connect(settings: Settings, connect: connect_peer.Worker, orders: int) -> dict[str, float]:
+    """Rows a second of Kafka Connect: from the resume of its tasks to the last row, and from the first row on."""
+    execute(settings, "TRUNCATE orders")
+    with connect.paused(at_most=orders) as resume:
+        execute(settings, "CHECKPOINT")
+        begin = time.monotonic()
+        resume()
+        first, rows = wait_for_rows(settings, 1, 120.0)
+        last, stored = wait_for_rows(settings, orders, 900.0)
+    return {"connect 3": stored / (last - begin), "connect 3 (row)": (stored - rows) / (last - first)}
+
+
 def wait_for_rows(settings: Settings, wanted: int, seconds: float, *, strict: bool = True) -> tuple[float, int]:
     """The time at which there were `wanted` rows, and how many there were."""
     deadline = time.monotonic() + seconds
@@ -181,7 +205,7 @@ def report(results: dict[str, list[float]]) -> bool:
     for name, rates in results.items():
         line = f"{name:>16} {medians[name]:>10,.0f} {min(rates):>10,.0f} {max(rates):>10,.0f}"
         if not name.startswith("sesacctl"):
-            number = name.split()[1] if name.startswith("confluent") else "1"
+            number = "2" if name.startswith("connect") else name.split()[1] if name.startswith("confluent") else "1"
             ratio = medians.get(f"sesacctl {number}", max(medians.values())) / medians[name]
             met = ratio >= TARGETS[name]
             missed |= not met
