@@ -7,18 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated
-from sesacctl.errors import EventTooLarge
+from sesacctl.errors import EventTooLarge, ServerUnreachable
 from sesacctl.events import Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
@@ -89,6 +90,7 @@ class Sender:
         self._news = threading.Event()
         self._heard = time.monotonic()
         self._refusal: Exception | None = None
+        self._topic_lost = False
         self.sent = self.acknowledged = self.failed = 0
         self.first_failure: str | None = None
 
@@ -112,14 +114,15 @@ class Sender:
 
         Raises:
             EventTooLarge: it was not sent.
-            ServerRefused, TopicMissing: Kafka has refused an earlier one for good; it was not sent.
+            ServerRefused: Kafka has refused an earlier one for good; it was not sent.
+            TopicMissing: the topic was deleted; it was not sent.
         """
         kind, key, value = encode(event)
         size = len(key) + len(value)
         if size > MAX_EVENT_BYTES:
             name = row_id(event)[:50]
             raise EventTooLarge(f"{name} ({kind}) has {size:,} bytes, and Kafka takes {MAX_EVENT_BYTES:,}")
-        if self._room <= 0 or self._refusal:
+        if self._room <= 0 or self._refusal or self._topic_lost:
             self._wait_for_room()
         lane, prefixed_key = self._place(kind, key)
         if not self.in_flight:
@@ -164,6 +167,7 @@ class Sender:
             return
         self.collect()
         if self.in_flight:  # `KafkaProducer.close` would raise, and go on sending
+            self.first_failure = self.first_failure or "closed before the acknowledgement came"
             self._producer._sender.force_close()
             self._producer._sender.join(_CLOSE_SECONDS)
         try:
@@ -199,13 +203,18 @@ class Sender:
     def _count_failed(self, delivery: Delivery, error: Exception) -> None:
         self.failed += len(delivery.ids)
         if self.first_failure is None:
-            self.first_failure = f"{type(error).__name__}: {error}"
+            self.first_failure = str(error) or type(error).__name__
             log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
-        fatal = self._producer._transaction_manager.has_fatal_error()
-        if self._refusal is None and (fatal or isinstance(error, UnknownTopicOrPartitionError)):
+        if self._producer._transaction_manager.has_fatal_error():
             self._refusal = error
+        elif self._settings.topic(delivery.kind) not in self._producer._metadata.topics():
+            self._topic_lost = True
 
     def _wait_for_room(self) -> None:
+        if self._topic_lost:
+            self._topic_lost = False
+            with suppress(ServerUnreachable):  # then it is that which is amiss
+                topics.require(self._settings)
         while self._room <= 0 and not self._refusal:
             self.wait(1.0)
         if self._refusal:

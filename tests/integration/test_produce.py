@@ -306,6 +306,19 @@ def test_a_sender_names_a_missing_topic(settings: Settings) -> None:
         Sender(settings)
 
 
+def test_a_topic_deleted_in_mid_load_is_named(ready: Settings) -> None:
+    with producing(ready, rate=100, delivery_seconds=1.0) as running:
+        running.more(50)
+        admin = KafkaAdminClient(bootstrap_servers=ready.brokers)
+        admin.delete_topics([ready.topic("orders")])
+        admin.close()
+        with pytest.raises(TopicMissing, match=ready.topic("orders")):
+            running.finish(30)
+        report = running.now()
+    assert report.sent == report.acknowledged + report.failed
+    assert report.failed > 0
+
+
 def test_batches_larger_than_the_broker_takes_are_split_and_every_row_is_told_once(settings: Settings) -> None:
     topics.init(settings)
     admin = KafkaAdminClient(bootstrap_servers=settings.brokers)
