@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -85,13 +86,11 @@ class Ledger:
             raise UsageError(
                 f"the ledger {path} cannot be written: {error.strerror}", hint="sesacctl produce --help"
             ) from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._is_alone():
             os.close(self._file)
             raise UsageError(
                 f"another producer writes the ledger {path}", hint="sesacctl produce --ledger ANOTHER_FILE"
-            ) from None
+            )
         self._length = self._cut_torn_line()
         with suppress(OSError):  # a file system may have no such thing; the file's own fsync is what counts
             folder = os.open(path.absolute().parent, os.O_RDONLY)
@@ -132,6 +131,15 @@ class Ledger:
             raise self._failed(error) from None
         finally:
             os.close(self._file)
+
+    def _is_alone(self) -> bool:
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            return True  # a device has no lines that two could mix
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def _append(self, lines: list[_Line]) -> None:
         data = memoryview(_encoder.encode_lines(lines))
