@@ -2,14 +2,14 @@
 
 Made easier for Connect than it is for `sesacctl consume`, so that nobody can say that it was held back:
 
-- The sink needs a schema: it is given once (`schema.content` of the JSON converter, Kafka 4.2), so that the messages are
-  the producer's, byte for byte. With the usual schema in each message they would be several times as long. The `order`
-  inside of them is taken out by Kafka's own `ExtractField`, and the fields around it are not even converted.
+- The sink needs a schema: it is given once (`schema.content` of the JSON converter), so that the messages are the
+  producer's, byte for byte. The usual schema inside each message is longer than the order. The `order` in them is taken
+  out by Kafka's own `ExtractField`, and the fields around it are not even converted.
 - One worker runs through all rounds, and one whole round before them does not count: Java compiles then. Ours starts
   anew each time.
 - Its tasks have started before the clock does: each round has a topic of its own, which is empty when the three tasks
-  start, and which gets a copy of the orders (same bytes, keys, partitions, order and replication) while they are paused.
-- It reaches PostgreSQL over the Unix socket (junixsocket), as everybody else does: its TCP would cost more.
+  start, and which gets a copy of the orders (same bytes, keys, partitions, order, replication) while they are paused.
+- It reaches PostgreSQL over the Unix socket (junixsocket), as everybody else does.
 
 It commits its offsets every second; rows and offsets are not one transaction, so that it stores at least once. Ours has
 to get the same rows into the table exactly once, with each message checked. The reduction buffer stays off: no order
