@@ -9,7 +9,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults bench lock clean
+.PHONY: help demo test check faults bench pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
 
 bench: $(STAMP) ## Measure against peers and older shapes, as ratios; takes many minutes
 	@for name in startup seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
+pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns
+	@$(BIN)/python -m benchmarks.pictures
 
 lock: ## Resolve requirements.lock again, with uv
 	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra dev \
