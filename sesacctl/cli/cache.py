@@ -127,15 +127,18 @@ def fairness(
     """
     settings = begin()
     from sesacctl.errors import CheckFailed
-    from sesacctl.pipeline import fairness as service
 
     if simulate:
+        from sesacctl.pipeline import simulation
+
         _check_shares(size, fresh)
-        played = service.simulate(rows=rows, newcomers=newcomers, rounds=rounds, size=size, fresh=fresh)
+        played = simulation.simulate(rows=rows, newcomers=newcomers, rounds=rounds, size=size, fresh=fresh)
         render.show(played, output, cache_views.simulation)
         holds, problem = played.holds, "In the simulation rows wait longer and longer"
     else:
-        seen = service.read_fairness(settings)
+        from sesacctl.pipeline.fairness import read_fairness
+
+        seen = read_fairness(settings)
         render.show(seen, output, cache_views.fairness)
         holds, problem = seen.holds, "Rows wait longer than the bound, or there is none"
     if not holds:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from sesacctl.pipeline.aging import TableReset
     from sesacctl.pipeline.cache_stats import CacheStats
-    from sesacctl.pipeline.fairness import Fairness, Simulation
+    from sesacctl.pipeline.fairness import Fairness
     from sesacctl.pipeline.refresh import RefreshResult
+    from sesacctl.pipeline.simulation import Simulation
 
 
 def refresh(result: RefreshResult) -> RenderableType:

@@ -13,8 +13,8 @@ from sesacctl.cache.state import read_state
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead
 from sesacctl.pipeline import aging
 from sesacctl.pipeline.aging import GATE, refresh_statement
-from sesacctl.pipeline.fairness import bound, shares
 from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.pipeline.simulation import bound, shares
 from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, postgres, stamps
 from tests.servers import RunningStack

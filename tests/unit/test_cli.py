@@ -143,6 +143,7 @@ NEEDS: dict[str, set[str]] = {
     "cache refresh": {*DATABASE, "redis"},
     "cache sample users": {"redis"},
     "cache reset-aging": DATABASE,
+    "cache fairness --simulate --rounds 2": set(),
     "topics init": {"kafka"},
     "produce": {"kafka", "redis"},
     "consume": {*DATABASE, "kafka"},
