@@ -88,6 +88,13 @@ def test_error_texts_are_those_of_the_program() -> None:
     assert [text for text in quoted if not any(pattern.fullmatch(text) for pattern in said)] == []
 
 
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    scripts = [block.content for path in DOCUMENTS for block in documents.blocks(path.read_text("utf-8"))]
+    named = {words[0] for script in scripts for words in documents.shell_commands(script, "make")}
+    assert {"demo", "test"} <= named <= targets
+
+
 def test_links_lead_somewhere() -> None:
     broken = [
         f"{document.name}: {target}"
