@@ -104,7 +104,7 @@ def elsewhere(what: str, stack: dict[str, str]) -> Iterator[str]:
     elif what == "Kafka":
         yield stack["KAFKA_BOOTSTRAP_SERVERS"].split(",")[0].rpartition(":")[2]
     else:
-        with listener(b"HTTP/1.1 400 Bad Request\r\n\r\n" if what == "HTTP" else b"") as made:
+        with listener(b"HTTP/1.1 400 Bad Request\r\n\r\n") as made:
             yield str(made.port)
 
 
@@ -123,15 +123,11 @@ def moved(settings: Settings, server: str, port: str) -> Settings:
     [
         ("PostgreSQL", "nothing"),
         ("PostgreSQL", "Valkey"),
-        ("PostgreSQL", "silence"),
         ("Redis", "nothing"),
         ("Redis", "Kafka"),
         ("Redis", "HTTP"),
-        ("Redis", "silence"),
         ("Kafka", "nothing"),
         ("Kafka", "Valkey"),
-        ("Kafka", "HTTP"),
-        ("Kafka", "silence"),
     ],
 )
 def test_a_server_that_is_away_or_something_else_is_named(
@@ -160,9 +156,7 @@ def test_stopped_brokers(private_stack: RunningStack) -> None:
         address = part.settings.brokers[1]
         try:
             private_stack.kill("kafka-2", signal.SIGSTOP)
-            for _ in range(3):  # kafka-python would have drawn the stopped one by now
-                kafka = seen(part.settings)["Kafka"]
-                assert address in kafka.evidence
+            assert address in seen(part.settings)["Kafka"].evidence
             wait_until(lambda: seen(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY, 30)
             kafka = seen(part.settings)["Kafka"]
             assert kafka.evidence.startswith(f"2 of 3 brokers, no answer from {address}")
