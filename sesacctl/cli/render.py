@@ -150,7 +150,7 @@ def reporting(
     """What shows a loop's reports: a live table on a terminal, JSON lines for `-o jsonl`, else lines on stderr."""
     if output is Output.JSONL:
         yield lambda report: show(report, output, to_table)
-    elif is_live(stderr):
+    elif is_live(stderr) and not shared.quiet:
         with Live(console=stderr, auto_refresh=False, transient=True) as live:
             yield lambda report: live.update(to_table(report), refresh=True)
     else:

@@ -1,0 +1,68 @@
+"""Signs of life of several loops, and how often one writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sesacctl.pipeline.heartbeat import FOLDER, Heartbeat, read_pulses
+
+
+def names(home: Path) -> list[str]:
+    return [pulse.name for pulse in read_pulses(home)]
+
+
+def write(home: Path, name: str, pid: int, *, good_for: float) -> None:
+    """A file as another process leaves it."""
+    (home / FOLDER).mkdir(exist_ok=True)
+    document = {"pid": pid, "at": time.monotonic(), "good_for": good_for}
+    (home / FOLDER / f"{name}.json").write_text(json.dumps(document))
+
+
+def gone() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    return process.pid
+
+
+def test_a_second_loop_of_a_kind_gets_a_number_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    write(tmp_path, "produce", os.getppid(), good_for=60)
+    with Heartbeat(tmp_path, "produce") as second:
+        second.beat(60)
+        assert names(tmp_path) == ["produce-2", "produce"]
+    assert names(tmp_path) == ["produce"]
+    assert read_pulses(tmp_path)[0].pid == os.getppid()
+
+
+@pytest.mark.parametrize("good_for", [60.0, -1.0])
+def test_the_name_of_one_that_was_killed_is_free_again(tmp_path: Path, good_for: float) -> None:
+    write(tmp_path, "produce", gone(), good_for=good_for)
+    with Heartbeat(tmp_path, "produce") as heartbeat:
+        heartbeat.beat(60)
+        [pulse] = read_pulses(tmp_path)
+        assert (pulse.name, pulse.pid, pulse.alive) == ("produce", os.getpid(), True)
+
+
+def test_the_end_removes_it_even_when_the_loop_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Heartbeat(tmp_path, "produce") as heartbeat:
+        heartbeat.beat(60)
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_beating_in_every_turn_writes_now_and_then(tmp_path: Path) -> None:
+    path = tmp_path / FOLDER / "produce.json"
+    with Heartbeat(tmp_path, "produce") as heartbeat:
+        heartbeat.beat(1000)
+        first = path.read_text()
+        heartbeat.beat(1000)
+        assert path.read_text() == first
+        heartbeat.beat(0.001)  # another promise
+        assert path.read_text() != first
