@@ -11,8 +11,9 @@ from sesacctl.broker.cluster import Cluster
 from sesacctl.cache.state import CacheState, HashState
 from sesacctl.errors import ServerUnreachable
 from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.observe import DatabaseView, Observation, RedisView
+from sesacctl.pipeline.observe import Observation
 from sesacctl.pipeline.progress import Progress
+from sesacctl.pipeline.views import DatabaseView, RedisView
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 

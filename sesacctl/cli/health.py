@@ -45,6 +45,7 @@ def health(
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline import health as service
+    from sesacctl.pipeline.verdicts import Verdict
 
     if wait:
         result = service.wait_healthy(
@@ -59,9 +60,9 @@ def health(
     render.show(result, output, _table)
     bad = [check for check in result.checks if check.verdict is result.verdict]
     names = ", ".join(check.name for check in bad)
-    if result.verdict is service.Verdict.DOWN:
+    if result.verdict is Verdict.DOWN:
         raise ServerUnreachable(f"down: {names}", hint=bad[0].next)
-    if result.verdict is service.Verdict.UNHEALTHY:
+    if result.verdict is Verdict.UNHEALTHY:
         raise CheckFailed(f"unhealthy: {names}", hint=bad[0].next)
 
 

@@ -11,10 +11,11 @@ from sesacctl.pipeline.metrics import Family
 if TYPE_CHECKING:
     from sesacctl.broker.cluster import Cluster
     from sesacctl.pipeline.members import ConsumeReport, InstanceReport
-    from sesacctl.pipeline.observe import DatabaseView, Observation, RedisView
+    from sesacctl.pipeline.observe import Observation
     from sesacctl.pipeline.produce import ProduceReport
     from sesacctl.pipeline.progress import Progress
     from sesacctl.pipeline.refresh import RefreshResult
+    from sesacctl.pipeline.views import DatabaseView, RedisView
 
 
 def of_observation(seen: Observation, group: str) -> list[Family]:

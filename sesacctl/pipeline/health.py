@@ -1,45 +1,19 @@
-"""Is every server there, and does the loop turn? Judged from one observation; a verdict, its evidence, what to do."""
+"""Is every server there, and does the loop turn? One look, or looks until all is well."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
-from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
-from sesacctl.pipeline.heartbeat import Pulse, read_pulses
-from sesacctl.pipeline.observe import Observation, observe
+from sesacctl.pipeline.heartbeat import read_pulses
+from sesacctl.pipeline.observe import observe
+from sesacctl.pipeline.verdicts import Check, Verdict, judge
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
-
 SERVERS = ("PostgreSQL", "Redis", "Kafka")
-STALLED_SECONDS = 60.0
 WAIT_SECONDS = 1.0
-_NEARLY_FULL = 0.9
-
-
-class Verdict(StrEnum):
-    """What a check found, from good to bad; a warning is for people, it fails no probe."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    WARNING = "warning"
-    UNHEALTHY = "unhealthy"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One line: the verdict, what it rests on, and the command to run next if it is not ok."""
-
-    name: str
-    verdict: Verdict
-    evidence: str
-    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,163 +58,3 @@ def wait_healthy(
             on_wait(names)
             said = names
         stop.wait(min(WAIT_SECONDS, max(0.0, deadline - monotonic())))
-
-
-def judge(seen: Observation, pulses: tuple[Pulse, ...]) -> list[Check]:
-    """The checks, in the loop's order."""
-    return [
-        _postgres(seen),
-        _redis(seen),
-        _cache(seen),
-        _kafka(seen),
-        _consumers(seen),
-        _audit(seen),
-        _dead_letters(seen),
-        *_workers(pulses),
-    ]
-
-
-def _ok(name: str, evidence: str) -> Check:
-    return Check(name=name, verdict=Verdict.OK, evidence=evidence)
-
-
-def _unhealthy(name: str, evidence: str, command: str) -> Check:
-    return Check(name=name, verdict=Verdict.UNHEALTHY, evidence=evidence, next=command)
-
-
-def _problem(name: str, error: SesacctlError) -> Check:
-    down = isinstance(error, ServerUnreachable | ServerRefused)
-    verdict = Verdict.DOWN if down else Verdict.UNHEALTHY
-    return Check(name=name, verdict=verdict, evidence=str(error), next=error.hint)
-
-
-def _unknown(name: str, needs: str) -> Check:
-    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said without {needs}")
-
-
-def _postgres(seen: Observation) -> Check:
-    name = "PostgreSQL"
-    if seen.database is None:
-        return _problem(name, seen.problems[name])
-    if seen.database.standby:
-        return _unhealthy(name, f"{seen.database.version} is a read-only standby", "set POSTGRES_HOST to the primary")
-    return _ok(name, f"{seen.database.version}, schema at {seen.database.revision}")
-
-
-def _redis(seen: Observation) -> Check:
-    name = "Redis"
-    if seen.redis is None:
-        return _problem(name, seen.problems[name])
-    cache = seen.redis.cache
-    limit = f" of {_size(cache.max_memory)}" if cache.max_memory else ""
-    evidence = f"{seen.redis.version}, {_size(cache.used_memory)}{limit}, {cache.policy}"
-    if cache.evicts:
-        return _unhealthy(
-            name, f"{evidence}: when it is full it drops a whole table", "set its maxmemory-policy to noeviction"
-        )
-    if cache.max_memory and cache.used_memory > _NEARLY_FULL * cache.max_memory:
-        return Check(
-            name=name, verdict=Verdict.WARNING, evidence=f"{evidence}: nearly full", next="raise its maxmemory"
-        )
-    return _ok(name, evidence)
-
-
-def _cache(seen: Observation) -> Check:
-    name = "cache"
-    if seen.redis is None:
-        return _unknown(name, "Redis")
-    cache = seen.redis.cache
-    rows = {each.table: each.rows for each in cache.hashes}
-    if not all(rows.values()):
-        empty = " and ".join(table for table, count in rows.items() if not count)
-        return _unhealthy(name, f"no {empty} in the cache", "sesacctl cache refresh")
-    evidence = ", ".join(f"{count:,} {table}" for table, count in rows.items())
-    age = seen.cache_age
-    if age is None:
-        return _ok(name, evidence)
-    evidence += f", {_ago(age)}"
-    if cache.period and age > 2 * cache.period + STALLED_SECONDS:
-        return _unhealthy(
-            name, f"{evidence}, planned every {cache.period:g} s", f"sesacctl cache refresh --loop {cache.period:g}"
-        )
-    return _ok(name, evidence + (f", every {cache.period:g} s" if cache.period else ""))
-
-
-def _kafka(seen: Observation) -> Check:
-    name = "Kafka"
-    silent = f"no answer from {', '.join(seen.silent)}" if seen.silent else ""
-    if seen.kafka is None:
-        problem = _problem(name, seen.problems[name])
-        return replace(problem, evidence=f"{problem.evidence}; {silent}") if silent else problem
-    kafka = seen.kafka
-    wanted = len(set(kafka.brokers) | set(kafka.replica_brokers))
-    parts = [f"{len(kafka.brokers)} of {wanted} brokers", silent]
-    lacks = {"without a leader": kafka.leaderless, "below min ISR": kafka.below_min_isr}
-    lacks["under-replicated"] = kafka.under_replicated
-    parts += [f"{count} of {kafka.partitions} partitions {what}" for what, count in lacks.items() if count]
-    evidence = ", ".join(part for part in parts if part)
-    if silent or any(lacks.values()) or len(kafka.brokers) < wanted:
-        return _unhealthy(name, evidence, "sesacctl stack status")
-    return _ok(name, f"{evidence}, all {kafka.partitions} partitions in sync")
-
-
-def _consumers(seen: Observation) -> Check:
-    name = "consumers"
-    lag = seen.lag
-    if lag is None or seen.kafka is None or seen.database is None:
-        missing = [server for server in ("PostgreSQL", "Kafka") if server in seen.problems]
-        return _unknown(name, " and ".join(missing or ["all brokers"]))
-    members, stored = seen.kafka.members, seen.database.stored_age
-    evidence = f"{members} members, lag {lag:,}"
-    if lag and not members:
-        return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
-    if lag and (stored is None or stored > STALLED_SECONDS):
-        ago = "nothing stored yet" if stored is None else f"last stored {_ago(stored)}"
-        return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
-    return _ok(name, evidence)
-
-
-def _audit(seen: Observation) -> Check:
-    name = "audit"
-    if seen.partitions is None:
-        return _unknown(name, "PostgreSQL and Kafka")
-    missing = sum(abs(partition.missing) for partition in seen.partitions)
-    taken = sum(partition.taken for partition in seen.partitions)
-    if missing:
-        return _unhealthy(name, f"{missing:,} of {taken:,} offsets are not accounted for", "sesacctl audit")
-    return _ok(name, f"all {taken:,} offsets are accounted for")
-
-
-def _dead_letters(seen: Observation) -> Check:
-    name = "dead letters"
-    if seen.database is None:
-        return _unknown(name, "PostgreSQL")
-    dead, parked = seen.database.dead_letters, seen.database.parked
-    evidence = f"{dead:,} to decide on, {parked:,} events parked"
-    if dead:
-        return Check(name=name, verdict=Verdict.WARNING, evidence=evidence, next="sesacctl dlq list")
-    return _ok(name, evidence)
-
-
-def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:
-    if not pulses:
-        return
-    name = "workers here"
-    if dead := [f"{pulse.name} (process {pulse.pid})" for pulse in pulses if not pulse.alive]:
-        yield _unhealthy(name, f"no sign of life from {', '.join(dead)}", "start it again")
-        return
-    yield _ok(name, ", ".join(pulse.name for pulse in pulses))
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:
-        return f"{max(0.0, seconds):.0f} s ago"
-    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from sesacctl.broker import topics
 from sesacctl.cli import app
 from sesacctl.errors import UsageError
-from sesacctl.pipeline.health import SERVERS, Check, Verdict, health, wait_healthy
+from sesacctl.pipeline.health import SERVERS, health, wait_healthy
 from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.refresh import Refresher
+from sesacctl.pipeline.verdicts import Check, Verdict
 from sesacctl.settings import Settings, load
 from tests.cache_data import fill
 from tests.conftest import Cli

@@ -12,9 +12,9 @@ import pytest
 from sesacctl.cli import live
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused
 from sesacctl.pipeline import observe
-from sesacctl.pipeline.health import Check, Verdict, judge
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse
 from sesacctl.pipeline.observe import Observation, at_once
+from sesacctl.pipeline.verdicts import Check, Verdict, judge
 from tests.observations import CACHE, GOOD, NOW, cache, database, kafka, partition, without
 from tests.waiting import wait_until
 

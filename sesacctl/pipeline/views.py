@@ -1,0 +1,124 @@
+"""What PostgreSQL and Redis tell of the loop, each in one visit that costs the same at any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sesacctl.cache.client import connect as connect_redis
+from sesacctl.cache.connections import translated as redis_translated
+from sesacctl.cache.rows import TABLES
+from sesacctl.cache.state import CacheState, read_state
+from sesacctl.database import database, schema
+from sesacctl.settings import Settings
+
+ANSWER_SECONDS = 4.0
+MANY = 100_000
+"""Rows are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseView:
+    """PostgreSQL, by its own clock.
+
+    Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
+    `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
+    stored something.
+    """
+
+    version: str
+    revision: str
+    standby: bool
+    now: datetime
+    rows: dict[str, int]
+    inserted: dict[str, int]
+    never_cached: dict[str, int]
+    oldest_turn: dict[str, float | None]
+    stored_age: float | None
+    dead_letters: int
+    parked: int
+    parked_age: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisView:
+    """Redis and the cache in it; `commands` is how many it has processed since its start."""
+
+    version: str
+    commands: int
+    cache: CacheState
+
+
+def read_database(settings: Settings) -> DatabaseView:
+    """PostgreSQL's side.
+
+    Raises:
+        ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead.
+    """
+    connection = database.connect(settings, command="health", bound=ANSWER_SECONDS)
+    try:
+        with database.translated(settings), connection.cursor() as cursor:
+            schema.require_head(connection)
+            cursor.execute("SELECT current_setting('server_version'), pg_is_in_recovery(), now()")
+            version, standby, now = cursor.fetchone()
+            waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
+            refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
+    finally:
+        connection.close()
+    return DatabaseView(
+        version=version.split()[0],
+        revision=schema.head(),
+        standby=standby,
+        now=now,
+        rows={table: row["rows"] for table, row in waiting.items()},
+        inserted={table: row["inserted"] for table, row in waiting.items()},
+        never_cached={table: row["never_cached"] for table, row in waiting.items()},
+        oldest_turn={table: row["oldest_turn"] for table, row in waiting.items()},
+        **refused,
+    )
+
+
+_WAITING = """
+    SELECT n_tup_ins AS inserted,
+        (SELECT CASE WHEN count(*) < {most} THEN count(*)
+                ELSE (SELECT greatest({most}, reltuples::bigint) FROM pg_class WHERE oid = '{table}'::regclass) END
+         FROM (SELECT FROM {table} LIMIT {most}) AS t) AS rows,
+        (SELECT count(*) FROM (SELECT FROM {table} WHERE last_cached_at IS NULL LIMIT {most}) AS t) AS never_cached,
+        (SELECT extract(epoch FROM now() - min(last_cached_at))::float8 FROM {table}
+         WHERE last_cached_at IS NOT NULL) AS oldest_turn
+    FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"""
+_REFUSED = """
+    SELECT (SELECT extract(epoch FROM now() - max(updated_at))::float8 FROM sink_offsets
+            WHERE consumer_group = %(group)s) AS stored_age,
+        (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
+                               LIMIT %(most)s) AS t) AS dead_letters,
+        (SELECT count(*) FROM (SELECT FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t)
+            AS parked,
+        (SELECT extract(epoch FROM now() - min(parked_at))::float8 FROM parked_events
+         WHERE consumer_group = %(group)s) AS parked_age"""
+
+
+def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
+    cursor.execute(statement, values or None)
+    return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
+
+
+def read_redis(settings: Settings) -> RedisView:
+    """Redis's side.
+
+    Raises:
+        ServerUnreachable, ServerRefused.
+    """
+    redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
+    try:
+        state = read_state(redis)
+        with redis_translated(redis):
+            info: dict[str, Any] = redis.info("server", "stats")
+    finally:
+        redis.close()
+    return RedisView(
+        version=str(info.get("valkey_version") or info["redis_version"]),
+        commands=int(info["total_commands_processed"]),
+        cache=state,
+    )
