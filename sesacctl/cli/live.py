@@ -24,8 +24,9 @@ def live() -> None:
         sys.stdout.write(f"{pulse.name} (process {pulse.pid}): {due}\n")
     if not pulses:
         raise CheckFailed(f"no loop runs here: {folder} holds no sign of life", hint="sesacctl cache refresh --loop 50")
-    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
-        raise CheckFailed(f"no sign of life from {', '.join(dead)}", hint="sesacctl health")
+    if dead := [pulse for pulse in pulses if not pulse.alive]:
+        names = ", ".join(pulse.name for pulse in dead)
+        raise CheckFailed(f"no sign of life from {names}", hint=dead[0].command)
 
 
 def main() -> None:

@@ -17,6 +17,12 @@ from sesacctl.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 FOLDER = "heartbeats"
+# By the first word of a loop's name.
+_COMMANDS = {
+    "cache": "sesacctl cache refresh --loop 50",
+    "produce": "sesacctl produce",
+    "consume": "sesacctl consume --instances 9",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,11 @@ class Pulse:
     def alive(self) -> bool:
         """Whether the next sign is not overdue."""
         return self.seconds_left >= 0
+
+    @property
+    def command(self) -> str:
+        """What starts such a loop again."""
+        return _COMMANDS.get(self.name.partition("-")[0], "sesacctl --help")
 
 
 class Heartbeat:

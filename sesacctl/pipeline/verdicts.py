@@ -174,8 +174,9 @@ def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:
     if not pulses:
         return
     name = "workers here"
-    if dead := [f"{pulse.name} (process {pulse.pid})" for pulse in pulses if not pulse.alive]:
-        yield _unhealthy(name, f"no sign of life from {', '.join(dead)}", "start it again")
+    if dead := [pulse for pulse in pulses if not pulse.alive]:
+        names = ", ".join(f"{pulse.name} (process {pulse.pid})" for pulse in dead)
+        yield _unhealthy(name, f"no sign of life from {names}", dead[0].command)
         return
     yield _ok(name, ", ".join(pulse.name for pulse in pulses))
 

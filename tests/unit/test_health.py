@@ -116,7 +116,9 @@ def test_an_answer_that_helps_nobody(error: ServerRefused, verdict: Verdict) -> 
 
 
 def test_a_worker_without_a_sign_of_life_is_named() -> None:
-    assert check("workers here", GOOD, ALIVE, DEAD).evidence == "no sign of life from consume (process 8)"
+    dead = check("workers here", GOOD, ALIVE, DEAD)
+    assert dead.evidence == "no sign of life from consume (process 8)"
+    assert dead.next == "sesacctl consume --instances 9"
     assert check("workers here", GOOD, ALIVE).evidence == "cache-refresh"
 
 
