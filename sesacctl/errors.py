@@ -131,6 +131,12 @@ class CannotKeepAlive(CheckFailed):
     default_hint = "sesacctl health, then sesacctl consume"
 
 
+class AlreadySeeded(CheckFailed):
+    """There are sample rows already; nothing was added."""
+
+    default_hint = "sesacctl db seed --append, if you want more"
+
+
 class DeadLetterMissing(CheckFailed):
     """There is no such dead letter."""
 

@@ -141,17 +141,27 @@ def seed(
     random_seed: Annotated[int, typer.Option(help="The same number makes the same rows.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Add sample users and products with Korean names.
+    """Add sample users and products with Korean names; where there are rows already, only with --append.
 
     Example: sesacctl db seed --users 1000 --append
     """
     settings = begin()
     from sesacctl.database import seed as seeds
+    from sesacctl.errors import AlreadySeeded
 
-    with _seeding(users, products) as on_progress:
-        result = seeds.seed(
-            settings, users=users, products=products, append=append, random_seed=random_seed, on_progress=on_progress
-        )
+    try:
+        with _seeding(users, products) as on_progress:
+            result = seeds.seed(
+                settings,
+                users=users,
+                products=products,
+                append=append,
+                random_seed=random_seed,
+                on_progress=on_progress,
+            )
+    except AlreadySeeded as found:  # as with `db init`: the second time is no failure
+        render.say(f"{found} ({found.hint})")
+        result = seeds.Seeded(users=0, products=0, seconds=0.0, rows_per_second=0)
     render.show(result, output, _seed_table)
     render.next_command("sesacctl cache refresh")
 

@@ -48,7 +48,7 @@ def demo(
     render.show(result, output, _summary)
     if not result.ok:
         raise CheckFailed(f"{result.missing} orders are missing, {result.duplicated} duplicated", hint="sesacctl audit")
-    render.next_command("sesacctl up")
+    render.next_command("sesacctl health" if keep or not started else "sesacctl up")
 
 
 def _summary(result: DemoResult) -> RenderableType:

@@ -21,7 +21,7 @@ from sesacctl.database.samples import (
     product_rows,
     user_rows,
 )
-from sesacctl.errors import CheckFailed
+from sesacctl.errors import AlreadySeeded, CheckFailed
 from sesacctl.settings import Settings
 
 __all__ = ["TABLES", "Progress", "Seeded", "Table", "is_empty", "make_product", "make_user", "no_progress", "seed"]
@@ -112,7 +112,7 @@ def seed(
     """Add sample rows in one transaction; `on_progress(table, rows sent so far)`.
 
     Raises:
-        CheckFailed: there are rows already and `append` is off, or another seed is at work;
+        AlreadySeeded: there are rows already and `append` is off; CheckFailed: another seed is at work;
         SchemaNotAtHead, and whatever `database.connect` raises.
     """
     started = time.monotonic()
@@ -158,10 +158,7 @@ def _take_turn(connection: RawConnection, *, append: bool) -> None:
             return
         cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
         users, products = cursor.fetchone()
-    raise CheckFailed(
-        f"There are {users:,} users and {products:,} products already; nothing was added",
-        hint="sesacctl db seed --append, if you want more",
-    )
+    raise AlreadySeeded(f"There are {users:,} users and {products:,} products already; nothing was added")
 
 
 def _load(connection: RawConnection, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:

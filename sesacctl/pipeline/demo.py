@@ -126,6 +126,7 @@ def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnS
             )
         finally:
             refresh.finish()
+        refresher.run_once()  # the last one: `health` is not to wait for a next
     on_step("auditing")
     with _timed(stages, "audit", "offsets") as add:
         result = audit(settings)
