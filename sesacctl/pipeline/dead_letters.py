@@ -43,7 +43,8 @@ class Filter:
 
     def where(self, settings: Settings) -> tuple[str, list[Any]]:
         """A condition and its values."""
-        parts, values = ["consumer_group = %s"], [settings.kafka_group]
+        parts = ["consumer_group = %s"]
+        values: list[Any] = [settings.kafka_group]
         for column, value in (
             ("id = ANY(%s)", list(self.ids) or None),
             ("topic = %s", settings.topic(self.topic) if self.topic else None),
@@ -52,7 +53,7 @@ class Filter:
         ):
             if value is not None:
                 parts.append(column)
-                values.append(value)  # type: ignore[arg-type]
+                values.append(value)
         if not self.ids:
             parts.append("discarded_at IS NULL")
         return " AND ".join(parts), values

@@ -96,14 +96,20 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[str, bytes 
     return [(b64decode(name).decode(), None if value is None else b64decode(value)) for name, value in packed]
 
 
-def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> None:
-    """Take the locks that a step takes first, in its order, so that the two never wait for each other."""
+def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]:
+    """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
+
+    Gives PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
+    a counter; the limits are there because a stopped instance must not hold its partitions' rows for ever.
+    """
     cursor.execute(
         "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
-        " SET LOCAL TimeZone = 'UTC'; SELECT 1 FROM sink_offsets WHERE consumer_group = %s"
-        " AND (topic_id, partition) IN %s ORDER BY topic_id, partition FOR NO KEY UPDATE",
+        " SET LOCAL TimeZone = 'UTC'; SELECT topic_id, partition, next_offset FROM sink_offsets"
+        " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
+        " ORDER BY topic_id, partition FOR NO KEY UPDATE",
         (group, tuple(keys)),
     )
+    return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
 
 
 def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord]) -> dict[int, Refusal | None]:

@@ -12,15 +12,10 @@ from psycopg2.extras import execute_values, register_uuid
 from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, decode, tally
 from sesacctl.pipeline.copy_text import copy_rows
 from sesacctl.pipeline.failures import Failure, classify
-from sesacctl.pipeline.kept_records import save_dead_letters, save_parked
+from sesacctl.pipeline.kept_records import lock_offsets, save_dead_letters, save_parked
 from sesacctl.pipeline.staging import write_staged
 
 register_uuid()
-
-# A stopped instance must not hold its partitions' rows for ever.
-_HEAD = (
-    "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s'; SET LOCAL TimeZone = 'UTC'"
-)
 
 
 class Fenced(Exception):
@@ -104,14 +99,8 @@ class Sink:
             self._advance(cursor, [batch])
 
     def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
-        """Lock the partitions' offsets in one order for everybody, and compare them with what this step saw."""
-        cursor.execute(
-            f"{_HEAD}; SELECT topic_id, partition, next_offset FROM sink_offsets"
-            " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
-            " ORDER BY topic_id, partition FOR NO KEY UPDATE",
-            (self._group, tuple(batch.key for batch in batches)),
-        )
-        found = {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+        """Lock the partitions' offsets, and compare them with what this step saw."""
+        found = lock_offsets(cursor, self._group, [batch.key for batch in batches])
         moved = [
             f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
         ]
