@@ -140,7 +140,7 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
         log.debug("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
     raise ServerNotStarted(
         f"cannot fetch {jar.file_name} for Kafka: {problem}",
-        hint="check the network (or HTTPS_PROXY), then: sesacctl up",
+        hint="check the network (HTTPS_PROXY, and REQUESTS_CA_BUNDLE for a proxy's own certificate), then: sesacctl up",
     )
 
 
