@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
 INT4_MAX = 2_147_483_647
+LAST_MS = 253_402_300_799_000  # the last second that a datetime can hold
 
 # Lengths and ranges are those of the columns (DESIGN §5).
 Id = Annotated[str, Meta(min_length=1, max_length=50)]
@@ -173,7 +174,7 @@ class Codec:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             row, unknown, created_at = self._decode_slowly(value)
         if row.created_at is None:
-            row.created_at = created_at or datetime.fromtimestamp(max(timestamp_ms, 0) / 1000, UTC)
+            row.created_at = created_at or datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
         if not 1 < row.created_at.year < 9999:  # so that every time zone can show it
             raise Malformed(Reason.INVALID_FIELD, "created_at: the year is out of range")
         if key != getattr(row, self.key).encode():
@@ -185,7 +186,7 @@ class Codec:
     def _decode_slowly(self, value: bytes) -> tuple[Any, bool, datetime | None]:
         try:
             outline = _outline.decode(value)
-            if outline.event_type is not UNSET or outline.order or outline.user or outline.product:
+            if outline.event_type is not UNSET or getattr(outline, self._field) is not UNSET:
                 event = self._lenient.decode(value)
                 return getattr(event, self._field), True, event.timestamp
             try:

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from kafka import KafkaProducer
-from kafka.consumer.fetcher import ConsumerRecord
 
+from sesacctl.broker.records import Record
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, Event, Order, OrderEvent, Product, ProductEvent, User, UserEvent, encode, uuid7
 from sesacctl.pipeline.batch import Batch
@@ -43,10 +43,10 @@ def message(event: Event) -> Message:
     return key, value
 
 
-def records(messages: Iterable[Message], *, first: int = 0, topic: str = ORDERS, partition: int = 0) -> list[Any]:
-    """Consumer records of messages at offsets from `first` on."""
+def records(messages: Iterable[Message], *, first: int = 0) -> list[Record]:
+    """Consumed records of messages at offsets from `first` on."""
     return [
-        ConsumerRecord(topic, partition, 0, offset, 1_000 * offset, 0, key, value, [("h", b"\xff")], None, 0, 0, 0)
+        Record(offset, 1_000 * offset, key, value, [(b"h", b"\xff")])
         for offset, (key, value) in enumerate(messages, first)
     ]
 
@@ -55,7 +55,7 @@ def batch(
     messages: Sequence[Message], *, kind: str = ORDERS, topic_id: UUID | None = None, partition: int = 0, seen: int = 0
 ) -> Batch:
     """A batch of messages that starts at `seen`."""
-    found = records(messages, first=seen, topic=kind, partition=partition)
+    found = records(messages, first=seen)
     return Batch(kind, kind, topic_id or uuid4(), partition, seen, seen + len(found), found)
 
 

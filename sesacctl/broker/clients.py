@@ -23,6 +23,7 @@ from kafka.errors import (
 from kafka.producer.transaction_manager import TransactionState
 
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
+from sesacctl.broker.records import fast_reading
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
@@ -140,7 +141,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             "partition_assignment_strategy": [RoundRobinPartitionAssignor],
         }
     with _connecting(settings):
-        return KafkaConsumer(
+        client = KafkaConsumer(
             enable_auto_commit=False,
             auto_offset_reset="none",  # any other value resumes silently after records have expired
             allow_auto_create_topics=False,
@@ -151,6 +152,8 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **group,
             **connection_options(settings),
         )
+    fast_reading(client)
+    return client
 
 
 def topic_id(client: KafkaConsumer, topic: str) -> UUID | None:
@@ -160,6 +163,12 @@ def topic_id(client: KafkaConsumer, topic: str) -> UUID | None:
     """
     found: UUID | None = client._cluster.topic_id(topic)  # kafka-python has no public way
     return found
+
+
+def partitions(client: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic, subscribed to or not, in the metadata that the consumer has now."""
+    client._cluster.add_topic(topic)  # `partitions_for_topic` of the consumer waits without end for one it lacks
+    return [TopicPartition(topic, number) for number in sorted(client._cluster.partitions_for_topic(topic) or ())]
 
 
 def position(client: KafkaConsumer, partition: TopicPartition) -> int | None:
@@ -176,6 +185,21 @@ def highwater(client: KafkaConsumer, partition: TopicPartition) -> int | None:
         return None
     found: int | None = client.highwater(partition)
     return found
+
+
+def is_connected(client: KafkaConsumer) -> bool:
+    """Whether there is a connection to any broker; asks none."""
+    return bool(client._manager.least_used_connections())
+
+
+def refresh_topics(client: KafkaConsumer, *, timeout_ms: int) -> None:
+    """Ask for the topics' ids and leaders anew.
+
+    Raises:
+        KafkaError: no answer in time.
+    """
+    manager = client._manager
+    manager.run(manager.wait_for, manager.cluster.request_update(), timeout_ms)
 
 
 @contextmanager

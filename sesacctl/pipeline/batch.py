@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
 from sesacctl.pipeline.failures import Failure
 
@@ -61,8 +63,7 @@ class Batch:
         return self.topic_id, self.partition
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct, gc=False):
     """One decoded event, with the record and the batch it came in."""
 
     row: Row

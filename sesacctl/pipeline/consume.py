@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 from sesacctl.broker import clients
 from sesacctl.database.connections import as_ours, connect
 from sesacctl.errors import ServerUnreachable, SesacctlError
+from sesacctl.events import PRODUCTS, USERS
 from sesacctl.pipeline.batch import Batch, Counts
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.latency import Latency
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 CLOSE_MS = 2_000
+_LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
 
 
 class Budget(Protocol):
@@ -73,6 +75,7 @@ class Instance:
         self._sink: Sink | None = None
         self._reporting, self._reconnecting = Timer(1.0), Timer(1.0)
         self._parked, self._comparing = Timer(1.0), Timer(5.0)
+        self._connected_at = time.monotonic()
 
     def run(self, stop: Event) -> None:
         """Consume until `stop` is set; what was polled by then is stored.
@@ -83,7 +86,8 @@ class Instance:
         consumer = self._join(stop)
         if consumer is None:
             return
-        self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
+        parents = [self._settings.topic(kind) for kind in (USERS, PRODUCTS)]
+        self._ownership = Ownership(consumer, self._kinds, parents=parents, accept_gap=self._accept_gap)
         try:
             while not stop.is_set():
                 self.run_once()
@@ -122,13 +126,14 @@ class Instance:
         assert self._sink is not None
         try:
             records = self._ownership.poll(self._sink, timeout_ms=POLL_MS)
+            self._watch_kafka()
             if self._ownership.stale():
                 self._ownership.take_over(self._sink)
                 self._status.partitions = self._ownership.names
-            elif records:
-                return self._step(self._sink, records)
             else:
-                self._idle(self._sink)
+                stored = self._step(self._sink, records) if records else 0
+                self._look_around(self._sink, idle=not records)
+                return stored
         except Fenced as error:
             log.info("%s; reading again", error, extra={"action": "consume.fenced"})
             self._ownership.invalidate()
@@ -175,13 +180,14 @@ class Instance:
             self._status.counts.add(batch.counts)
         self._ownership.moved(batches)
 
-    def _idle(self, sink: Sink) -> None:
+    def _look_around(self, sink: Sink, *, idle: bool) -> None:
+        """What is due between two steps, under load as well as without."""
         if self._parked.due():
             self._retry_parked(sink)
         if self._comparing.due() and not self._ownership.agrees(sink):
             log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
             self._ownership.invalidate()
-        elif passed := self._ownership.control_batches():
+        elif idle and (passed := self._ownership.control_batches()):
             sink.store(passed)
             self._stored(passed)
 
@@ -218,9 +224,7 @@ class Instance:
             return False
         self._sink = Sink(self._connection, group=self._settings.kafka_group, checkpoint=self._checkpoint)
         self._ownership.invalidate()
-        if self._status.waiting_for:
-            log.info("%s is back", self._status.waiting_for, extra={"action": "consume.resumed"})
-        self._status.state, self._status.waiting_for = "running", None
+        self._resume()
         return True
 
     def _handle_database_error(self, error: psycopg2.Error) -> None:
@@ -241,6 +245,18 @@ class Instance:
         if self._status.waiting_for != server:
             log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
         self._status.state, self._status.waiting_for, self._status.error = "waiting", server, why
+
+    def _resume(self) -> None:
+        if self._status.waiting_for:
+            log.info("%s is back", self._status.waiting_for, extra={"action": "consume.resumed"})
+        self._status.state, self._status.waiting_for = "running", None
+
+    def _watch_kafka(self) -> None:
+        if self._ownership.connected:
+            self._connected_at = time.monotonic()
+            self._resume()
+        elif time.monotonic() - self._connected_at > _LOST_SECONDS:
+            self._wait_for("Kafka", "no broker answers")
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()

@@ -35,9 +35,11 @@ def copy_text(rows: Sequence[Row]) -> str:
     # str(datetime) costs as much as the rest of the line together; msgspec writes all of them in one call.
     times = _encode_times([row.created_at for row in rows])[2:-2].decode().split('","')
     values = [(*msgspec.structs.astuple(row)[:-1], at) for row, at in zip(rows, times, strict=True)]
-    text = "".join([line % row for row in values if None not in row])
-    plain = text.count("\n")
-    if plain == len(values) and text.count("\t") == plain * (width - 1) and "\\" not in text and "\r" not in text:
+    plain = [line % row for row in values if None not in row]
+    text = "".join(plain)
+    # Only with every row in it do the numbers of line ends and tabs say that no field holds one.
+    escaped = text.count("\n") != len(values) or text.count("\t") != len(values) * (width - 1)
+    if len(plain) == len(values) and not escaped and "\\" not in text and "\r" not in text:
         return text
     return "".join(["\t".join(map(_escape, row)) + "\n" for row in values])
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg2.extras import Json, execute_values, register_uuid
 
-from sesacctl.events import CODECS, Malformed
+from sesacctl.events import CODECS, LAST_MS, Malformed
 from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal
 from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.staging import write_staged
@@ -37,7 +37,7 @@ class KeptRecord:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes | None]]
+    headers: list[tuple[bytes, bytes | None]]
     timestamp: int
 
     @property
@@ -71,10 +71,10 @@ def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
     """Header names and values are base64, as JSON cannot hold any bytes."""
     record, batch = refusal.record, refusal.batch
     headers = [
-        [b64encode(name.encode()).decode(), None if value is None else b64encode(value).decode()]
+        [b64encode(name).decode(), None if value is None else b64encode(value).decode()]
         for name, value in record.headers
     ]
-    at = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp >= 0 else None
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC) if 0 <= record.timestamp <= LAST_MS else None
     position = (group, batch.topic, batch.topic_id, batch.partition, record.offset)
     return (*position, record.key, record.value, Json(headers), at)
 
@@ -92,8 +92,8 @@ def _bytes(value: memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[str, bytes | None]]:
-    return [(b64decode(name).decode(), None if value is None else b64decode(value)) for name, value in packed]
+def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, bytes | None]]:
+    return [(b64decode(name), None if value is None else b64decode(value)) for name, value in packed]
 
 
 def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]:

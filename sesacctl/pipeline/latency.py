@@ -18,7 +18,8 @@ class Latency:
 
     def observe(self, now_ms: float, timestamps_ms: Iterable[int]) -> None:
         """Add `now_ms - timestamp` for each timestamp; a clock that is ahead counts as 0."""
-        self.buckets.update([_round(now_ms - at) for at in timestamps_ms])
+        for at, number in Counter(timestamps_ms).items():
+            self.buckets[_round(now_ms - at)] += number
 
     def add(self, other: Latency) -> None:
         """Add another histogram to this one."""

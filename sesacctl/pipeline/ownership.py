@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
     IllegalStateError,
+    KafkaError,
+    LogTruncationError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RebalanceInProgressError,
@@ -21,12 +24,12 @@ from kafka.errors import (
 
 from sesacctl.broker import clients
 from sesacctl.errors import OffsetGap
-from sesacctl.events import ORDERS
 from sesacctl.pipeline.batch import Batch, Key
 from sesacctl.pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
+LOOK_MS = 2_000
 Records = dict[TopicPartition, list[Any]]
 # These mean that the group is changing: poll again, and the new generation is noticed.
 _POLL_AGAIN = (
@@ -43,6 +46,7 @@ class _Owned:
     kind: str
     topic_id: UUID
     next_offset: int
+    sought: int  # where reading began
 
 
 class Ownership:
@@ -52,10 +56,11 @@ class Ownership:
     anything is stored. What was polled before that is dropped; it comes again.
     """
 
-    def __init__(self, consumer: Any, kinds: dict[str, str], *, accept_gap: bool) -> None:
-        """`kinds` gives the kind of event for each topic name."""
+    def __init__(self, consumer: Any, kinds: dict[str, str], *, parents: Sequence[str], accept_gap: bool) -> None:
+        """`kinds` gives the kind of event for each topic name; `parents` are the topics of users and products."""
         self._consumer = consumer
         self._kinds = kinds
+        self._parents = parents
         self._accept_gap = accept_gap
         self._owned: dict[TopicPartition, _Owned] = {}
         self._membership: object = None
@@ -69,16 +74,23 @@ class Ownership:
         try:
             return self._consumer.poll(timeout_ms=timeout_ms)  # type: ignore[no-any-return]
         except NoOffsetForPartitionError:
-            return {}  # a new assignment: we seek before the next poll
+            pass  # a new assignment: we seek before the next poll
         except OffsetOutOfRangeError as error:
             self._handle_gap(sink, error.args[0])
+        except LogTruncationError as error:
+            self._handle_cut(error.divergent_offsets)
         except _POLL_AGAIN as error:
             log.debug("poll: %s", error, extra={"action": "consume.poll"})
+        self.invalidate()  # the position may have passed records that were not handed out
         return {}
 
     def poll_paused(self, *, timeout_ms: int) -> None:
         """Stay a member of the group, and take nothing."""
-        self._consumer.pause(*self._consumer.assignment())
+        assigned = self._consumer.assignment()
+        self._consumer.pause(*assigned)
+        for tp in assigned:
+            if clients.position(self._consumer, tp) is None:
+                self._seek(tp, 0)  # anything but none, which would end every poll at once
         try:
             self._consumer.poll(timeout_ms=timeout_ms)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError, *_POLL_AGAIN) as error:
@@ -101,6 +113,8 @@ class Ownership:
     def take_over(self, sink: Sink) -> None:
         """Seek every assigned partition to PostgreSQL's offset; a new one begins at the start of its log.
 
+        `stale` stays true while Kafka does not say where that is.
+
         Raises:
             psycopg2.Error
         """
@@ -113,16 +127,28 @@ class Ownership:
         self._owned = {}
         known = sink.positions([(topic_id, tp.partition) for tp, topic_id in wanted.items()])
         new = [tp for tp, topic_id in wanted.items() if (topic_id, tp.partition) not in known]
-        starts = self._consumer.beginning_offsets(new) if new else {}
+        starts = self._ask(self._consumer.beginning_offsets, new)
+        if starts is None:
+            return
         for tp, topic_id in wanted.items():
             key = (topic_id, tp.partition)
             offset = known[key] if key in known else sink.begin_partition(tp.topic, key, starts[tp])
             if not self._seek(tp, offset):
                 return  # it was taken from us in between: `stale` stays true
-            self._owned[tp] = _Owned(self._kinds[tp.topic], topic_id, offset)
+            self._owned[tp] = _Owned(self._kinds[tp.topic], topic_id, offset, sought=offset)
         self._consumer.resume(*self._owned)
         self._membership = membership
         log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
+
+    def _ask(
+        self, offsets: Callable[..., dict[TopicPartition, int]], partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int] | None:
+        """What Kafka says of the partitions' offsets; None when it does not say all of them in time."""
+        try:
+            return offsets(partitions, timeout_ms=LOOK_MS) if partitions else {}
+        except (KafkaError, KeyError) as error:  # KeyError: one has no leader
+            log.debug("offsets: %r", error, extra={"action": "consume.poll"})
+            return None
 
     def _seek(self, tp: TopicPartition, offset: int) -> bool:
         try:
@@ -130,6 +156,11 @@ class Ownership:
         except (ValueError, IllegalStateError):
             return False
         return True
+
+    @property
+    def connected(self) -> bool:
+        """Whether any broker can be talked to; asks none."""
+        return clients.is_connected(self._consumer)
 
     @property
     def names(self) -> list[str]:
@@ -155,7 +186,7 @@ class Ownership:
         found = []
         for tp, polled in records.items():
             owned = self._owned.get(tp)
-            if owned is None:
+            if owned is None or not self._is_next(owned, polled[0].offset):
                 self.invalidate()
                 continue
             stored_before = polled[0].offset < owned.next_offset
@@ -165,12 +196,25 @@ class Ownership:
         return found
 
     def control_batches(self) -> list[Batch]:
-        """Batches without records for transaction markers at the ends of logs, which move the position alone."""
-        return [
-            self._batch(tp, owned, position, [])
-            for tp, owned in self._owned.items()
-            if (position := clients.position(self._consumer, tp)) is not None and position > owned.next_offset
-        ]
+        """Batches without records for transaction markers at the ends of logs, which move the position alone.
+
+        Only right after a poll without records: what was polled and is not stored has moved the position, too.
+        """
+        found = []
+        for tp, owned in self._owned.items():
+            position = clients.position(self._consumer, tp)
+            if position is None or position <= owned.next_offset:
+                continue
+            if self._is_next(owned, position):
+                found.append(self._batch(tp, owned, position, []))
+            else:
+                self.invalidate()
+        return found
+
+    @staticmethod
+    def _is_next(owned: _Owned, offset: int) -> bool:
+        """Whether nothing was passed over: a gap is one of the log's own only where reading began before it."""
+        return offset <= owned.next_offset or owned.sought == owned.next_offset
 
     @staticmethod
     def _batch(tp: TopicPartition, owned: _Owned, end: int, records: list[Any]) -> Batch:
@@ -192,33 +236,41 @@ class Ownership:
 
     def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
         """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""
-        starts = self._consumer.beginning_offsets(list(positions))
-        ends = self._consumer.end_offsets(list(positions))
+        try:
+            clients.refresh_topics(self._consumer, timeout_ms=LOOK_MS)  # or it is another topic by now
+        except KafkaError:
+            return
+        starts = self._ask(self._consumer.beginning_offsets, list(positions))
+        ends = self._ask(self._consumer.end_offsets, list(positions))
+        if starts is None or ends is None or self.stale():
+            return
         for tp, offset in positions.items():
             owned = self._owned.get(tp)
-            if owned is None or self.stale() or starts[tp] <= offset <= ends[tp]:
-                self.invalidate()
+            if owned is None or starts[tp] <= offset <= ends[tp]:
                 continue
             if not self._accept_gap or offset > ends[tp]:
                 raise OffsetGap(f"{tp.topic}-{tp.partition}", offset, starts[tp], ends[tp])
             sink.skip_expired(self._batch(tp, owned, starts[tp], []))
             gap = f"{tp.topic}-{tp.partition}: offsets {owned.next_offset} to {starts[tp] - 1} have expired"
             log.warning(gap, extra={"action": "consume.gap"})
-            self.invalidate()
+
+    def _handle_cut(self, ends: dict[TopicPartition, OffsetAndMetadata | None]) -> None:
+        """Brokers lost records that are stored; what they put in their place may never have been polled."""
+        for tp, end in ends.items():
+            owned = self._owned.get(tp)
+            if owned is not None and (end is None or end.offset < owned.next_offset):
+                starts = self._ask(self._consumer.beginning_offsets, [tp]) or {}
+                at = owned.next_offset if end is None else end.offset
+                raise OffsetGap(f"{tp.topic}-{tp.partition}", owned.next_offset, starts.get(tp, 0), at)
 
     def parents_without_lag(self, sink: Sink) -> bool:
-        """Whether all users and products in Kafka are in PostgreSQL."""
-        parents = [
-            TopicPartition(topic, partition)
-            for topic, kind in self._kinds.items()
-            if kind != ORDERS
-            for partition in self._consumer.partitions_for_topic(topic) or ()
-        ]
-        ends = self._consumer.end_offsets(parents)
-        keys = {
-            tp: (topic_id, tp.partition)
-            for tp in parents
-            if (topic_id := clients.topic_id(self._consumer, tp.topic)) is not None
-        }
+        """Whether all users and products in Kafka are in PostgreSQL; False when that cannot be known now."""
+        keys: dict[TopicPartition, Key] = {}
+        for topic in self._parents:
+            topic_id, found = clients.topic_id(self._consumer, topic), clients.partitions(self._consumer, topic)
+            if topic_id is None or not found:
+                return False
+            keys |= {tp: (topic_id, tp.partition) for tp in found}
+        ends = self._ask(self._consumer.end_offsets, list(keys))
         known = sink.positions(list(keys.values()))
-        return all(end == 0 or (tp in keys and known.get(keys[tp], 0) >= end) for tp, end in ends.items())
+        return ends is not None and all(known.get(keys[tp], 0) >= end for tp, end in ends.items())

@@ -1,4 +1,4 @@
-"""The slow path of a step, for batches in which some row is refused: set by set, then row by row."""
+"""The slow path of a step, for batches in which some row is refused: a set, and its halves down to that row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec.structs import astuple
 from psycopg2 import Error as PostgresError
 
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
@@ -36,14 +35,29 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     """
     if not entries:
         return []
+    columns = ", ".join(CODECS[kind].columns)
+    cursor.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP AS SELECT {columns} FROM {kind} WITH NO DATA"
+    )
+    return _write(cursor, kind, entries)
+
+
+def _write(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+    """All at once; where PostgreSQL refuses the set for one of its rows, each half, down to that row."""
     cursor.execute("SAVEPOINT staged")
     try:
         stored = _insert_set(cursor, kind, entries)
     except PostgresError as error:
-        if classify(error) not in (Failure.DATA, Failure.PARK):
+        failure = classify(error)
+        if failure not in (Failure.DATA, Failure.PARK):
             raise
-        cursor.execute("ROLLBACK TO SAVEPOINT staged")
-        return _insert_each(cursor, kind, entries)
+        cursor.execute("ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged")
+        if len(entries) == 1:
+            message = str(error).strip().splitlines()[0]
+            return [entries[0].refuse(failure, Reason.REFUSED, f"SQLSTATE {error.pgcode}: {message}")]
+        middle = len(entries) // 2
+        return _write(cursor, kind, entries[:middle]) + _write(cursor, kind, entries[middle:])
+    cursor.execute("RELEASE SAVEPOINT staged")
     return _explain_rest(cursor, kind, [entry for entry in entries if not _take(stored, _id(kind, entry))])
 
 
@@ -51,41 +65,13 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     """The ids that were inserted."""
     columns, key = ", ".join(CODECS[kind].columns), _key(kind)
     first = {_id(kind, entry): entry for entry in reversed(entries)}
-    cursor.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP AS SELECT {columns} FROM {kind} WITH NO DATA;"
-        f" TRUNCATE stage_{kind}"
-    )
+    cursor.execute(f"TRUNCATE stage_{kind}")
     copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
     cursor.execute(
         f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]}"
         f" ON CONFLICT DO NOTHING RETURNING {key}"
     )
     return Counter(row[0] for row in cursor.fetchall())
-
-
-def _insert_each(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
-    columns = CODECS[kind].columns
-    statement = (
-        f"SAVEPOINT one; INSERT INTO {kind} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
-        " ON CONFLICT DO NOTHING"
-    )
-    refusals = []
-    for entry in entries:
-        try:
-            cursor.execute(statement, astuple(entry.row))
-        except PostgresError as error:
-            failure = classify(error)
-            if failure not in (Failure.DATA, Failure.PARK):
-                raise
-            cursor.execute("ROLLBACK TO SAVEPOINT one")
-            message = str(error).strip().splitlines()[0]
-            refusals.append(entry.refuse(failure, Reason.REFUSED, f"SQLSTATE {error.pgcode}: {message}"))
-        else:
-            inserted = cursor.rowcount
-            cursor.execute("RELEASE SAVEPOINT one")
-            if not inserted:
-                refusals += _explain_rest(cursor, kind, [entry])
-    return refusals
 
 
 def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:

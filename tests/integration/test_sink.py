@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -160,11 +161,30 @@ def test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on(ri
     assert row[3:] == ("orders", 0, 10, "invalid_json")
 
 
-def test_a_row_that_only_postgresql_refuses_is_isolated(rig: Rig) -> None:
+def test_rows_that_only_postgresql_refuses_are_isolated(rig: Rig) -> None:
     query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total_amount < 5000)")
-    messages = [*many_orders(50), message(order(1, total_amount=9_000)), *many_orders(50)]
-    assert rig.store(messages) == Counts(stored=100, dead=1)
-    assert query(rig.settings, "SELECT reason, left(detail, 14) FROM dead_letters") == [("refused", "SQLSTATE 23514")]
+    dear = [message(order(number, total_amount=9_000)) for number in range(3)]
+    again = message(order(7))
+    messages = [dear[0], again, *many_orders(500), *dear[1:], again, *many_orders(500)]
+    assert rig.store(messages) == Counts(stored=1_001, dead=3, duplicates=1)
+    letters = query(rig.settings, 'SELECT "offset", reason, left(detail, 14) FROM dead_letters ORDER BY 1')
+    assert letters == [(offset, "refused", "SQLSTATE 23514") for offset in (0, 502, 503)]
+
+
+def test_a_refused_row_costs_few_statements_among_thousands(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement for each would take minutes on a distant server, in one transaction."""
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total_amount < 5000)")
+    cursor = type(rig.connection.cursor())
+    execute, statements = cursor.execute, []
+
+    def counting(self: Any, statement: Any, values: Any = None) -> None:
+        statements.append(statement)
+        execute(self, statement, values)
+
+    monkeypatch.setattr(cursor, "execute", counting)
+    messages = [*many_orders(2_000), message(order(1, total_amount=9_000)), *many_orders(2_000)]
+    assert rig.store(messages) == Counts(stored=4_000, dead=1)
+    assert len(statements) < 150
 
 
 def test_an_order_before_its_user_is_parked_and_stored_when_the_user_comes(rig: Rig) -> None:

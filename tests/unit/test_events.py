@@ -37,10 +37,21 @@ def test_a_bare_row_is_accepted_with_the_records_time() -> None:
     assert row.created_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
+def test_a_time_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(Malformed) as refused:
+        ORDER.decode(b"u1", f"{{{ROW}}}".encode(), 2**62)
+    assert refused.value.reason is Reason.INVALID_FIELD
+
+
 @pytest.mark.parametrize(
     "value",
-    [envelope(ROW + ',"colour":"red"'), f'{{{ROW},"colour":"red"}}'.encode(), envelope()[:-1] + b',"version":3}'],
-    ids=["in the row", "in a bare row", "in the envelope"],
+    [
+        envelope(ROW + ',"colour":"red"'),
+        f'{{{ROW},"colour":"red"}}'.encode(),
+        envelope()[:-1] + b',"version":3}',
+        f'{{{ROW},"user":{{}}}}'.encode(),
+    ],
+    ids=["in the row", "in a bare row", "in the envelope", "with another event's name"],
 )
 def test_unknown_fields_are_ignored_and_told(value: bytes) -> None:
     row, unknown = ORDER.decode(b"u1", value, 0)

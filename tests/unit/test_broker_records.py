@@ -1,0 +1,161 @@
+"""Consumed records: what `poll` hands out, against kafka-python's own reader."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka import TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.protocol.consumer import IsolationLevel
+from kafka.record import MemoryRecords
+from kafka.record.default_records import DefaultRecordBatchBuilder
+from kafka.record.util import calc_crc32c
+
+from sesacctl.broker.records import Record, fast_reading
+
+ORDERS = TopicPartition("orders", 0)
+AT = 1_700_000_000_000
+Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+ROW: Row = (AT, b"k", b"v", [])
+
+
+def batch(
+    rows: list[Row], *, first: int = 0, compression: int = 0, transactional: bool = False, producer_id: int = -1
+) -> bytes:
+    """A record batch as kafka-python's own producer makes it."""
+    builder = DefaultRecordBatchBuilder(
+        2,
+        compression,
+        transactional,
+        producer_id,
+        0 if producer_id >= 0 else -1,
+        0 if producer_id >= 0 else -1,
+        1 << 20,
+    )
+    for number, (at, key, value, headers) in enumerate(rows):
+        assert builder.append(number, at, key, value, headers)
+    made = bytearray(builder.build())
+    struct.pack_into(">q", made, 0, first)
+    return bytes(made)
+
+
+def changed(made: bytes, at: int, form: str, *values: Any) -> bytes:
+    """The batch with other values at a place, and its checksum put right."""
+    found = bytearray(made)
+    struct.pack_into(form, found, at, *values)
+    struct.pack_into(">I", found, 17, calc_crc32c(memoryview(found)[21:]))
+    return bytes(found)
+
+
+def control(producer_id: int, *, first: int, commit: bool) -> bytes:
+    """A transaction's marker."""
+    made = batch(
+        [(AT, struct.pack(">hh", 0, commit), b"", [])], first=first, transactional=True, producer_id=producer_id
+    )
+    return changed(made, 21, ">h", 0x30)
+
+
+def unpack(data: bytes, *, ours: bool = True, at: int = 0, aborted: list[tuple[int, int]] | None = None) -> Any:
+    """The reader of a fetched partition, from offset `at` on; `aborted` has producer ids and first offsets."""
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(PartitionRecords=Fetcher.PartitionRecords))
+    if ours:
+        fast_reading(consumer)
+    return consumer._fetcher.PartitionRecords(
+        at,
+        ORDERS,
+        MemoryRecords(data),
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        aborted_transactions=[SimpleNamespace(producer_id=who, first_offset=first) for who, first in aborted or []],
+    )
+
+
+def seen(records: list[Any]) -> list[tuple[Any, ...]]:
+    """The fields that matter; kafka-python decodes the names of headers."""
+    return [
+        (
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            [(name if isinstance(name, bytes) else name.encode(), value) for name, value in record.headers],
+        )
+        for record in records
+    ]
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(AT - 10**10, AT + 10**10),
+        st.none() | st.binary(max_size=80),
+        st.none() | st.binary(max_size=20_000),
+        st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=200)), max_size=3),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(rows=ROWS, first=st.integers(0, 2**60), compression=st.sampled_from([0, 3, 4]), skip=st.integers(0, 3))
+def test_records_are_those_of_kafka_python(rows: list[Row], first: int, compression: int, skip: int) -> None:
+    data = batch(rows, first=first, compression=compression) + batch(rows, first=first + len(rows))
+    ours, theirs = unpack(data, at=first + skip), unpack(data, at=first + skip, ours=False)
+    for count in (1, 5, None):
+        assert seen(ours.take(count) if ours else []) == seen(theirs.take(count) if theirs else [])
+        assert ours.next_fetch_offset == theirs.next_fetch_offset
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_aborted_transactions_and_markers_are_passed_over(ours: bool) -> None:
+    data = (
+        batch([ROW] * 2, first=0, transactional=True, producer_id=7)
+        + batch([ROW] * 2, first=2, transactional=True, producer_id=8)
+        + control(7, first=4, commit=False)
+        + control(8, first=5, commit=True)
+        + batch([ROW], first=6, transactional=True, producer_id=7)
+        + control(7, first=7, commit=True)
+    )
+    reader = unpack(data, ours=ours, aborted=[(7, 0)])
+    assert [record.offset for record in reader.take()] == [2, 3, 6]
+    assert reader.next_fetch_offset == 8
+
+
+def test_the_end_of_a_compacted_batch_is_passed() -> None:
+    data = changed(batch([ROW] * 2), 23, ">i", 9)  # the offset of the last record that there was
+    reader = unpack(data)
+    assert [record.offset for record in reader.take()] == [0, 1]
+    assert reader.next_fetch_offset == 10
+
+
+def test_the_brokers_time_replaces_the_records_own() -> None:
+    data = changed(changed(batch([ROW]), 35, ">q", AT + 5), 21, ">h", 0x08)
+    assert unpack(data).take() == [Record(0, AT + 5, b"k", b"v", [])]
+
+
+def test_a_header_with_any_name_is_read() -> None:
+    data = bytearray(batch([(AT, b"k", b"v", [("name", None)])]))
+    at = data.index(b"name")
+    assert unpack(changed(bytes(data), at, "4s", b"\xff\x00\xfe\x80")).take()[0].headers == [
+        (b"\xff\x00\xfe\x80", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda made: made[:-1] + bytes([made[-1] ^ 1]),
+        lambda made: changed(made, 61, ">B", made[61] + 2),  # the length of the first record
+        lambda made: changed(made, 57, ">i", 3),  # the number of records
+        lambda made: changed(made, 57, ">i", 1),
+    ],
+    ids=["checksum", "length of a record", "too few records", "too many records"],
+)
+def test_damage_is_seen(damage: Any) -> None:
+    reader = unpack(damage(batch([ROW] * 2)))
+    with pytest.raises(CorruptRecordError):
+        reader.take(), reader.take()
