@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 CLOSE_MS = 2_000
-_LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
+LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
 
 
 class Budget(Protocol):
@@ -255,7 +255,7 @@ class Instance:
         if self._ownership.connected:
             self._connected_at = time.monotonic()
             self._resume()
-        elif time.monotonic() - self._connected_at > _LOST_SECONDS:
+        elif time.monotonic() - self._connected_at > LOST_SECONDS:
             self._wait_for("Kafka", "no broker answers")
 
     def _send_status(self) -> None:

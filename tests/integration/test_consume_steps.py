@@ -1,0 +1,174 @@
+"""One instance in this process: which offsets it takes for stored, and what it does between two steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from sesacctl.broker import clients, topics
+from sesacctl.broker.offsets import log_offsets
+from sesacctl.database.connections import connect
+from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline import consume
+from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.consume import Instance
+from sesacctl.pipeline.ownership import Ownership
+from sesacctl.pipeline.sink import Sink
+from sesacctl.pipeline.status import Status
+from sesacctl.settings import Settings
+from tests.consumers import stored
+from tests.events import add_parents, many_orders, message, order, query, send, user
+from tests.waiting import wait_until
+
+
+class Running:
+    """An instance in a thread; `seen` has what it reports: states, and servers that it waits for."""
+
+    def __init__(self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None]) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        self.instance = Instance(
+            settings=settings,
+            kinds=kinds,
+            number=0,
+            member_id=f"test-{uuid4()}",
+            report=self._note,
+            park_seconds=600,
+            checkpoint=checkpoint,
+        )
+
+    def _note(self, status: Status) -> None:
+        self.seen.append((status.state, status.waiting_for))
+
+    @property
+    def consumer(self) -> KafkaConsumer:
+        return self.instance._ownership._consumer
+
+
+@contextmanager
+def running(
+    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None
+) -> Iterator[Running]:
+    """At work until the end of the block; what ended it before is raised there."""
+    stop, found = threading.Event(), Running(settings, kinds or (ORDERS, USERS), checkpoint)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.instance.run(stop)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert not errors, errors
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Settings:
+    """Topics, users u1 … u100 and product p1."""
+    topics.init(settings)
+    add_parents(settings, users=100)
+    return settings
+
+
+def control(settings: Settings) -> int:
+    return int(query(settings, "SELECT coalesce(sum(control), 0) FROM sink_offsets")[0][0])
+
+
+def accounted(settings: Settings, offsets: int) -> bool:
+    return stored(settings) + control(settings) >= offsets
+
+
+def test_markers_and_aborted_records_take_offsets_and_nothing_else(shop: Settings) -> None:
+    producer = KafkaProducer(bootstrap_servers=shop.brokers, transactional_id=f"t-{uuid4()}")
+    producer.init_transactions()
+    with running(shop, ORDERS):
+        ends = (producer.commit_transaction, producer.abort_transaction, producer.commit_transaction)
+        for number, end_transaction in enumerate(ends, start=1):
+            producer.begin_transaction()
+            for key, value in many_orders(10):
+                producer.send(shop.topic(ORDERS), key=key, value=value, partition=0)
+            producer.flush()
+            end_transaction()
+            wait_until(partial(accounted, shop, 11 * number), 30, f"transaction {number} is not accounted for")
+    producer.close()
+    assert (stored(shop), control(shop)) == (20, 13)
+    [log] = [found for found in log_offsets(shop) if found.topic == shop.topic(ORDERS) and found.partition == 0]
+    assert query(shop, "SELECT next_offset FROM sink_offsets WHERE partition = 0") == [(log.end,)]
+    assert audit(shop, deep=True).missing == 0
+
+
+def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
+    """As after an error that kafka-python raises when it has moved the position already."""
+    send(shop, ORDERS, many_orders(10), partition=0)
+    ahead = threading.Event()
+
+    def run_ahead(label: str) -> None:
+        if label == "after offset commit" and not ahead.is_set():
+            send(shop, ORDERS, many_orders(10), partition=0)
+            found.consumer.seek(TopicPartition(shop.topic(ORDERS), 0), 15)
+            ahead.set()
+
+    with running(shop, ORDERS, checkpoint=run_ahead) as found:
+        wait_until(lambda: stored(shop) >= 20, 30, "the records that were passed over were not read")
+    assert (stored(shop), control(shop)) == (20, 0)
+
+
+def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:
+    """A poll that never comes back empty must not keep parked rows waiting."""
+    send(shop, ORDERS, [message(order(1, user_id="u900"))], partition=0)
+
+    def more(label: str) -> None:
+        if label == "after poll":
+            send(shop, ORDERS, many_orders(1), partition=0)
+
+    with running(shop, checkpoint=more):
+        wait_until(lambda: query(shop, "SELECT 1 FROM parked_events"), 30, "it was not parked")
+        send(shop, USERS, [message(user(900))])
+        wait_until(lambda: query(shop, "SELECT 1 FROM orders WHERE order_id = 'o1'"), 30, "it is still parked")
+
+
+def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Settings) -> None:
+    """Also where this process does not read those topics, or they are not to be found."""
+    consumer, connection = clients.consumer(shop, group_instance_id="test"), connect(shop, command="test")
+    try:
+        sink, kinds = Sink(connection, group=shop.kafka_group), {shop.topic(ORDERS): ORDERS}
+        parents = [shop.topic(kind) for kind in (USERS, PRODUCTS)]
+        ownership = Ownership(consumer, kinds, parents=parents, accept_gap=False)
+        wait_until(lambda: ownership.parents_without_lag(sink), 30, "nothing is in the two topics")
+        lost = Ownership(consumer, kinds, parents=[*parents, "nowhere"], accept_gap=False)
+        assert not lost.parents_without_lag(sink)
+        send(shop, USERS, [message(user(901))])
+        assert not ownership.parents_without_lag(sink)
+    finally:
+        consumer.close()
+        connection.close()
+
+
+def test_kafka_that_is_away_is_said_and_that_it_is_back(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = threading.Event()
+    is_connected = clients.is_connected
+    monkeypatch.setattr(clients, "is_connected", lambda client: not away.is_set() and is_connected(client))
+    monkeypatch.setattr(consume, "LOST_SECONDS", 0.1)
+    with caplog.at_level("INFO", "sesacctl"), running(shop, ORDERS) as found:
+        wait_until(lambda: ("running", None) in found.seen, 30, "it does not run")
+        away.set()
+        wait_until(lambda: ("waiting", "Kafka") in found.seen, 30, "it does not say so")
+        away.clear()
+        wait_until(lambda: found.seen[-1] == ("running", None), 30, "it does not say that it is back")
+    said = [record.action for record in caplog.records if record.action in ("consume.waiting", "consume.resumed")]  # type: ignore[attr-defined]
+    assert said == ["consume.waiting", "consume.resumed"]
