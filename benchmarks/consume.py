@@ -4,7 +4,8 @@ For the peers, `pip install confluent-kafka`, and kcat and psql for the pipe; wh
 contender finds the same orders in Kafka and an empty table with its primary key and both foreign keys, and commits its
 offsets; fsync and synchronous_commit are on. The clock runs from the first row to the last, so that nobody's start
 counts. Kafka Connect (`connect_peer` says how) is shown twice: from the resume of its paused tasks to the last row, and
-from the first row as everybody else. Prints a table of medians and ratios; exits 5 if a target was missed.
+from the first row as everybody else. Then nine consumers as a service (`consume_service`). Prints a table of medians
+and ratios, and one of figures; exits 5 if a target was missed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
-from benchmarks import connect_peer
+from benchmarks import connect_peer, consume_service
 from sesacctl import settings as settings_module
 from sesacctl.broker import topics
 from sesacctl.database import init_db
@@ -33,6 +34,7 @@ from sesacctl.pipeline.produce import Plan, Producer
 from sesacctl.pipeline.refresh import Refresher
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
+from tests.events import query
 
 TARGETS = {
     "confluent 1": 2.5,
@@ -59,6 +61,7 @@ def main() -> None:
         prepare(settings, options.orders)
         with connect_peer.worker(settings, home / "connect") as connect:
             missed = compare(settings, options, connect)
+        missed |= service(settings)
     finally:
         stack.down(home, purge=True)
         shutil.rmtree(home, ignore_errors=True)
@@ -86,6 +89,16 @@ def compare(settings: Settings, options: argparse.Namespace, connect: connect_pe
             contents.add(checksum(settings))
     assert len(contents) == 1, "the contenders did not store the same rows"
     return report(results)
+
+
+def service(settings: Settings) -> bool:
+    """Measure nine consumers as a service, print the figures; whether a target was missed."""
+    figures = consume_service.measure(settings)
+    print()
+    for figure in figures:
+        target = f"(target ≤ {figure.most:g}, {'MISSED' if figure.missed else 'met'})"
+        print(f"{figure.name:>38} {figure.value:>8.1f} {figure.unit:<12} {target}")
+    return any(figure.missed for figure in figures)
 
 
 def contenders(instances: list[int]) -> dict[str, Callable[[str], list[list[str]]]]:
@@ -121,6 +134,7 @@ PIPE = (
 def prepare(settings: Settings, orders: int) -> None:
     """Sample rows, a full cache, and `orders` orders in Kafka."""
     init_db.initialize(settings, with_seed=True)
+    assert all(query(settings, f"SHOW {name}") == [("on",)] for name in ("fsync", "synchronous_commit"))
     topics.init(settings)
     with Refresher(settings) as refresher:
         refresher.run_once()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -70,6 +71,7 @@ def main(options: InstanceOptions, supervisor: Connection, left: Any) -> None:
     settings = options.settings
     log.configure(settings.sesac_log_level, "json" if settings.sesac_log_format == "json" else "text")
     stop = threading.Event()
+    gc.freeze()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     threading.Thread(target=_watch_supervisor, args=(supervisor, stop), daemon=True).start()
