@@ -20,10 +20,10 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
 )
-from kafka.producer.transaction_manager import TransactionState
 
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
 from sesacctl.broker.records import fast_reading
+from sesacctl.broker.recovery import make_recoverable
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
@@ -100,25 +100,8 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             allow_auto_create_topics=False,
             **connection_options(settings),
         )
-    _renew_producer_ids(client)
+    make_recoverable(client)
     return client
-
-
-def _renew_producer_ids(client: KafkaProducer) -> None:
-    """Make kafka-python 3.0 ask for another producer id when it has given up the one it had.
-
-    It gives it up when a batch expires that may have been written. As it leaves its state at READY, it never asks for
-    another one: nothing would be sent, and nothing would expire, from the first expired batch on.
-    """
-    manager = client._transaction_manager
-    give_up = manager.reset_producer_id
-
-    def reset_producer_id() -> None:
-        with manager._lock:
-            give_up()
-            manager._current_state = TransactionState.UNINITIALIZED
-
-    manager.reset_producer_id = reset_producer_id
 
 
 def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsumer:

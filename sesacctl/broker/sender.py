@@ -18,7 +18,7 @@ from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery, Lane, varint
-from sesacctl.broker.clients import producer, translated
+from sesacctl.broker.clients import producer, translated, unreachable
 from sesacctl.errors import EventTooLarge, ServerUnreachable
 from sesacctl.events import Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
@@ -82,15 +82,19 @@ class Sender:
         self._delivery_seconds = delivery_seconds
         self._done: deque[Delivery] = deque()
         self._producer = producer(settings, delivery_seconds=delivery_seconds)
-        with translated(settings):
-            self._lanes = {kind: self._open(kind) for kind in topics.PARTITIONS}
+        try:
+            with translated(settings):
+                self._lanes = {kind: self._open(kind) for kind in topics.PARTITIONS}
+        except BaseException:
+            self._producer.close(timeout=_CLOSE_SECONDS)
+            raise
         self._on_delivery = on_delivery
         self._room = max_in_flight_bytes
         self._place = lru_cache(_KEYS_REMEMBERED)(self._find_place)
         self._news = threading.Event()
         self._heard = time.monotonic()
         self._refusal: Exception | None = None
-        self._topic_lost = False
+        self._topic_lost = self._closed = False
         self.sent = self.acknowledged = self.failed = 0
         self.first_failure: str | None = None
 
@@ -110,13 +114,17 @@ class Sender:
         return time.monotonic() - self._heard if self.in_flight else 0.0
 
     def publish(self, event: Event) -> None:
-        """Send one event; waits while too much is in flight.
+        """Send one event; waits while too much is in flight. It was not sent if this raises.
 
         Raises:
-            EventTooLarge: it was not sent.
-            ServerRefused: Kafka has refused an earlier one for good; it was not sent.
-            TopicMissing: the topic was deleted; it was not sent.
+            EventTooLarge
+            ServerRefused: Kafka has refused an earlier one for good.
+            ServerUnreachable: too much is in flight, and for longer than `delivery_seconds` Kafka has said nothing.
+            TopicMissing: the topic was deleted.
+            ValueError: the sender is closed.
         """
+        if self._closed:
+            raise ValueError("the sender is closed")
         kind, key, value = encode(event)
         size = len(key) + len(value)
         if size > MAX_EVENT_BYTES:
@@ -133,7 +141,7 @@ class Sender:
 
     def collect(self) -> None:
         """Count what has been acknowledged or has failed since; never waits."""
-        while self._done:
+        while self._done and not self._closed:
             delivery = self._done.popleft()
             self._room += delivery.size
             if delivery.error is None:
@@ -150,20 +158,17 @@ class Sender:
             self._news.wait(seconds)
         self.collect()
 
-    def flush(self, seconds: float, stop: threading.Event | None = None) -> bool:
-        """Wait until nothing is in flight, `seconds` at the most or until `stop` is set; True if nothing is."""
+    def flush(self, seconds: float) -> bool:
+        """Wait until nothing is in flight, `seconds` at the most; True if nothing is."""
         deadline = time.monotonic() + seconds
         self.collect()
-        while self.in_flight and not (stop and stop.is_set()):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            self.wait(min(left, 0.2))
+        while self.in_flight and (left := deadline - time.monotonic()) > 0:
+            self.wait(left)
         return not self.in_flight
 
     def close(self) -> None:
         """Disconnect at once; what is still in flight counts as failed, whatever becomes of it."""
-        if self._producer._closed:
+        if self._closed:
             return
         self.collect()
         if self.in_flight:  # `KafkaProducer.close` would raise, and go on sending
@@ -175,6 +180,8 @@ class Sender:
         except KafkaError as error:
             log.debug("closing: %s", error, extra={"action": "sender.close"})
         self.collect()
+        self._closed = True
+        self.failed += self.in_flight  # the client's thread may hang in a connection, and tell nothing in time
 
     def __enter__(self) -> Self:
         return self
@@ -203,7 +210,8 @@ class Sender:
     def _count_failed(self, delivery: Delivery, error: Exception) -> None:
         self.failed += len(delivery.ids)
         if self.first_failure is None:
-            self.first_failure = str(error) or type(error).__name__
+            which = f"{delivery.kind} {delivery.ids[0][:50]}: " if len(delivery.ids) == 1 else ""
+            self.first_failure = which + (str(error) or type(error).__name__)
             log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
         if self._producer._transaction_manager.has_fatal_error():
             self._refusal = error
@@ -216,6 +224,8 @@ class Sender:
             with suppress(ServerUnreachable):  # then it is that which is amiss
                 topics.require(self._settings)
         while self._room <= 0 and not self._refusal:
+            if self.silence > self._delivery_seconds + _CLOSE_SECONDS:  # without a connection, nothing even expires
+                raise unreachable(self._settings, TimeoutError())
             self.wait(1.0)
         if self._refusal:
             with translated(self._settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,24 +112,24 @@ def produce(
         delivery_seconds=delivery_timeout,
     )
     stop, interval = stop_event(), render.report_seconds()
-    producer = Producer(settings, plan)
-    try:
-        with (
-            Heartbeat(settings.sesac_home, "produce") as heartbeat,
-            published(metrics_port, host=settings.sesac_metrics_host) as publish,
-            render.reporting(output, lambda report: screen(report, plan), _line) as show,
-        ):
+    with (
+        published(metrics_port, host=settings.sesac_metrics_host) as publish,
+        closing(Producer(settings, plan)) as producer,
+        Heartbeat(settings.sesac_home, "produce") as heartbeat,
+    ):
 
-            def on_report(report: ProduceReport) -> None:
-                heartbeat.beat(interval + _GRACE_SECONDS)
-                publish(of_produce(report))
-                show(report)
-
+        def on_report(report: ProduceReport) -> None:
             heartbeat.beat(interval + _GRACE_SECONDS)
-            producer.run(stop, on_report=on_report, interval=interval)
-    finally:
-        report = producer.report()
-        render.show(report, output, _summary)
+            publish(of_produce(report))
+            show(report)
+
+        heartbeat.beat(interval + _GRACE_SECONDS)
+        try:
+            with render.reporting(output, lambda report: screen(report, plan), _line) as show:
+                producer.run(stop, on_report=on_report, interval=interval)
+        finally:
+            report = producer.report()
+            render.show(report, output, _summary)
     _check(report)
     render.next_command("sesacctl consume --instances 9 --until-empty")
 

@@ -99,7 +99,11 @@ class Producer:
         )
         self._ledger = Ledger(plan.ledger) if plan.ledger else None
         self._ledger_error: LedgerNotWritten | None = None
-        self._sender = Sender(settings, delivery_seconds=plan.delivery_seconds, on_delivery=self._on_delivery)
+        try:
+            self._sender = Sender(settings, delivery_seconds=plan.delivery_seconds, on_delivery=self._on_delivery)
+        except BaseException:
+            self._close_ledger()
+            raise
         self._bucket = Bucket(plan.rate)
         self._latency = Latency()
         self._orders = self._new_users = self._new_products = self._refused = 0
@@ -111,8 +115,8 @@ class Producer:
     def run(self, stop: Event, *, on_report: OnReport = lambda report: None, interval: float = 5.0) -> ProduceReport:
         """Produce until the plan is done or `stop` is set, then wait for the acknowledgements.
 
-        After `stop` they get `STOP_SECONDS`; otherwise each event has its `delivery_seconds`. `on_report` is called
-        every `interval` seconds.
+        After `stop` they get `STOP_SECONDS`; otherwise each event has its `delivery_seconds`, and what Kafka says
+        nothing about `STOP_SECONDS` after that counts as failed. `on_report` is called every `interval` seconds.
 
         Raises:
             LedgerNotWritten: what could not be recorded was not sent.
@@ -129,12 +133,16 @@ class Producer:
                 self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
                 self._drain(stop, on_report, interval)
         finally:
-            self._sender.close()
-            if self._ledger:
-                self._ledger.close()
+            self._waiting_for = None
+            self.close()
         if self._ledger_error:
             raise self._ledger_error
         return self.report()
+
+    def close(self) -> None:
+        """Let go of Kafka and the ledger; `run` has done it when it ends. Raises LedgerNotWritten."""
+        self._sender.close()
+        self._close_ledger()
 
     def run_once(self) -> float | None:
         """Send what is due; returns the seconds until more is, or None when the plan is done. Raises as `run`."""
@@ -206,6 +214,11 @@ class Producer:
             log.info("%s is back", what, extra={"action": "produce.resumed"})
             self._waiting_for = None
 
+    def _close_ledger(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger:
+            ledger.close()
+
     def _make(self, due: int) -> list[OrderEvent]:
         """Whole carts of `due` orders at least, and never more in all than the plan has."""
         left = None if self._plan.count is None else self._plan.count - self._orders
@@ -252,9 +265,10 @@ class Producer:
             self._reported = (time.monotonic(), self._orders)
 
     def _drain(self, stop: Event, on_report: OnReport, interval: float) -> None:
-        deadline = float("inf")
+        # Events expire in Kafka's client only while it is connected: without a deadline, this might never end.
+        deadline, stopped = time.monotonic() + self._plan.delivery_seconds + STOP_SECONDS, False
         while self._sender.in_flight and time.monotonic() < deadline:
-            if stop.is_set() and deadline == float("inf"):
-                deadline = time.monotonic() + STOP_SECONDS
+            if stop.is_set() and not stopped:
+                stopped, deadline = True, min(deadline, time.monotonic() + STOP_SECONDS)
             self._sender.wait(_LONGEST_PAUSE)
             self._look_around(on_report, interval)

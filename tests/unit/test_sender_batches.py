@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.partitioner import DefaultPartitioner
-from kafka.producer.transaction_manager import TransactionManager
 from kafka.record import MemoryRecords
 
-from sesacctl.broker import clients
 from sesacctl.broker.batches import BATCH_BYTES, Batch, Delivery, Records, varint
 from sesacctl.broker.sender import partition_of
 
@@ -159,17 +155,3 @@ def test_a_key_goes_where_every_client_of_kafka_puts_it(key: bytes, partitions: 
 )
 def test_a_key_goes_where_the_java_client_puts_it(key: bytes, hashed: int) -> None:
     assert partition_of(key, 9) == (hashed & 0x7FFF_FFFF) % 9
-
-
-def test_a_client_that_has_given_up_its_producer_id_asks_for_another_one() -> None:
-    """Without it, nothing would be sent after the first event that ran out of time."""
-    manager = TransactionManager()
-    clients._renew_producer_ids(SimpleNamespace(_transaction_manager=manager))
-    for number in (1, 2):
-        manager.init_producer_id()
-        handler = manager.next_request_handler(False)
-        assert handler is not None
-        handler.handle_response(SimpleNamespace(error_code=0, producer_id=number, producer_epoch=0))
-        assert manager.producer_id_and_epoch.producer_id == number
-        manager.reset_producer_id()
-        assert not manager.has_producer_id()
