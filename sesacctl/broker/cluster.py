@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from kafka import TopicPartition
@@ -12,8 +13,9 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin, translated, unreachable
-from sesacctl.broker.topics import PARTITIONS
-from sesacctl.errors import ServerRefused, SesacctlError, TopicMissing
+from sesacctl.broker.topic_state import living_brokers
+from sesacctl.broker.topics import described
+from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
 
 BROKER_SECONDS = 2.0
@@ -43,21 +45,18 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
     Raises:
         TopicMissing: one of the three does not exist; ServerUnreachable, ServerRefused
     """
-    names = [settings.topic(kind) for kind in PARTITIONS]
     client = admin(settings, timeout_ms=int(seconds * 1000))
     try:
         with translated(settings):
-            brokers = [broker for broker in client.describe_cluster()["brokers"] if not broker.get("is_fenced")]
-            found = {topic["name"]: topic for topic in client.describe_topics(names) if not topic["error_code"]}
-            if missing := [name for name in names if name not in found]:
-                raise TopicMissing(f"topic {', '.join(missing)} does not exist")
+            brokers = living_brokers(client)
+            found = described(settings, client)
             members, state = _group(client, settings.kafka_group)
             newest = _newest(client, found.values())
     finally:
         client.close()
     partitions = [partition for topic in found.values() for partition in topic["partitions"]]
     return Cluster(
-        brokers=tuple(sorted(broker["broker_id"] for broker in brokers)),
+        brokers=tuple(brokers),
         replica_brokers=tuple(sorted({replica for each in partitions for replica in each["replica_nodes"]})),
         partitions=len(partitions),
         leaderless=sum(each["leader_id"] < 0 for each in partitions),
@@ -93,37 +92,41 @@ def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
     """The settings with only those bootstrap servers that answer, and the addresses of those that do not.
 
     kafka-python draws one of the servers and gives it all the time there is, so that a broker that hangs makes every
-    third start fail. Without `each`, the first that answers will do.
+    third start fail. All are asked at once; without `each`, the first that answers will do.
 
     Raises:
-        ServerUnreachable, ServerRefused: none answers within `BROKER_SECONDS` (each in turn, without `each`).
+        ServerUnreachable, ServerRefused: none answers within `BROKER_SECONDS`.
     """
-    errors: dict[str, SesacctlError] = {}
+    outcomes = SimpleQueue[tuple[str, Exception | None]]()
 
     def ask(server: str) -> None:
         try:
             admin(_narrowed(settings, [server]), timeout_ms=int(BROKER_SECONDS * 1000)).close()
-        except SesacctlError as error:
-            errors[server] = error
+        except Exception as error:
+            outcomes.put((server, error))
+        else:
+            outcomes.put((server, None))
 
-    good: list[str] = []
-    if each:
-        threads = [threading.Thread(target=ask, args=(server,), daemon=True) for server in settings.brokers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        good = [server for server in settings.brokers if server not in errors]
-    for server in () if each else settings.brokers:
-        ask(server)
-        if server not in errors:
-            good = [server]
+    for server in settings.brokers:
+        threading.Thread(target=ask, args=(server,), name=f"ask-{server}", daemon=True).start()
+    heard: dict[str, Exception | None] = {}
+    for _ in settings.brokers:
+        server, error = outcomes.get()
+        heard[server] = error
+        if not (error or each):
             break
+    good = [server for server, error in heard.items() if error is None]
     if not good:
-        last = next(reversed(errors.values()))
-        one_reason = isinstance(last, ServerRefused) or len(errors) == 1
-        raise last if one_reason else unreachable(settings, TimeoutError())
-    return _narrowed(settings, good), [server for server in settings.brokers if server in errors]
+        raise _why_none(settings, [error for error in heard.values() if error])
+    return _narrowed(settings, good), [server for server in settings.brokers if heard.get(server)]
+
+
+def _why_none(settings: Settings, errors: list[Exception]) -> Exception:
+    """The most telling of them: a bug, then a refusal."""
+    telling = sorted(errors, key=lambda error: (isinstance(error, SesacctlError), not isinstance(error, ServerRefused)))
+    if len(errors) > 1 and isinstance(telling[0], ServerUnreachable):
+        return unreachable(settings, TimeoutError())
+    return telling[0]
 
 
 def _narrowed(settings: Settings, servers: list[str]) -> Settings:

@@ -11,8 +11,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin, translated
-from sesacctl.broker.topics import PARTITIONS
-from sesacctl.errors import TopicMissing
+from sesacctl.broker.topics import PARTITIONS, described
 from sesacctl.settings import Settings
 
 _EARLIEST, _LATEST = -2, -1
@@ -41,10 +40,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
     client = admin(settings)
     try:
         with translated(settings):
-            topics = {topic["name"]: topic for topic in client.describe_topics(list(kinds)) if not topic["error_code"]}
-            missing = [name for name in kinds if name not in topics]
-            if missing:
-                raise TopicMissing(f"topic {', '.join(missing)} does not exist")
+            topics = described(settings, client)
             partitions = [
                 TopicPartition(name, index)
                 for name in kinds

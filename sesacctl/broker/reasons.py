@@ -46,11 +46,12 @@ class Reasons(logging.Filter):
 
         The most telling reason counts: the last attempts are cut short by the deadline of the whole.
         """
+        recent = self._recent.copy()  # other threads may add to it meanwhile
         servers = f"Kafka at {', '.join(settings.brokers)}"
-        told = next((refusal for each in self._recent if (refusal := _refusal(settings, each))), None)
+        told = next((refusal for each in recent if (refusal := _refusal(settings, each))), None)
         if told:
             return ServerRefused(f"{servers} {told[0]}", hint=told[1])
-        lost = [str(each) for each in self._recent if isinstance(each, KafkaConnectionError)]
+        lost = [str(each) for each in recent if isinstance(each, KafkaConnectionError)]
         if settings.kafka_security_protocol.startswith("SASL") and lost and all(_HUNG_UP in text for text in lost):
             # A broker that refuses a login says so and hangs up; kafka-python often notices the latter only.
             return ServerUnreachable(f"{servers} hangs up when we log in {_as_whom(settings)}", hint=USER_HINT)

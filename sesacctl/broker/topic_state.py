@@ -37,9 +37,19 @@ class TopicState:
     size_bytes: int
 
 
+def living_brokers(client: KafkaAdminClient) -> list[int]:
+    """The ids of those in service: Kafka also lists dead ones, as fenced; Kafka's own errors."""
+    return sorted(broker["broker_id"] for broker in client.describe_cluster()["brokers"] if not broker["is_fenced"])
+
+
+def existing_topics(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Kafka's description of those of `names` that exist, by name; Kafka's own errors."""
+    return {topic["name"]: topic for topic in client.describe_topics(list(names)) if not topic["error_code"]}
+
+
 def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
     """Those of `names` that exist, in that order; Kafka's own errors."""
-    found = {topic["name"]: topic for topic in client.describe_topics(list(names)) if not topic["error_code"]}
+    found = existing_topics(client, names)
     existing = [name for name in names if name in found]
     if not existing:
         return []
@@ -92,10 +102,10 @@ def _sizes(client: KafkaAdminClient, names: Sequence[str]) -> Counter[str]:
 
 def _log_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
     found = []
-    for broker in client.describe_cluster()["brokers"]:
+    for broker in living_brokers(client):
         try:
-            [answer] = client.describe_log_dirs(list(names), brokers=[broker["broker_id"]])
+            [answer] = client.describe_log_dirs(list(names), brokers=[broker])
         except KafkaError:  # it has just gone; the others know enough
             continue
-        found += [(broker["broker_id"], topic) for folder in answer["log_dirs"] for topic in folder["topics"]]
+        found += [(broker, topic) for folder in answer["log_dirs"] for topic in folder["topics"]]
     return found

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -15,7 +16,14 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError
 
 from sesacctl.broker.clients import admin, translated
-from sesacctl.broker.topic_state import PartitionState, TopicState, brokers_with, read_topics
+from sesacctl.broker.topic_state import (
+    PartitionState,
+    TopicState,
+    brokers_with,
+    existing_topics,
+    living_brokers,
+    read_topics,
+)
 from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.settings import Settings
@@ -76,8 +84,7 @@ def require(settings: Settings) -> dict[str, UUID]:
     found: dict[str, UUID] = {}
 
     def look() -> bool:
-        topics = client.describe_topics(names)
-        found.update({topic["name"]: UUID(str(topic["topic_id"])) for topic in topics if not topic["error_code"]})
+        found.update({name: UUID(str(topic["topic_id"])) for name, topic in existing_topics(client, names).items()})
         return len(found) == len(names)
 
     client = admin(settings)
@@ -86,6 +93,13 @@ def require(settings: Settings) -> dict[str, UUID]:
             _wait(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
     finally:
         client.close()
+    _complain(settings, names, found)
+    return found
+
+
+def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:
+    """Kafka's own description of the three topics, by name. Raises TopicMissing, and Kafka's own errors."""
+    found = existing_topics(client, names := _names(settings))
     _complain(settings, names, found)
     return found
 
@@ -118,7 +132,7 @@ class _Setup:
 
     def __init__(self, client: KafkaAdminClient, dry_run: bool) -> None:
         self._client, self._dry_run = client, dry_run
-        self._brokers = sorted(broker["broker_id"] for broker in client.describe_cluster()["brokers"])
+        self._brokers = living_brokers(client)
         self._replicas = min(REPLICATION_FACTOR, len(self._brokers))
         self.warnings: list[str] = []
         if self._replicas < REPLICATION_FACTOR:
@@ -161,9 +175,11 @@ class _Setup:
             for topic in self._client.describe_topics(list(topics))
             for partition in topic["partitions"]
             for broker in partition["replica_nodes"]
+            if broker in self._brokers
         }
         self._client.wait_for_topics(list(topics))
-        _wait(lambda: expected <= brokers_with(self._client, topics), _WAIT_SECONDS)
+        if not _wait(lambda: expected <= brokers_with(self._client, topics), _WAIT_SECONDS):
+            self.warnings.append(f"after {_WAIT_SECONDS:g} s, not all brokers know of {', '.join(topics)}")
 
     def _configs(self, replicas: int) -> dict[str, str]:
         return {"retention.ms": str(RETENTION_MS), "min.insync.replicas": str(max(1, replicas - 1))}

@@ -60,13 +60,19 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
         near.set_result(narrowed)
         return silent
 
+    def answering_brokers() -> Settings:
+        try:
+            return near.result(LIMIT_SECONDS)
+        except TimeoutError:
+            raise _silent("Kafka") from None
+
     seen, problems = at_once(
         {
             "PostgreSQL": lambda: read_database(settings),
             "Redis": lambda: read_redis(settings),
             "brokers": brokers,
-            "Kafka": lambda: read_cluster(near.result(LIMIT_SECONDS), seconds=KAFKA_SECONDS),
-            "loop": lambda: progress(near.result(LIMIT_SECONDS)),
+            "Kafka": lambda: read_cluster(answering_brokers(), seconds=KAFKA_SECONDS),
+            "loop": lambda: progress(answering_brokers()),
         }
     )
     return Observation(
@@ -101,12 +107,14 @@ def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dic
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            failed[name] = ServerUnreachable(
-                f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint="sesacctl stack status"
-            )
+            failed[name] = _silent(name)
     problems = {}
-    for name, error in failed.items():
+    for name, error in dict(failed).items():  # a copy: one that is late may still come
         if not isinstance(error, SesacctlError):
             raise error
         problems[name] = error
-    return {name: result for name, result in seen.items() if name not in problems}, problems
+    return {name: result for name, result in dict(seen).items() if name not in problems}, problems
+
+
+def _silent(name: str) -> ServerUnreachable:
+    return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint="sesacctl stack status")

@@ -51,6 +51,15 @@ def test_once_gives_the_screen_as_data(loop: Settings, sesacctl: Cli) -> None:
     assert "30 events wait and none is stored" in screen["reason"]
 
 
+def test_once_with_kafka_away_says_so_and_shows_the_rest(loop: Settings, sesacctl: Cli) -> None:
+    nowhere = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"
+    done = sesacctl("top", "--once", "-o", "json", KAFKA_BOOTSTRAP_SERVERS=nowhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    screen = json.loads(done.stdout)
+    assert nowhere.replace(",", ", ") in screen["reason"]
+    assert next(stage for stage in screen["stages"] if stage["key"] == "cache")["backlog"] == 0
+
+
 def test_new_events_are_a_rate(loop: Settings) -> None:
     looks = Top(loop)
     looks.run_once()

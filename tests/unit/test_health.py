@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from sesacctl.cli import live
-from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused
+from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
 from sesacctl.pipeline import observe
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse
 from sesacctl.pipeline.observe import Observation, at_once
 from sesacctl.pipeline.verdicts import Check, Verdict, judge
+from sesacctl.settings import load
 from tests.observations import CACHE, GOOD, NOW, cache, database, kafka, partition, without
 from tests.waiting import wait_until
 
@@ -126,8 +128,6 @@ def test_a_worker_without_a_sign_of_life_is_named() -> None:
 
 
 def test_a_look_that_hangs_is_cut_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
     monkeypatch.setattr(observe, "LIMIT_SECONDS", 0.2)
     forever = threading.Event()
     started = time.monotonic()
@@ -135,6 +135,15 @@ def test_a_look_that_hangs_is_cut_and_the_others_are_kept(monkeypatch: pytest.Mo
     assert time.monotonic() - started < 5
     assert seen == {"Kafka": 3}
     assert str(problems["Redis"]) == "Redis gave no answer within 0.2 s"
+    forever.set()
+
+
+def test_brokers_that_give_no_answer_in_time_are_a_problem_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe, "LIMIT_SECONDS", 0.2)
+    forever = threading.Event()
+    monkeypatch.setattr(observe, "answering", lambda settings, each: forever.wait(30))
+    problems = observe.observe(load(postgres_host="127.0.0.1", postgres_port=1, redis_port=1)).problems
+    assert {type(problems[name]) for name in ("Kafka", "loop", "brokers")} == {ServerUnreachable}
     forever.set()
 
 
