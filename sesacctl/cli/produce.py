@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _MOST_LINES = 100
+_MOST_PER_SECOND = 1_000_000  # far more than can be made
 _GRACE_SECONDS = 15.0  # more than one look at a Redis that does not answer takes
 
 
 def _per_second(value: float) -> float:
-    if not (isfinite(value) and value >= 0):
-        raise typer.BadParameter(f"{value:g} is not a number of at least 0")
+    if not 0 <= value <= _MOST_PER_SECOND:
+        raise typer.BadParameter(f"{value:g} is not a number from 0 to {_MOST_PER_SECOND:,}")
     return value
 
 

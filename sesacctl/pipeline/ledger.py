@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
+from sesacctl.events import CODECS
 
 
 class LedgerEntry(NamedTuple):
@@ -63,11 +64,15 @@ def _entry(line: bytes, path: Path, number: int) -> LedgerEntry:
         decoded = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckFailed(f"{path}, line {number} is not a ledger's: {error}", hint="sesacctl produce --help") from None
-    if decoded.acked is not None:
-        return LedgerEntry(decoded.acked, decoded.id, True)
-    if decoded.sent is not None:
-        return LedgerEntry(decoded.sent, decoded.id, False)
-    raise CheckFailed(f"{path}, line {number} is neither `sent` nor `acked`", hint="sesacctl produce --help")
+    acknowledged = decoded.acked is not None
+    kind = decoded.acked if acknowledged else decoded.sent
+    if kind not in CODECS or not decoded.id:
+        raise CheckFailed(
+            f"{path}, line {number} is not a ledger's: `sent` or `acked` must be orders, users or products,"
+            " and `id` a row's",
+            hint="sesacctl produce --help",
+        )
+    return LedgerEntry(kind, decoded.id, acknowledged)
 
 
 class Ledger:

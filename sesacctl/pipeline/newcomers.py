@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
@@ -19,16 +18,16 @@ class Newcomers:
         self._users = Bucket(users_per_second)
         self._products = Bucket(products_per_second)
 
-    def users(self, elapsed: float) -> Iterator[UserEvent]:
-        """Those that are due, `elapsed` seconds after the start."""
-        now = datetime.now(UTC)
-        for _ in range(self._users.due(elapsed)):
-            self._users.spend(1)
-            yield UserEvent(timestamp=now, user=User(**samples.make_user(self._random), created_at=now))
+    def users(self, elapsed: float, most: int) -> list[UserEvent]:
+        """Those that are due, `elapsed` seconds after the start; at most `most`, and the others the next time."""
+        now, due = datetime.now(UTC), min(self._users.due(elapsed), most)
+        self._users.spend(due)
+        rows = [User(**samples.make_user(self._random), created_at=now) for _ in range(due)]
+        return [UserEvent(timestamp=now, user=row) for row in rows]
 
-    def products(self, elapsed: float) -> Iterator[ProductEvent]:
-        """Those that are due, `elapsed` seconds after the start."""
-        now = datetime.now(UTC)
-        for _ in range(self._products.due(elapsed)):
-            self._products.spend(1)
-            yield ProductEvent(timestamp=now, product=Product(**samples.make_product(self._random), created_at=now))
+    def products(self, elapsed: float, most: int) -> list[ProductEvent]:
+        """As `users`."""
+        now, due = datetime.now(UTC), min(self._products.due(elapsed), most)
+        self._products.spend(due)
+        rows = [Product(**samples.make_product(self._random), created_at=now) for _ in range(due)]
+        return [ProductEvent(timestamp=now, product=row) for row in rows]

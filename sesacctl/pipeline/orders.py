@@ -70,6 +70,7 @@ class OrderMaker:
         )
         self._rows: tuple[Sequence[UserRow], Sequence[ProductRow]] = ((), ())
         self._products: Sequence[ProductRow] = ()
+        self._different = 0
         self._user: _Choice[UserRow] | None = None
         self._segments: dict[tuple[str | None, str | None, int], _Choice[ProductRow]] = {}
 
@@ -84,6 +85,7 @@ class OrderMaker:
         weights = ((user, ages.get(user["age_group"], 1) * genders.get(user["gender"], 1)) for user in by_id)
         self._user = _Choice(self._random, weights)
         self._products = sorted(products, key=lambda product: product["product_id"])
+        self._different = len({product["product_id"] for product in products})
         self._segments = {}
 
     def cart(self, most: int | None = None) -> list[Order]:
@@ -100,7 +102,7 @@ class OrderMaker:
         orders, taken = [self._line(user, product, at, payment, status)], {product["product_id"]}
         while len(orders) < lines:
             product = choice.draw()
-            if product["product_id"] not in taken or len(taken) == len(self._products):
+            if product["product_id"] not in taken or len(taken) == self._different:
                 taken.add(product["product_id"])
                 orders.append(self._line(user, product, at, payment, status))
         _ship(orders)

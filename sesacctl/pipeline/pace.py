@@ -6,9 +6,10 @@ from math import ceil
 
 
 class Bucket:
-    """Fills at `rate` tokens a second from empty. What is over one second's worth is lost: after a standstill, the
+    """Fills at `rate` tokens a second from empty, and holds one second's worth.
 
-    pace is taken up again, and not made up for. It may go into debt, so that a cart need not be cut.
+    What is over that is lost: after a standstill, the pace is taken up again, and not made up for. It may go into
+    debt, so that a cart need not be cut.
     """
 
     def __init__(self, rate: float) -> None:

@@ -157,15 +157,18 @@ class Producer:
         if self._sender.room < _ROOM:
             self._sender.wait(_LONGEST_PAUSE)
             return None if over else 0.0
-        self._new_users += self._send(events.USERS, list(self._newcomers.users(elapsed)))
-        self._new_products += self._send(events.PRODUCTS, list(self._newcomers.products(elapsed)))
+        users = self._send(events.USERS, self._newcomers.users(elapsed, _AT_ONCE))
+        self._new_users += users
+        products = self._send(events.PRODUCTS, self._newcomers.products(elapsed, _AT_ONCE))
+        self._new_products += products
         due = self._bucket.due(elapsed) if plan.rate else (0 if over else _AT_ONCE)
         made = self._send(events.ORDERS, self._make(min(due, _AT_ONCE)))
         self._orders += made
         self._bucket.spend(made)
-        if self._orders == plan.count or (over and due <= _AT_ONCE):
+        behind = due > _AT_ONCE or _AT_ONCE in (users, products)
+        if self._orders == plan.count or (over and not behind):
             return None
-        if plan.rate == 0 or due > _AT_ONCE:
+        if plan.rate == 0 or behind:
             return 0.0
         return min(max(self._bucket.seconds_to_next(elapsed), _SHORTEST_PAUSE), _LONGEST_PAUSE)
 

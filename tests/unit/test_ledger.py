@@ -37,7 +37,7 @@ def test_entries_come_back_in_the_order_of_writing(path: Path) -> None:
     assert path.read_text().splitlines()[2] == '{"acked":"orders","id":"a"}'
 
 
-@given(ids=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20))
+@given(ids=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=20))
 def test_any_id_comes_back(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "l.jsonl"
     ledger = Ledger(path)
@@ -92,7 +92,20 @@ def test_a_file_that_is_one_torn_line_is_emptied(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("line", [b"not JSON\n", b'{"id":"a"}\n', b'{"sent":1,"id":"a"}\n', b"\xff\n", b"[]\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not JSON\n",
+        b'{"id":"a"}\n',
+        b'{"sent":1,"id":"a"}\n',
+        b"\xff\n",
+        b"[]\n",
+        b'{"sent":"order","id":"a"}\n',
+        b'{"acked":"orders"}\n',
+        b'{"sent":"orders","id":""}\n',
+        b'{"acked":"","sent":"orders","id":"a"}\n',
+    ],
+)
 def test_a_line_of_something_else_is_named(path: Path, line: bytes) -> None:
     path.write_bytes(b'{"sent":"orders","id":"a"}\n' + line)
     with pytest.raises(CheckFailed, match="line 2"):

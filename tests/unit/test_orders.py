@@ -98,6 +98,10 @@ def test_a_cart_larger_than_the_catalogue_repeats_a_product() -> None:
     assert len(maker([user()], [product()], lines=(4, 4)).cart()) == 4
 
 
+def test_a_foreign_cache_that_repeats_an_id_ends_no_cart() -> None:
+    assert len(maker([user()], [product(), product()], lines=(4, 4)).cart()) == 4
+
+
 def test_the_last_cart_is_cut_before_its_shipping_is_charged() -> None:
     [order] = maker([user()], [product(price=30_000)], lines=(5, 5)).cart(most=1)
     assert order.shipping_cost == (3000 if order.total_amount - order.shipping_cost < 50_000 else 0)

@@ -18,6 +18,7 @@ from tests.command_line import problem
         ("--rate", "-1"),
         ("--rate", "nan"),
         ("--rate", "inf"),
+        ("--rate", "1e308"),
         ("--rate", "fast"),
         ("--count", "0"),
         ("--count", "-1"),
@@ -30,6 +31,7 @@ from tests.command_line import problem
         ("--duration", "0"),
         ("--duration", "soon"),
         ("--new-users", "-1"),
+        ("--new-users", "1000001"),
         ("--new-products", "nan"),
         ("--delivery-timeout", "x"),
         ("--delivery-timeout", "0.5"),
@@ -45,6 +47,7 @@ def test_options_that_make_no_sense_are_refused(options: tuple[str, str]) -> Non
     [
         ("--rate", "0"),
         ("--rate", "0.5"),
+        ("--rate", "1e6"),
         ("--carts", "3"),
         ("--carts", "1-10"),
         ("--duration", "30s"),

@@ -58,9 +58,9 @@ def test_the_wait_ends_when_the_next_token_comes() -> None:
 def test_newcomers_keep_their_pace_and_are_the_same_for_a_seed() -> None:
     def names(seed: int) -> tuple[list[object], list[object]]:
         newcomers = Newcomers(users_per_second=2, products_per_second=1, random_seed=seed)
-        users: list[object] = [event.user.name for tenth in range(1, 101) for event in newcomers.users(tenth / 10)]
+        users: list[object] = [event.user.name for tenth in range(1, 101) for event in newcomers.users(tenth / 10, 100)]
         products: list[object] = [
-            event.product.name for tenth in range(1, 101) for event in newcomers.products(tenth / 10)
+            event.product.name for tenth in range(1, 101) for event in newcomers.products(tenth / 10, 100)
         ]
         return users, products
 
@@ -72,5 +72,11 @@ def test_newcomers_keep_their_pace_and_are_the_same_for_a_seed() -> None:
 
 def test_no_newcomers_at_a_rate_of_zero() -> None:
     newcomers = Newcomers(users_per_second=0, products_per_second=0, random_seed=None)
-    assert list(newcomers.users(1e6)) == []
-    assert list(newcomers.products(1e6)) == []
+    assert newcomers.users(1e6, 100) == []
+    assert newcomers.products(1e6, 100) == []
+
+
+def test_newcomers_come_in_portions() -> None:
+    newcomers = Newcomers(users_per_second=1_000_000, products_per_second=250, random_seed=None)
+    assert len(newcomers.users(1.0, 100)) == 100
+    assert [len(newcomers.products(1.0, 100)) for _ in range(4)] == [100, 100, 50, 0]
