@@ -20,9 +20,9 @@ def test_the_steps_of_a_newcomer(settings: Settings, sesacctl: Cli) -> None:
         ("db", "seed"),
         ("cache", "refresh"),
         ("topics", "init"),
-        ("produce", "--count", "1000"),
+        ("produce", "--count", "1000", "--ledger", "l.jsonl"),
         ("consume", "--instances", "9", "--until-empty"),
-        ("audit",),
+        ("audit", "--ledger", "l.jsonl"),
         ("health",),
     ]
     for step in steps:

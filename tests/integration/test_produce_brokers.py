@@ -4,42 +4,136 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sesacctl.broker import topics
+from sesacctl.broker import Sender, topics
+from sesacctl.errors import ServerUnreachable
+from sesacctl.events import User, UserEvent
 from sesacctl.pipeline.ledger import read_ledger
+from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
 from tests.servers import RunningStack, clean_environment
 from tests.shop import fill_cache, producing, row_ids
 from tests.waiting import wait_until
 
+BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
 
-def test_one_broker_of_three_killed_in_mid_load_fails_and_doubles_nothing(
+
+@contextmanager
+def hanging(stack: RunningStack, *brokers: str) -> Iterator[None]:
+    """They keep their connections and say nothing."""
+    try:
+        for broker in brokers:
+            stack.kill(broker, signal.SIGSTOP)
+        yield
+    finally:
+        for broker in brokers:
+            stack.kill(broker, signal.SIGCONT)
+
+
+def check(settings: Settings, ledger: Path) -> tuple[set[str], set[str], set[str]]:
+    """Acknowledged, in Kafka and sent, each within the next, and nothing twice."""
+    entries = list(read_ledger(ledger))
+    sent = {entry.id for entry in entries if not entry.acknowledged}
+    acknowledged = {entry.id for entry in entries if entry.acknowledged}
+    found = [row_id for kind in ("orders", "users", "products") for row_id in row_ids(settings, kind)]
+    assert len(found) == len(set(found)), "written twice"
+    assert acknowledged <= set(found), "acknowledged and not there"
+    assert set(found) <= sent, "there and never meant to be sent"
+    return acknowledged, set(found), sent
+
+
+def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
     private_stack: RunningStack, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "l.jsonl"
     with private_stack.slice() as part:
         topics.init(part.settings)
         fill_cache(part.settings)
-        with producing(part.settings, rate=1500, new_users_per_second=20.0, ledger=ledger) as running:
-            running.more(1500)
+        with producing(part.settings, rate=800, new_users_per_second=20.0, ledger=ledger) as running:
+            running.more(500)
             private_stack.kill("kafka-2")
-            running.more(3000)  # leaders have moved, and what had to wait is in
+            running.more(1500)  # leaders have moved, and what had to wait is in
+            environment = {**part.environment, "KAFKA_TOPIC_PREFIX": f"{part.settings.kafka_topic_prefix}two-"}
+            cli = Cli(tmp_path, clean_environment(**environment, SESAC_HOME=str(tmp_path / ".sesac")))
+            made = cli("topics", "init")
+            assert (made.returncode, "replicas=2" in made.stdout) == (0, True)
+            assert "warning: only 2 broker(s): replication factor 2, not 3" in made.stderr
+            assert all(topic.under_replicated for topic in topics.describe(part.settings))
+            private_stack.up()
+            running.more(500)
             report = running.end()
         assert (report.failed, report.in_flight) == (0, 0)
-        assert report.acknowledged == report.sent > 4500
-        for kind in ("orders", "users"):
-            acknowledged = [entry.id for entry in read_ledger(ledger) if entry.kind == kind and entry.acknowledged]
-            assert sorted(row_ids(part.settings, kind)) == sorted(acknowledged)
+        acknowledged, found, sent = check(part.settings, ledger)
+        assert acknowledged == found == sent
+        assert len(sent) == report.sent > 2500
+
+
+def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
+    private_stack: RunningStack, tmp_path: Path
+) -> None:
+    """Flat out, so that what is in flight reaches its bound."""
+    ledger = tmp_path / "l.jsonl"
+    with private_stack.slice() as part:
+        topics.init(part.settings)
+        fill_cache(part.settings)
+        with producing(part.settings, ledger=ledger) as running:
+            running.more(1000)
+            with hanging(private_stack, *BROKER_NAMES[1:]):
+                wait_until(lambda: running.now().waiting_for == "Kafka", 30)
+                before, reports = running.now(), len(running.reports)
+                wait_until(lambda: len(running.reports) > reports + 3, 10)
+                assert running.now().acknowledged == before.acknowledged
+                assert running.now().orders == before.orders
+            running.more(2000, timeout=60)
+            assert running.now().waiting_for is None
+            report = running.end()
+        assert (report.failed, report.in_flight) == (0, 0)
+        acknowledged, found, sent = check(part.settings, ledger)
+        assert acknowledged == found == sent
+
+
+def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
+    private_stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sesacctl.pipeline.produce.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("sesacctl.broker.sender._CLOSE_SECONDS", 1.0)
+    ledger = tmp_path / "l.jsonl"
+    with private_stack.slice() as part:
+        topics.init(part.settings)
+        fill_cache(part.settings)
+        sender = Sender(part.settings, delivery_seconds=1.0, max_in_flight_bytes=1)
+        with producing(part.settings, rate=200, seconds=3.0, delivery_seconds=2.0, ledger=ledger) as running:
+            running.more(100)
+            with hanging(private_stack, *BROKER_NAMES):
+                sender._producer._transaction_manager.reset_producer_id()  # as when a batch expires that was sent
+                user = UserEvent(timestamp=datetime.now(UTC), user=User(user_id="U_1", name="홍길동"))
+                sender.publish(user)
+                with pytest.raises(ServerUnreachable):
+                    ThreadPoolExecutor(1).submit(sender.publish, user).result(30)
+                report = running.finish()
+                sender.close()
+        assert (report.in_flight, report.waiting_for) == (0, None)
+        assert report.failed == report.sent - report.acknowledged > 0
+        assert (sender.sent, sender.failed, sender.in_flight) == (1, 1, 0)
+        assert report.first_failure
+        with producing(part.settings, count=100) as running:
+            assert running.finish().acknowledged == 100
+        everything = row_ids(part.settings)
+        assert len(everything) == len(set(everything))
+        assert {entry.id for entry in read_ledger(ledger) if entry.acknowledged} <= set(everything)
 
 
 def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
     private_stack: RunningStack, tmp_path: Path
 ) -> None:
-    brokers = [f"kafka-{number}" for number in BROKERS]
     with private_stack.slice() as part:
         topics.init(part.settings)
         fill_cache(part.settings)
@@ -47,9 +141,7 @@ def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
         process = cli.start("produce", "--rate", 200, "--ledger", "l.jsonl")
         ledger = tmp_path / "l.jsonl"
         wait_until(lambda: ledger.exists() and b"acked" in ledger.read_bytes(), 30)
-        try:
-            for broker in brokers:
-                private_stack.kill(broker, signal.SIGSTOP)
+        with hanging(private_stack, *BROKER_NAMES):
             size = ledger.stat().st_size
             wait_until(lambda: ledger.stat().st_size > size, 10)
             process.send_signal(signal.SIGTERM)
@@ -57,12 +149,5 @@ def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
                 process.wait(1.0)
             process.send_signal(signal.SIGTERM)
             assert process.wait(5.0) == 130
-        finally:
-            for broker in brokers:
-                private_stack.kill(broker, signal.SIGCONT)
-            cli.close()
-        sent = {entry.id for entry in read_ledger(ledger) if not entry.acknowledged}
-        acknowledged = {entry.id for entry in read_ledger(ledger) if entry.acknowledged}
-        in_kafka = row_ids(part.settings) + row_ids(part.settings, "users") + row_ids(part.settings, "products")
-        assert acknowledged <= set(in_kafka) <= sent
-        assert len(in_kafka) == len(set(in_kafka))
+        cli.close()
+        check(part.settings, ledger)

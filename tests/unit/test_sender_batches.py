@@ -9,8 +9,10 @@ from kafka import TopicPartition
 from kafka.partitioner import DefaultPartitioner
 from kafka.record import MemoryRecords
 
+from sesacctl.broker import clients
 from sesacctl.broker.batches import BATCH_BYTES, Batch, Delivery, Records, varint
 from sesacctl.broker.sender import partition_of
+from sesacctl.settings import load
 
 
 def prefixed(key: bytes) -> bytes:
@@ -124,6 +126,15 @@ def test_the_halves_of_a_split_batch_tell_of_each_row_once() -> None:
         (["o2"], False),
     ]
     assert sum(delivery.size for delivery in told) == 30
+
+
+def test_a_producer_is_asked_for_acks_all_and_idempotence_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library's defaults may change, and one of the two turns the other off silently."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(clients, "KafkaProducer", lambda **options: asked.update(options))
+    monkeypatch.setattr(clients, "make_recoverable", lambda client: None)
+    clients.producer(load(), delivery_seconds=5.0)
+    assert (asked["enable_idempotence"], asked["acks"], asked["delivery_timeout_ms"]) == (True, "all", 5000)
 
 
 @given(key=st.binary(min_size=1, max_size=60), partitions=st.integers(1, 50))
