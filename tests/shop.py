@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from sesacctl.broker import clients
 from sesacctl.cache.client import connect
 from sesacctl.cache.snapshot import publish
 from sesacctl.database import samples
+from sesacctl.pipeline.ledger import read_ledger
 from sesacctl.pipeline.produce import Plan, Producer, ProduceReport
 from sesacctl.settings import Settings
 from tests.waiting import wait_until
@@ -69,6 +71,18 @@ def row_ids(settings: Settings, kind: str = "orders") -> list[str]:
     """The primary keys of all events in a topic, duplicates and all."""
     field = kind.removesuffix("s")
     return [json.loads(record.value)[field][f"{field}_id"] for record in read_topic(settings, kind)]
+
+
+def check_ledger(settings: Settings, ledger: Path) -> tuple[set[str], set[str], set[str]]:
+    """Acknowledged, in Kafka and sent, each within the next, and nothing twice."""
+    entries = list(read_ledger(ledger))
+    sent = {entry.id for entry in entries if not entry.acknowledged}
+    acknowledged = {entry.id for entry in entries if entry.acknowledged}
+    found = [row_id for kind in ("orders", "users", "products") for row_id in row_ids(settings, kind)]
+    assert len(found) == len(set(found)), "written twice"
+    assert acknowledged <= set(found), "acknowledged and not there"
+    assert set(found) <= sent, "there and never meant to be sent"
+    return acknowledged, set(found), sent
 
 
 class Running:

@@ -11,11 +11,10 @@ import psutil
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.pipeline.ledger import read_ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.servers import RunningStack, clean_environment
-from tests.shop import fill_cache, producing, row_ids
+from tests.shop import check_ledger, fill_cache, producing
 from tests.waiting import wait_until
 
 DELIVERY_SECONDS = 12.0
@@ -28,18 +27,6 @@ def ready(private_stack: RunningStack) -> Iterator[Settings]:
         topics.init(part.settings)
         fill_cache(part.settings)
         yield part.settings
-
-
-def check(settings: Settings, ledger: Path) -> tuple[set[str], set[str], set[str]]:
-    """Acknowledged, in Kafka and sent, each within the next, and nothing twice."""
-    entries = list(read_ledger(ledger))
-    sent = {entry.id for entry in entries if not entry.acknowledged}
-    acknowledged = {entry.id for entry in entries if entry.acknowledged}
-    found = [row_id for kind in ("orders", "users", "products") for row_id in row_ids(settings, kind)]
-    assert len(found) == len(set(found)), "written twice"
-    assert acknowledged <= set(found), "acknowledged and not there"
-    assert set(found) <= sent, "there and never meant to be sent"
-    return acknowledged, set(found), sent
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -55,7 +42,7 @@ def test_brokers_killed_again_and_again_fail_and_double_nothing(
             private_stack.up()
         report = running.end()
     assert (report.failed, report.in_flight) == (0, 0)
-    acknowledged, found, sent = check(ready, ledger)
+    acknowledged, found, sent = check_ledger(ready, ledger)
     assert acknowledged == found == sent
 
 
@@ -74,7 +61,7 @@ def test_a_broker_that_hangs_is_given_up_and_nothing_is_doubled(
         running.more(500)
         report = running.end()
     assert (report.failed, report.in_flight) == (0, 0)
-    acknowledged, found, sent = check(ready, ledger)
+    acknowledged, found, sent = check_ledger(ready, ledger)
     assert acknowledged == found == sent
 
 
@@ -99,7 +86,7 @@ def test_two_brokers_of_three_down_acknowledge_nothing_false_and_all_recovers(
         assert running.now().waiting_for is None
         report = running.end()
     assert (report.failed, report.in_flight) == (0, 0)
-    acknowledged_ids, found, sent = check(ready, ledger)
+    acknowledged_ids, found, sent = check_ledger(ready, ledger)
     assert acknowledged_ids == found == sent
 
 
@@ -130,7 +117,7 @@ def test_the_delivery_timeout_is_honoured(
     assert report.in_flight == 0
     assert report.failed > 0
     assert report.first_failure is not None
-    acknowledged, found, sent = check(ready, ledger)
+    acknowledged, found, sent = check_ledger(ready, ledger)
     assert len(acknowledged) == report.acknowledged
     assert len(sent) == report.sent
     assert len(found - acknowledged) <= report.failed
@@ -145,7 +132,7 @@ def test_a_producer_killed_in_mid_load_leaves_a_true_ledger(ready: Settings, tmp
         wait_until(lambda least=least: ledger.exists() and ledger.read_bytes().count(b"acked") > least, 30)  # type: ignore[misc]
         process.kill()
         process.communicate()
-    acknowledged, _, sent = check(ready, ledger)
+    acknowledged, _, sent = check_ledger(ready, ledger)
     assert 5000 < len(acknowledged) < len(sent)
 
 

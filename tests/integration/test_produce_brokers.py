@@ -16,11 +16,10 @@ from sesacctl.broker import Sender, topics
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import User, UserEvent
 from sesacctl.pipeline.ledger import read_ledger
-from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
 from tests.servers import RunningStack, clean_environment
-from tests.shop import fill_cache, producing, row_ids
+from tests.shop import check_ledger, fill_cache, producing, row_ids
 from tests.waiting import wait_until
 
 BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
@@ -36,18 +35,6 @@ def hanging(stack: RunningStack, *brokers: str) -> Iterator[None]:
     finally:
         for broker in brokers:
             stack.kill(broker, signal.SIGCONT)
-
-
-def check(settings: Settings, ledger: Path) -> tuple[set[str], set[str], set[str]]:
-    """Acknowledged, in Kafka and sent, each within the next, and nothing twice."""
-    entries = list(read_ledger(ledger))
-    sent = {entry.id for entry in entries if not entry.acknowledged}
-    acknowledged = {entry.id for entry in entries if entry.acknowledged}
-    found = [row_id for kind in ("orders", "users", "products") for row_id in row_ids(settings, kind)]
-    assert len(found) == len(set(found)), "written twice"
-    assert acknowledged <= set(found), "acknowledged and not there"
-    assert set(found) <= sent, "there and never meant to be sent"
-    return acknowledged, set(found), sent
 
 
 def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
@@ -71,7 +58,7 @@ def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
             running.more(500)
             report = running.end()
         assert (report.failed, report.in_flight) == (0, 0)
-        acknowledged, found, sent = check(part.settings, ledger)
+        acknowledged, found, sent = check_ledger(part.settings, ledger)
         assert acknowledged == found == sent
         assert len(sent) == report.sent > 2500
 
@@ -96,7 +83,7 @@ def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
             assert running.now().waiting_for is None
             report = running.end()
         assert (report.failed, report.in_flight) == (0, 0)
-        acknowledged, found, sent = check(part.settings, ledger)
+        acknowledged, found, sent = check_ledger(part.settings, ledger)
         assert acknowledged == found == sent
 
 
@@ -150,4 +137,4 @@ def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
             process.send_signal(signal.SIGTERM)
             assert process.wait(5.0) == 130
         cli.close()
-        check(part.settings, ledger)
+        check_ledger(part.settings, ledger)
