@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,11 @@ from sesacctl.settings import Settings
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 _REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
-# Error replies of a server that will work again by itself.
-_NOT_NOW = ("LOADING", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
+# Error replies of a server that will work again by itself: redis-py takes the code off those that it has a class for.
+_NOT_NOW = (exceptions.ReadOnlyError, exceptions.ClusterDownError, exceptions.TryAgainError)
+_NOT_NOW_CODES = ("MISCONF", "NOREPLICAS", "BUSY")
+# A pipeline puts the command before the error, and with it the rows that it writes.
+_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 
 
@@ -70,19 +74,22 @@ def translated(redis: Redis) -> Iterator[None]:
     """
     try:
         yield
-    except (exceptions.RedisError, OSError) as error:
+    except (exceptions.RedisError, OSError, UnicodeError) as error:
         raise _as_ours(error, f"Redis at {address(redis)}") from error
 
 
-def _as_ours(error: exceptions.RedisError | OSError, server: str) -> SesacctlError:
+def _as_ours(error: exceptions.RedisError | OSError | UnicodeError, server: str) -> SesacctlError:
+    text = _COMMAND.sub("", str(error))
     match error:
         case exceptions.AuthenticationError() | exceptions.AuthorizationError() | exceptions.NoPermissionError():
-            return ServerRefused(f"{server} refused: {error}", hint=_LOGIN_HINT)
+            return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
         case exceptions.OutOfMemoryError():
-            return ServerFull(f"{server} is full: {error}", hint="raise its maxmemory, or remove what else it holds")
-        case exceptions.ResponseError() if not str(error).startswith(_NOT_NOW):
-            return ServerRefused(f"{server} refused: {error}")
+            return ServerFull(f"{server} is full: {text}", hint="raise its maxmemory, or remove what else it holds")
+        case exceptions.ResponseError() if not isinstance(error, _NOT_NOW) and not text.startswith(_NOT_NOW_CODES):
+            return ServerRefused(f"{server} refused: {text}")
         case exceptions.InvalidResponse():
             return ServerRefused(f"{server} is no Redis: it does not speak its protocol", hint=_REACH_HINT)
+        case UnicodeError():
+            return ServerUnreachable(f"{server} cannot be reached: that is no name of a host", hint=_REACH_HINT)
         case _:
-            return ServerUnreachable(f"{server} cannot be reached: {error}", hint=_REACH_HINT)
+            return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_REACH_HINT)

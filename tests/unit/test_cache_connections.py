@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from redis import SSLConnection, exceptions
+from redis import Redis, SSLConnection, exceptions
+from redis._parsers import BaseParser
 
+from sesacctl.cache.client import CacheReader
 from sesacctl.cache.connections import address, connect, translated
 from sesacctl.errors import ConfigurationError, ServerFull, ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
@@ -56,8 +58,6 @@ def test_a_wrong_url_is_a_configuration_error_without_its_secrets(url: str) -> N
         (exceptions.ConnectionError("refused"), ServerUnreachable),
         (exceptions.TimeoutError("timed out"), ServerUnreachable),
         (exceptions.BusyLoadingError("loading"), ServerUnreachable),
-        (exceptions.ReadOnlyError("READONLY You can't write against a read only replica."), ServerUnreachable),
-        (exceptions.ResponseError("MISCONF unable to persist to disk"), ServerUnreachable),
         (exceptions.AuthenticationError("WRONGPASS"), ServerRefused),
         (exceptions.NoPermissionError("NOPERM"), ServerRefused),
         (exceptions.ResponseError("WRONGTYPE"), ServerRefused),
@@ -71,3 +71,46 @@ def test_errors_become_ours_and_name_the_server(error: Exception, ours: type[Ses
     assert type(caught.value) is ours
     assert "cache.example:6380" in str(caught.value)
     assert caught.value.retriable is (ours is not ServerRefused)
+
+
+CANARY = "c4nary of 홍길동"
+REPLIES = {
+    "READONLY You can't write against a read only replica.": ServerUnreachable,
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": ServerUnreachable,
+    "CLUSTERDOWN The cluster is down": ServerUnreachable,
+    "TRYAGAIN Multiple keys request during rehashing of slot": ServerUnreachable,
+    "LOADING Redis is loading the dataset in memory": ServerUnreachable,
+    "MISCONF Redis is configured to save RDB snapshots": ServerUnreachable,
+    "NOREPLICAS Not enough good replicas to write.": ServerUnreachable,
+    "BUSY Redis is busy running a script.": ServerUnreachable,
+    "OOM command not allowed when used memory > 'maxmemory'.": ServerFull,
+    "WRONGTYPE Operation against a key holding the wrong kind of value": ServerRefused,
+    "NOPERM this user has no permissions to run the 'hset' command": ServerRefused,
+}
+
+
+@pytest.mark.parametrize("in_a_pipeline", [False, True])
+@pytest.mark.parametrize(("reply", "ours"), REPLIES.items(), ids=[reply.split()[0] for reply in REPLIES])
+def test_replies_mean_the_same_in_a_pipeline_and_show_no_row(
+    reply: str, ours: type[SesacctlError], in_a_pipeline: bool
+) -> None:
+    parser: Any = BaseParser
+    error = parser.parse_error(reply)
+    if in_a_pipeline:
+        rows = ("HSET", "{cache:users}:next", "u_1", f'{{"name": "{CANARY}"}} of pipeline caused error: \n)')
+        pipeline: Any = Redis().pipeline()
+        pipeline.annotate_exception(error, 2, rows)
+        assert CANARY in str(error)
+    with pytest.raises(SesacctlError) as caught, translated(Redis()):
+        raise error
+    assert type(caught.value) is ours
+    assert reply.split(" ", 1)[1] in str(caught.value)
+    assert CANARY not in str(caught.value)
+    assert "Command #" not in str(caught.value)
+
+
+def test_what_is_no_host_name_is_away_and_no_bug() -> None:
+    reader = CacheReader(connect(Settings(redis_host="a..b")))
+    assert not reader.is_connected()
+    with pytest.raises(ServerUnreachable, match=r"a\.\.b:6379"):
+        reader.users()
