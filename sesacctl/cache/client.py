@@ -56,9 +56,8 @@ class CacheReader:
         self._held: dict[Table, tuple[Any, ...]] = dict.fromkeys(TABLES, ())
         self._seen = dict.fromkeys(TABLES, 0.0)
         self._period = 0.0
-        self._users: tuple[UserRow, ...] = ()
-        self._products: tuple[ProductRow, ...] = ()
-        self._problem: SesacctlError | None = None
+        # One tuple: whoever draws sees the rows and the problem of the same look.
+        self._now: tuple[tuple[UserRow, ...], tuple[ProductRow, ...], SesacctlError | None] = ((), (), None)
 
     def users(self) -> tuple[UserRow, ...]:
         """All users of the current generation, to draw from in bulk with a generator of your own.
@@ -68,13 +67,15 @@ class CacheReader:
         """
         if monotonic() >= self._due:
             self._look()
-        return self._users or self._complain("users")
+        users, _, problem = self._now
+        return users or self._complain("users", problem)
 
     def products(self) -> tuple[ProductRow, ...]:
         """All products of the current generation; errors as `users`."""
         if monotonic() >= self._due:
             self._look()
-        return self._products or self._complain("products")
+        _, products, problem = self._now
+        return products or self._complain("products", problem)
 
     def get_random_user(self) -> UserRow:
         """One of the cached users, each as likely as the others; errors as `users`."""
@@ -108,14 +109,14 @@ class CacheReader:
         except SesacctlError:
             return False
 
-    def _complain(self, table: Table) -> Any:
-        if self._problem is not None:
-            raise self._problem.with_traceback(None)
+    def _complain(self, table: Table, problem: SesacctlError | None) -> Any:
+        if problem is not None:
+            raise problem.with_traceback(None)
         raise CacheEmpty(f"The cache is empty: there are no {table} in Redis at {address(self._redis)}")
 
     def _look(self) -> None:
         # While one thread looks, the others draw on from what there is.
-        if not self._lock.acquire(blocking=not (self._users and self._products)):
+        if not self._lock.acquire(blocking=not all(self._now[:2])):
             return
         try:
             if monotonic() < self._due:
@@ -124,9 +125,9 @@ class CacheReader:
             try:
                 commands = self._load()
             except SesacctlError as problem:
-                self._problem, self._users, self._products = problem, (), ()
+                self._now = (), (), problem
             else:
-                self._problem, self._users, self._products = None, self._held["users"], self._held["products"]
+                self._now = self._held["users"], self._held["products"], None
             self._due = monotonic() + commands * self._look_every
         finally:
             self._lock.release()

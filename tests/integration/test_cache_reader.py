@@ -210,6 +210,22 @@ def test_redis_killed_is_named_and_found_again_with_its_rows(
     assert reader.is_connected()
 
 
+def test_who_drew_before_the_recovery_hears_of_the_outage_and_not_of_an_empty_cache(
+    own: Settings, redis: Redis, private_valkey: PrivateServer
+) -> None:
+    class Overtaken(CacheReader):
+        def _complain(self, *arguments: Any) -> Any:
+            """Before this draw goes on, another one finds Redis again."""
+            private_valkey.start()
+            put(redis, 1)
+            assert len(self.users()) == 1000
+            return super()._complain(*arguments)
+
+    private_valkey.kill()
+    with pytest.raises(ServerUnreachable):
+        Overtaken(connect(own), look_every=0.0).users()
+
+
 def test_a_stopped_redis_is_given_up_in_bounded_time(
     own: Settings, redis: Redis, private_valkey: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
