@@ -57,3 +57,13 @@ def stamps(settings: Settings, table: Table) -> dict[str, Any]:
     with postgres(settings) as cursor:
         cursor.execute(f"SELECT {COLUMNS[table][0]}, last_cached_at FROM {table}")
         return dict(cursor.fetchall())
+
+
+def waits_for_a_lock(cursor: Any, command: str) -> bool:
+    """Whether that command of this database waits for a row."""
+    cursor.execute(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = %s AND wait_event_type = 'Lock')""",
+        (f"sesacctl/{command}",),
+    )
+    return bool(cursor.fetchone()[0])

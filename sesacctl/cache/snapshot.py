@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -39,7 +39,7 @@ def publish(
 ) -> int:
     """Replace the hash of each table in `rows` (`{id: JSON}`, never empty), then move the generation on; returns it.
 
-    `at` is the stamp of the rows; `plan` is kept in the meta data beside it.
+    `at` is when the rows were picked; `plan` is kept in the meta data beside it.
 
     Raises:
         ServerUnreachable, ServerRefused, ServerFull: a hash is either as it was or wholly replaced.
@@ -54,15 +54,15 @@ def publish(
             return int(pipeline.execute()[0])
 
 
-def record_round(redis: Redis, tables: Iterable[Table], at: datetime) -> None:
-    """Note that a round was committed, for `cache fairness`; about 10 bytes each, the last `ROUNDS_KEPT` are kept.
+def record_round(redis: Redis, stamps: Mapping[Table, datetime]) -> None:
+    """Note the stamps of a committed round, for `cache fairness`; about 10 bytes each, `ROUNDS_KEPT` are kept.
 
     Raises:
         ServerUnreachable, ServerRefused, ServerFull.
     """
     with translated(redis), redis.pipeline(transaction=False) as pipeline:
-        for table in tables:
-            pipeline.lpush(rounds_key(table), microseconds(at))
+        for table, stamp in stamps.items():
+            pipeline.lpush(rounds_key(table), microseconds(stamp))
             pipeline.ltrim(rounds_key(table), 0, ROUNDS_KEPT - 1)
         pipeline.execute()
 

@@ -24,7 +24,7 @@ class HashState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheState:
-    """`refreshed_at` is the last generation's stamp, by PostgreSQL's clock; `period` is 0 if no other is planned.
+    """`refreshed_at`: when the last generation was picked, by PostgreSQL's clock; `period`: 0 if no other is planned.
 
     `size` and `fresh` are those of the last refresh, or the usual ones.
     """

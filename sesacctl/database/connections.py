@@ -172,6 +172,10 @@ def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
         return SchemaNotAtHead(f"The tables in {location.database} are not what this sesacctl was made for: {text}")
     if code in (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.QUERY_CANCELED):
         return CheckFailed(f"{server} gave up waiting: {text}", hint="the same command again, when the other is done")
+    if code[:2] == "40":
+        return CheckFailed(
+            f"{server}: another session changed the same rows in another order: {text}", hint="the same command again"
+        )
     if code[:2] in ("08", "53", "57") or code == errorcodes.READ_ONLY_SQL_TRANSACTION:
         return ServerUnreachable(f"{server} cannot work now: {text}", hint=_reach_hint(settings))
     return None

@@ -28,8 +28,8 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
     """One statement that picks, stamps and returns up to `size` rows of each table.
 
     Of these, `fresh` are never cached and the others the oldest, topped up from either side. The first row it gives is
-    `(NULL, whether this is the only refresh now, {table: {"fresh": count, "stamp": time}} as JSON)`, the others are
-    `(table, id, JSON)`.
+    `(NULL, whether this is the only refresh now, {"now": time, table: {"fresh": count, "stamp": time}} as JSON)`, the
+    others are `(table, id, JSON)`. A stamp is ahead of `now` where the clock was set back.
     """
     limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
     parts = [f"gate AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({GATE}) AS open, {limits})"]
@@ -41,7 +41,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
     )
     stamped = " UNION ALL ".join(f"SELECT '{table}', id, body FROM {table}_stamped" for table in tables)
     return (
-        f"WITH {', '.join(parts)} SELECT NULL, open::text, json_build_object({facts})::text FROM gate"
+        f"WITH {', '.join(parts)} SELECT NULL, open::text, json_build_object('now', now(), {facts})::text FROM gate"
         f" UNION ALL {stamped}"
     )
 
@@ -93,7 +93,8 @@ def reset_aging(
 
     Raises:
         ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
-        CheckFailed: a refresh or another session held the rows for too long; what was reset stays reset.
+        CheckFailed: a refresh or another session held the rows for too long, or was in a deadlock with this one; what
+            was reset stays reset.
     """
     with database.translated(settings):
         postgres = database.connect(settings, command="cache-reset-aging")

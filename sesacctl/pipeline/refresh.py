@@ -12,7 +12,6 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from psycopg2.extensions import TransactionRollbackError
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect
@@ -28,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 60.0
 """More than a round can take, with every wait for a server at its limit."""
+_MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ class _Pick:
             self.rows.setdefault(table, {})[key] = body
         details = json.loads(facts)
         self.fresh: dict[Table, int] = {table: details[table]["fresh"] for table in self.rows}
-        self.at = max((datetime.fromisoformat(details[table]["stamp"]) for table in self.rows), default=None)
+        self.stamps = {table: datetime.fromisoformat(details[table]["stamp"]) for table in self.rows}
+        self.at = datetime.fromisoformat(details["now"]) if self.rows else None
 
 
 class Refresher:
@@ -105,9 +106,6 @@ class Refresher:
                 plan = self._plan | {"period": period}
                 generation = publish(self._redis, pick.rows, at=pick.at, plan=plan) if pick.at else None
                 postgres.commit()
-        except TransactionRollbackError as error:
-            self._disconnect()
-            raise CheckFailed(f"Another session changed the same rows in another order: {error}") from error
         except BaseException:
             self._disconnect()
             raise
@@ -124,6 +122,8 @@ class Refresher:
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
 
+        The schedule starts anew when they are back.
+
         Raises:
             What `run_once` raises: at the first round, and later what waiting does not mend.
         """
@@ -131,6 +131,7 @@ class Refresher:
         while not stop.is_set():
             if heartbeat:
                 heartbeat.beat(period + ROUND_SECONDS)
+            began = monotonic()
             try:
                 result = self.run_once(period=period)
             except SesacctlError as error:
@@ -139,10 +140,11 @@ class Refresher:
                 failures += 1
                 if failures == 1:
                     logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
-                stop.wait(min(period, 2.0 ** (failures - 1)))
+                stop.wait(min(period, 2.0 ** min(failures - 1, _MOST_DOUBLINGS)))
                 continue
             if failures:
                 logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
+                due = began
             started, failures = True, 0
             _log(result)
             on_round(result)
@@ -153,7 +155,7 @@ class Refresher:
         """After the COMMIT: a round that was rolled back would count against the rows that it left waiting."""
         if pick.at is not None:
             try:
-                record_round(self._redis, pick.rows, pick.at)
+                record_round(self._redis, pick.stamps)
             except SesacctlError as error:
                 logger.debug("%s", error, extra={"action": "refresh.unrecorded"})
 

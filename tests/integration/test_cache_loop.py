@@ -18,7 +18,7 @@ from sesacctl.pipeline.fairness import read_fairness
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse, read_pulses
 from sesacctl.pipeline.refresh import Refresher, RefreshResult
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, postgres, stamps
+from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.conftest import Cli
 from tests.servers import PrivateServer
 from tests.waiting import wait_until
@@ -263,11 +263,11 @@ def test_reset_aging_goes_in_batches_between_which_others_have_their_turn(
     assert len(cached_ids(settings, "users")) == 100
 
 
-def test_reset_aging_waits_for_a_refresh_and_can_be_stopped(settings: Settings) -> None:
+def test_reset_aging_waits_for_a_refresh(settings: Settings) -> None:
     fill(settings, users=30)
     with Refresher(settings) as refresher:
         refresher.run_once()
-    stop, done = threading.Event(), threading.Event()
+    done = threading.Event()
 
     def reset() -> None:
         reset_aging(settings)
@@ -281,5 +281,31 @@ def test_reset_aging_waits_for_a_refresh_and_can_be_stopped(settings: Settings) 
         refreshing.connection.rollback()
         thread.join(10)
     assert done.is_set()
-    stop.set()
-    assert [each.rows for each in reset_aging(settings, stop=stop)] == [0, 0]
+
+
+def test_reset_aging_stops_between_two_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aging, "RESET_BATCH", 10)
+    fill(settings, users=30, products=30)
+    with Refresher(settings) as refresher:
+        refresher.run_once()
+    stop = threading.Event()
+    resets = reset_aging(settings, stop=stop, on_batch=lambda table, rows: stop.set())
+    assert [each.rows for each in resets] == [10, 0]
+    assert sum(at is None for at in stamps(settings, "users").values()) == 10
+    assert None not in stamps(settings, "products").values()
+
+
+def test_reset_aging_that_meets_a_deadlock_says_so(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=20)
+    with Refresher(settings) as refresher:
+        refresher.run_once()
+    with postgres(settings, autocommit=False) as other, postgres(settings) as watcher:
+        other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000015'")
+        reset = sesacctl.start("cache", "reset-aging", "--yes")
+        wait_until(lambda: waits_for_a_lock(watcher, "cache-reset-aging"))
+        other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000005'")
+        other.connection.rollback()
+        _, said = reset.communicate(timeout=30)
+    assert reset.returncode == 5
+    assert "another session changed the same rows in another order: deadlock detected" in said
+    assert len(said.splitlines()) == 2

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
 from sesacctl.cache.client import CacheReader, connect
+from sesacctl.cache.rows import TABLES
+from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead
 from sesacctl.pipeline import aging
 from sesacctl.pipeline.aging import GATE, refresh_statement
+from sesacctl.pipeline.cache_stats import read_stats
 from sesacctl.pipeline.refresh import Refresher, RefreshResult
 from sesacctl.pipeline.simulation import bound, shares
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, postgres, stamps
+from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.servers import RunningStack
 from tests.waiting import wait_until
 
@@ -219,6 +222,22 @@ def test_a_clock_that_jumped_changes_nobodys_turn(settings: Settings, ahead: str
             assert {key for key, stamp in now.items() if stamp > newest} == set(order[: start + 10])
 
 
+def test_the_age_of_the_cache_is_by_the_clock_and_not_by_the_stamp(settings: Settings) -> None:
+    """The clock was an hour ahead when the rows had their last turn, and was set back since."""
+    fill(settings, users=20, products=20)
+    with Refresher(settings, size=10, fresh=5) as refresher, postgres(settings) as cursor:
+        cursor.execute("UPDATE users SET last_cached_at = now() + interval '1 hour'")
+        result = refresher.run_once()
+        age = read_stats(settings).age
+        assert age is not None
+        assert 0 <= age < 600
+        assert result.at is not None
+        assert max(stamps(settings, "users").values()) > result.at + timedelta(minutes=50)
+        for table in TABLES:
+            latest = max(filter(None, stamps(settings, table).values()))
+            assert read_rounds(refresher._redis, table) == [microseconds(latest)]
+
+
 def test_a_long_open_snapshot_only_costs_time(settings: Settings) -> None:
     fill(settings, users=100)
     with postgres(settings, autocommit=False) as snapshot, Refresher(settings, size=20, fresh=10) as refresher:
@@ -260,21 +279,13 @@ def test_a_deadlock_fails_the_round_and_nothing_else(settings: Settings) -> None
         other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000015'")
         thread = threading.Thread(target=refresh)
         thread.start()
-        wait_until(lambda: waits_for_a_lock(watcher))
+        wait_until(lambda: waits_for_a_lock(watcher, "cache-refresh"))
         other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000005'")
         other.connection.commit()
         thread.join()
     assert len(failed) == 1
+    assert "\n" not in str(failed[0])
     assert set(stamps(settings, "users").values()) == {None}
-
-
-def waits_for_a_lock(cursor: Any) -> bool:
-    """Whether a refresh of this database waits for a row."""
-    cursor.execute(
-        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-        AND application_name = 'sesacctl/cache-refresh' AND wait_event_type = 'Lock')"""
-    )
-    return bool(cursor.fetchone()[0])
 
 
 def test_the_meta_data_say_what_comes_next(settings: Settings) -> None:

@@ -1,0 +1,69 @@
+"""When the loop tries again, and when it is late: with a clock that only its own waits move."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from itertools import repeat
+
+import pytest
+
+from sesacctl.errors import ServerUnreachable
+from sesacctl.pipeline import refresh
+from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.settings import Settings
+
+PERIOD = 50.0
+ROUND_SECONDS = 0.5
+
+
+class Clock(threading.Event):
+    """A stop signal whose waits end at once, and move the clock on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        self.now += max(0.0, timeout)
+        return self.is_set()
+
+
+def waits(outcomes: Iterator[bool], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the loop waits after each round, of which some work; it is stopped at the last."""
+    clock = Clock()
+    monkeypatch.setattr(refresh, "monotonic", lambda: clock.now)
+
+    def run_once(self: Refresher, *, period: float) -> RefreshResult:
+        works = next(outcomes, None)
+        clock.now += ROUND_SECONDS
+        if works is None:
+            clock.set()
+        elif not works:
+            raise ServerUnreachable("away")
+        return RefreshResult(skipped=True, generation=None, at=None, seconds=ROUND_SECONDS, tables=())
+
+    monkeypatch.setattr(Refresher, "run_once", run_once)
+    with Refresher(Settings()) as refresher:
+        refresher.run(clock, PERIOD)
+    return clock.waits
+
+
+def test_it_tries_again_later_and_later_however_long_the_outage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = waits(iter([True, *repeat(False, 1100)]), monkeypatch)
+    assert found[1:9] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, PERIOD, PERIOD]
+    assert set(found[9:-1]) == {PERIOD}
+
+
+def test_an_outage_is_no_round_that_took_too_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sesacctl")
+    found = waits(iter([True, *repeat(False, 12), True, True]), monkeypatch)
+    assert found[-3:] == [PERIOD - ROUND_SECONDS] * 3
+    actions = [vars(record)["action"] for record in caplog.records]
+    assert [action for action in actions if action != "refresh.skipped"] == ["refresh.waiting", "refresh.recovered"]
