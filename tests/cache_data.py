@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from redis import Redis, exceptions
 
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import COLUMNS, Table
@@ -67,3 +69,12 @@ def waits_for_a_lock(cursor: Any, command: str) -> bool:
         (f"sesacctl/{command}",),
     )
     return bool(cursor.fetchone()[0])
+
+
+def fill_up(redis: Redis) -> None:
+    """Write until 6 MB are full: there is no room for another generation."""
+    redis.config_set("maxmemory", "6mb")
+    for size in (100_000, 5_000):
+        with suppress(exceptions.OutOfMemoryError):
+            for number in range(80):
+                redis.set(f"filler:{size}:{number}", b"x" * size)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from redis import Redis, exceptions
+from redis import Redis
 
 from sesacctl.cache import connections, snapshot
 from sesacctl.cache.client import connect
@@ -17,7 +16,7 @@ from sesacctl.errors import ServerFull, ServerUnreachable
 from sesacctl.pipeline import refresh as refresh_module
 from sesacctl.pipeline.refresh import Refresher
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, stamps
+from tests.cache_data import cached_ids, fill, fill_up, stamps
 from tests.cache_loop import looping, polling
 from tests.servers import PrivateServer
 from tests.waiting import wait_until
@@ -43,15 +42,6 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.INFO, "sesacctl")
     usual = ("refresh.done", "refresh.overrun")
     return lambda: [action for record in caplog.records if (action := vars(record).get("action", "")) not in usual]
-
-
-def fill_up(redis: Redis) -> None:
-    """Write until 6 MB are full: there is no room for another generation."""
-    redis.config_set("maxmemory", "6mb")
-    for size in (100_000, 5_000):
-        with suppress(exceptions.OutOfMemoryError):
-            for number in range(80):
-                redis.set(f"filler:{size}:{number}", b"x" * size)
 
 
 def test_redis_killed(own: Settings, private_valkey: PrivateServer, said: Callable[[], list[str]]) -> None:

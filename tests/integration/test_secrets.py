@@ -6,6 +6,7 @@ What a command is asked to show is another matter: `dlq show` shows an event.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from sesacctl.cli import app
 from sesacctl.events import ORDERS, USERS, uuid7
 from sesacctl.settings import Settings, is_secret, load
 from tests import servers
+from tests.cache_data import fill, fill_up, postgres
 from tests.conftest import Cli
 from tests.events import add_parents, message, order, send, user
 from tests.integration.postgres_cluster import cluster
@@ -82,8 +84,9 @@ def run_all(folder: Path, **variables: str) -> dict[str, int]:
         timeout=240,
         check=True,
     )
-    codes = list(map(int, done.stdout.split()))
-    return dict(zip(lines, codes, strict=True))
+    codes = dict(zip(lines, map(int, done.stdout.split()), strict=True))
+    assert [name for name, code in codes.items() if code == 1] == []  # a traceback shows what no error would
+    return codes
 
 
 def found_in(*folders: Path) -> list[str]:
@@ -146,6 +149,27 @@ def test_secrets_of_servers_that_cannot_be_reached(variables: dict[str, str], tm
     assert codes["config show"] == 0
     assert codes["db check"] == codes["lag"] == codes["produce"] == (3 if variables["DB_TYPE"] == "supabase" else 4)
     assert found_in(tmp_path) == []
+
+
+def test_rows_are_in_no_error_of_a_full_redis(settings: Settings, sesacctl: Cli, private_valkey: PrivateServer) -> None:
+    fill(settings, users=1000, products=1000)
+    with postgres(settings) as cursor:
+        cursor.execute("UPDATE users SET name = %s", (f"{CANARY} 홍길동",))
+    with connect(private_valkey.over(settings)) as redis:
+        sesacctl.environment |= private_valkey.environment
+        worker = sesacctl.start("cache", "refresh", "--loop", "0.1", "-o", "jsonl")
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        fill_up(redis)
+        once = sesacctl("cache", "refresh", "--log-level", "debug")
+        assert worker.stderr is not None
+        logged = [next(line for line in worker.stderr if "refresh.waiting" in line)]
+        worker.send_signal(signal.SIGTERM)
+        logged += worker.communicate(timeout=30)
+    assert (once.returncode, worker.returncode) == (4, 0)
+    for said in (once.stdout + once.stderr, "".join(logged)):
+        assert f"Redis at 127.0.0.1:{private_valkey.environment['REDIS_PORT']} is full: command not allowed" in said
+        assert CANARY not in said
 
 
 def test_events_are_in_no_log(settings: Settings, sesacctl: Cli, stack: RunningStack) -> None:
