@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, home
+from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, home, unreadable
 
 __all__ = ["DEFAULT_HOME", "ENV_FILE", "DbType", "Settings", "Variable", "explain", "home", "load"]
 
@@ -143,7 +143,7 @@ def load(**flags: Any) -> Settings:
         problems = (f"{name.upper()} ({origins[name]}): {text}" for name, text in _problems(error).items())
         raise ConfigurationError("; ".join(problems)) from None
     except (UnicodeDecodeError, OSError) as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ def explain() -> list[Variable]:
         _require_readable()
         given, origins = _given(), _origins()
     except (UnicodeDecodeError, OSError) as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     problems: dict[str, str] = {}
     try:
         Settings()
@@ -237,9 +237,3 @@ def _require_readable() -> None:
         raise ConfigurationError(
             f"{ENV_FILE}: line {', '.join(map(str, lines))} is not NAME=value", hint="sesacctl config check"
         )
-
-
-def _unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
-    if isinstance(error, OSError):
-        return ConfigurationError(f"{error.filename} cannot be read: {error.strerror}")
-    return ConfigurationError(f"{ENV_FILE} is not UTF-8 text")

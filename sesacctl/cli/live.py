@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sesacctl.errors import CheckFailed
+from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.home import home
 from sesacctl.pipeline.heartbeat import read_pulses
 
@@ -14,6 +14,7 @@ def live() -> None:
 
     Raises:
         CheckFailed: one of them is overdue, or none runs here.
+        ConfigurationError: `.env` cannot be read.
     """
     folder = home()
     pulses = read_pulses(folder)
@@ -33,6 +34,6 @@ def main() -> None:
     """`live`, with its error in plain text: the usual ones take as long to import as all the rest."""
     try:
         live()
-    except CheckFailed as error:
+    except SesacctlError as error:
         sys.stderr.write(f"error: {error}\nnext:  {error.hint}\n")
         sys.exit(error.exit_code)

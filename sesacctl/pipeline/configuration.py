@@ -42,9 +42,13 @@ def check() -> Configuration:
     Raises:
         ConfigurationError: a file cannot be read.
     """
+    try:
+        bad_lines = settings_module.bad_lines(ENV_FILE)
+    except UnicodeDecodeError:
+        unreadable = Finding(variable=str(ENV_FILE), wrong=True, problem="is not UTF-8 text", next="save it as UTF-8")
+        return Configuration(ok=False, findings=[unreadable])
     findings = [
-        Finding(variable=str(ENV_FILE), wrong=True, problem=f"line {line} is not NAME=value")
-        for line in settings_module.bad_lines(ENV_FILE)
+        Finding(variable=str(ENV_FILE), wrong=True, problem=f"line {line} is not NAME=value") for line in bad_lines
     ]
     findings = findings or _values() or _combinations(settings_module.load())
     if ENV_FILE.is_file():

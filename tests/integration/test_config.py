@@ -153,6 +153,14 @@ def test_check_finds_what_is_wrong_without_a_server(
     assert found.ok is (not wrong)
 
 
+def test_a_file_that_is_no_text_is_a_finding(bare_sesacctl: Cli) -> None:
+    (bare_sesacctl.folder / ".env").write_bytes("POSTGRES_DB=데이터\n".encode("euc-kr"))
+    done = bare_sesacctl("config", "check", "-o", "json")
+    assert done.returncode == 3
+    [found] = json.loads(done.stdout)["findings"]
+    assert (found["variable"], found["problem"]) == (".env", "is not UTF-8 text")
+
+
 def test_check_exits_3(bare_sesacctl: Cli) -> None:
     done = bare_sesacctl("config", "check", DB_TYPE="rds")
     assert done.returncode == 3

@@ -161,11 +161,11 @@ def test_rows_are_in_no_error_of_a_full_redis(settings: Settings, sesacctl: Cli,
         assert worker.stdout is not None
         worker.stdout.readline()
         fill_up(redis)
-        once = sesacctl("cache", "refresh", "--log-level", "debug")
         assert worker.stderr is not None
         logged = [next(line for line in worker.stderr if "refresh.waiting" in line)]
         worker.send_signal(signal.SIGTERM)
         logged += worker.communicate(timeout=30)
+        once = sesacctl("cache", "refresh", "--log-level", "debug")
     assert (once.returncode, worker.returncode) == (4, 0)
     for said in (once.stdout + once.stderr, "".join(logged)):
         assert f"Redis at 127.0.0.1:{private_valkey.environment['REDIS_PORT']} is full: command not allowed" in said

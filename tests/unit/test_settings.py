@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sesacctl import settings
+from sesacctl.cli import live
 from sesacctl.errors import ConfigurationError
 from sesacctl.home import home
 from sesacctl.settings import MASK, Settings, explain, load
@@ -176,6 +177,31 @@ def test_all_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(load(), "redis_db", 3)  # noqa: B010 -- mypy knows that it cannot be set
+
+
+@pytest.mark.parametrize("text", ["sesac_home={}\n", "SESAC_HOME=x\nSesac_Home={}\n", "SESAC_HOME={}\nsesac_home=\n"])
+@pytest.mark.parametrize("in_the_environment", [False, True])
+def test_home_is_read_as_the_settings_read_it(
+    text: str, in_the_environment: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = text.format(Path.cwd() / "there")
+    if in_the_environment:
+        for line in lines.splitlines():
+            monkeypatch.setenv(*line.split("="))
+    else:
+        Path(".env").write_text(lines)
+    assert home() == load().sesac_home == Path.cwd() / "there"
+
+
+def test_a_file_that_is_no_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".env").write_bytes(b"POSTGRES_PASSWORD=\xb0\xa1\n")
+    for ask in (home, load, explain):
+        with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text$"):
+            ask()
+    with pytest.raises(SystemExit) as caught:
+        live.main()
+    assert caught.value.code == 3
+    assert "error: .env is not UTF-8 text" in capsys.readouterr().err
 
 
 def test_home_is_found_without_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
