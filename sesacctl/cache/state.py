@@ -12,6 +12,9 @@ from sesacctl.cache.connections import translated
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.snapshot import META, live_key
 
+# Something else under the key of a hash: a refresh puts the hash in its place.
+_NO_HASH = "WRONGTYPE"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashState:
@@ -40,6 +43,11 @@ class CacheState:
     policy: str
 
     @property
+    def empty(self) -> tuple[Table, ...]:
+        """The tables of which there is no row."""
+        return tuple(each.table for each in self.hashes if not each.rows)
+
+    @property
     def evicts(self) -> bool:
         """Whether a full Redis would drop a whole hash; `volatile-*` leaves keys without a lifetime alone."""
         return self.policy.startswith("allkeys")
@@ -58,14 +66,16 @@ def read_state(redis: Redis) -> CacheState:
                 pipeline.memory_usage(live_key(table))
             pipeline.hgetall(META)
             *sizes, meta = pipeline.execute(raise_on_error=False)
-        if isinstance(meta, ResponseError):
-            raise meta
+        for reply in (*sizes[::2], meta):
+            if isinstance(reply, ResponseError) and not str(reply).startswith(_NO_HASH):
+                raise reply
         info: dict[str, Any] = redis.info("memory")
     rows, memory = sizes[::2], sizes[1::2]
+    meta = {} if isinstance(meta, ResponseError) else meta
     at = meta.get(b"time")
     return CacheState(
         hashes=tuple(
-            HashState(table=table, rows=int(count), memory=used if isinstance(used, int) else None)
+            HashState(table=table, rows=_number(count) or 0, memory=_number(used))
             for table, count, used in zip(TABLES, rows, memory, strict=True)
         ),
         generation=int(meta[b"generation"]) if b"generation" in meta else None,
@@ -77,3 +87,8 @@ def read_state(redis: Redis) -> CacheState:
         max_memory=info.get("maxmemory", 0),
         policy=info.get("maxmemory_policy", "unknown"),
     )
+
+
+def _number(reply: Any) -> int | None:
+    """None for an error in its place."""
+    return reply if isinstance(reply, int) else None

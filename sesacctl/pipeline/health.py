@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
+from sesacctl.broker.offsets import offsets_at
 from sesacctl.pipeline.heartbeat import read_pulses
-from sesacctl.pipeline.observe import observe
-from sesacctl.pipeline.verdicts import Check, Verdict, judge
+from sesacctl.pipeline.observe import at_once, observe
+from sesacctl.pipeline.progress import Progress
+from sesacctl.pipeline.verdicts import STALLED_SECONDS, Check, Verdict, judge
 from sesacctl.settings import Settings
 
 SERVERS = ("PostgreSQL", "Redis", "Kafka")
@@ -32,10 +35,20 @@ class Health:
 def health(settings: Settings, *, only_servers: bool = False) -> Health:
     """Look at everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
     observation = observe(settings, each_broker=True)
-    checks = judge(observation, read_pulses(settings.sesac_home.expanduser()))
+    pulses = read_pulses(settings.sesac_home.expanduser())
+    checks = judge(observation, pulses, lag_is_old=lambda: lag_is_old(settings, observation.partitions or []))
     if only_servers:
         checks = [check for check in checks if check.name in SERVERS]
     return Health(verdict=max((check.verdict for check in checks), key=list(Verdict).index), checks=checks)
+
+
+def lag_is_old(settings: Settings, partitions: list[Progress]) -> bool:
+    """Whether an event waits for longer than `STALLED_SECONDS`, or nobody can say."""
+    lagging = {(each.topic, each.partition): each for each in partitions if each.lag}
+    at = datetime.now(UTC) - timedelta(seconds=STALLED_SECONDS)
+    seen, _ = at_once({"Kafka": lambda: offsets_at(settings, list(lagging), at)})
+    young: dict[tuple[str, int], int] = seen.get("Kafka", {})
+    return any((each.next or each.log_start) < young.get(key, each.log_end) for key, each in lagging.items())
 
 
 def wait_healthy(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sesacctl.database import database
 from sesacctl.pipeline.observe import Observation, observe
 from sesacctl.settings import Settings
 
@@ -63,7 +64,9 @@ class Top:
     """Remembers the looks before, for rates and their history."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConfigurationError: what the database's kind needs is not set."""
         self._settings = settings
+        self._database = database.url(settings).database or ""
         self._last: Observation | None = None
         self._history = {key: deque[float](maxlen=HISTORY) for key, *_ in _STAGES}
 
@@ -97,10 +100,10 @@ class Top:
                     problem=away[0] if away else None,
                 )
             )
-        bottleneck, reason = find_bottleneck(stages)
+        bottleneck, reason = find_bottleneck(stages, seen.redis.cache.empty if seen.redis else ())
         return Screen(
             at=datetime.now(UTC),
-            database=self._settings.postgres_db,
+            database=self._database,
             group=self._settings.kafka_group,
             stages=stages,
             bottleneck=bottleneck,
@@ -112,6 +115,8 @@ class Top:
             return {}
         seconds, before, now = seen.at - self._last.at, _counters(self._last), _counters(seen)
         changes = {key: (now[key] - before[key]) / seconds for key in now if key in before}
+        if seen.redis and "refresh" in changes:  # of generations, each of as many rows as there are now
+            changes["refresh"] *= sum(each.rows for each in seen.redis.cache.hashes)
         # A counter that went back was started anew.
         return {key: round(rate, 1) for key, rate in changes.items() if rate >= 0}
 
@@ -122,8 +127,7 @@ def _counters(seen: Observation) -> dict[str, int]:
     if seen.database:
         counters["source"] = sum(seen.database.inserted.values())
     if seen.redis:
-        cache = seen.redis.cache
-        counters["refresh"] = (cache.generation or 0) * sum(each.rows for each in cache.hashes)
+        counters["refresh"] = seen.redis.cache.generation or 0
         counters["cache"] = seen.redis.commands
     if seen.partitions is not None:
         counters["produce"] = sum(each.log_end for each in seen.partitions if each.kind == "orders")
@@ -162,18 +166,21 @@ def _backlogs(seen: Observation) -> dict[str, int | None]:
     return backlogs
 
 
-def find_bottleneck(stages: list[Stage]) -> tuple[str | None, str]:
-    """The stage that holds the others up, and why: what is away comes first, then what stands still, then the slow."""
-    return next(_suspects({stage.key: stage for stage in stages}), (None, "every stage keeps up"))
+def find_bottleneck(stages: list[Stage], empty: Sequence[str]) -> tuple[str | None, str]:
+    """The stage that holds the others up, and why: what is away comes first, then what stands still, then the slow.
+
+    `empty`: tables of which the cache has no row.
+    """
+    return next(_suspects({stage.key: stage for stage in stages}, empty), (None, "every stage keeps up"))
 
 
-def _suspects(stages: dict[str, Stage]) -> Iterator[tuple[str, str]]:
+def _suspects(stages: dict[str, Stage], empty: Sequence[str]) -> Iterator[tuple[str, str]]:
     for key, stage in stages.items():
         if stage.problem:
             yield key, stage.problem
     refresh, broker, consume = (stages[key] for key in ("refresh", "broker", "consume"))
-    if stages["cache"].age is None:
-        yield "cache", "it was never filled: sesacctl cache refresh"
+    if empty:
+        yield "cache", f"no {' and '.join(empty)} in it: sesacctl cache refresh"
     if refresh.backlog:
         yield "refresh", f"{refresh.backlog:,} rounds late: sesacctl cache refresh --loop 50"
     if broker.backlog:

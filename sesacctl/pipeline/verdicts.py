@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -34,14 +34,16 @@ class Check:
     next: str | None = None
 
 
-def judge(seen: Observation, pulses: tuple[Pulse, ...]) -> list[Check]:
-    """The checks, in the loop's order."""
+def judge(
+    seen: Observation, pulses: tuple[Pulse, ...], *, lag_is_old: Callable[[], bool] = lambda: True
+) -> list[Check]:
+    """The checks, in the loop's order; `lag_is_old` is asked whether an event waits for longer than STALLED_SECONDS."""
     return [
         _postgres(seen),
         _redis(seen),
         _cache(seen),
         _kafka(seen),
-        _consumers(seen),
+        _consumers(seen, lag_is_old),
         _audit(seen),
         _dead_letters(seen),
         *_workers(pulses),
@@ -64,6 +66,15 @@ def _problem(name: str, error: SesacctlError) -> Check:
 
 def _unknown(name: str, needs: str) -> Check:
     return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said without {needs}")
+
+
+def _unknown_loop(name: str, seen: Observation) -> Check:
+    """Of what takes both servers; where each of them answered, the look at both says why it failed."""
+    missing = [server for server in ("PostgreSQL", "Kafka") if server in seen.problems]
+    problem = seen.problems.get("loop")
+    if missing or problem is None:
+        return _unknown(name, " and ".join(missing or ["PostgreSQL and Kafka"]))
+    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said: {problem}", next=problem.hint)
 
 
 def _postgres(seen: Observation) -> Check:
@@ -98,11 +109,9 @@ def _cache(seen: Observation) -> Check:
     if seen.redis is None:
         return _unknown(name, "Redis")
     cache = seen.redis.cache
-    rows = {each.table: each.rows for each in cache.hashes}
-    if not all(rows.values()):
-        empty = " and ".join(table for table, count in rows.items() if not count)
-        return _unhealthy(name, f"no {empty} in the cache", "sesacctl cache refresh")
-    evidence = ", ".join(f"{count:,} {table}" for table, count in rows.items())
+    if cache.empty:
+        return _unhealthy(name, f"no {' and '.join(cache.empty)} in the cache", "sesacctl cache refresh")
+    evidence = ", ".join(f"{each.rows:,} {each.table}" for each in cache.hashes)
     age = seen.cache_age
     if age is None:
         return _ok(name, evidence)
@@ -132,17 +141,16 @@ def _kafka(seen: Observation) -> Check:
     return _ok(name, f"{evidence}, all {kafka.partitions} partitions in sync")
 
 
-def _consumers(seen: Observation) -> Check:
+def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
     name = "consumers"
     lag = seen.lag
     if lag is None or seen.kafka is None or seen.database is None:
-        missing = [server for server in ("PostgreSQL", "Kafka") if server in seen.problems]
-        return _unknown(name, " and ".join(missing or ["all brokers"]))
+        return _unknown_loop(name, seen)
     members, stored = seen.kafka.members, seen.database.stored_age
     evidence = f"{members} members, lag {lag:,}"
     if lag and not members:
         return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
-    if lag and (stored is None or stored > STALLED_SECONDS):
+    if lag and (stored is None or stored > STALLED_SECONDS) and lag_is_old():
         ago = "nothing stored yet" if stored is None else f"last stored {_ago(stored)}"
         return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
     return _ok(name, evidence)
@@ -151,7 +159,7 @@ def _consumers(seen: Observation) -> Check:
 def _audit(seen: Observation) -> Check:
     name = "audit"
     if seen.partitions is None:
-        return _unknown(name, "PostgreSQL and Kafka")
+        return _unknown_loop(name, seen)
     missing = sum(abs(partition.missing) for partition in seen.partitions)
     taken = sum(partition.taken for partition in seen.partitions)
     if missing:

@@ -114,7 +114,7 @@ def read_redis(settings: Settings) -> RedisView:
     try:
         state = read_state(redis)
         with redis_translated(redis):
-            info: dict[str, Any] = redis.info("server", "stats")
+            info: dict[str, Any] = redis.info()  # all of it: several sections at once need Redis 7
     finally:
         redis.close()
     return RedisView(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,17 @@ import pytest
 from typer.testing import CliRunner
 
 from sesacctl.broker import topics
+from sesacctl.cache.client import connect
 from sesacctl.cli import app
 from sesacctl.errors import UsageError
-from sesacctl.pipeline.health import SERVERS, health, wait_healthy
+from sesacctl.pipeline import health as health_module
+from sesacctl.pipeline.health import SERVERS, health, lag_is_old, wait_healthy
 from sesacctl.pipeline.heartbeat import Heartbeat
+from sesacctl.pipeline.progress import progress
 from sesacctl.pipeline.refresh import Refresher
+from sesacctl.pipeline.top import Top
 from sesacctl.pipeline.verdicts import Check, Verdict
+from sesacctl.pipeline.views import read_redis
 from sesacctl.settings import Settings, load
 from tests.cache_data import fill
 from tests.conftest import Cli
@@ -85,6 +91,44 @@ def test_events_that_nobody_stores(loop: Settings) -> None:
     assert (consumers.next or "").startswith("sesacctl consume")
     ready = seen(loop, only_servers=True)
     assert {name: each.verdict for name, each in ready.items()} == dict.fromkeys(SERVERS, Verdict.OK)
+
+
+def test_how_long_events_wait_is_by_their_own_times(loop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(loop, "orders", many_orders(20))
+    partitions = progress(loop)
+    assert not lag_is_old(loop, partitions)
+    monkeypatch.setattr(health_module, "STALLED_SECONDS", -60.0)  # as if a minute had passed since
+    assert lag_is_old(loop, partitions)
+    assert not lag_is_old(loop, [])
+    monkeypatch.setattr(health_module, "STALLED_SECONDS", 60.0)
+    away = changed(loop, kafka_bootstrap_servers="127.0.0.1:1")
+    assert lag_is_old(away, partitions)
+
+
+def test_another_type_under_a_key_of_the_cache_is_an_empty_one(loop: Settings, sesacctl: Cli) -> None:
+    with connect(loop) as redis:
+        for key in ("cache:users", "cache:meta"):
+            redis.delete(key)
+            redis.set(key, "of another program")
+        found = seen(loop)["cache"]
+        assert (found.evidence, found.next) == ("no users in the cache", "sesacctl cache refresh")
+        assert json.loads(sesacctl("cache", "stats", "-o", "json").stdout)["tables"][0]["cached"] == 0
+        assert "no users in it" in Top(loop).run_once().reason
+        assert 'sesacctl_cache_rows{table="users"} 0.0' in sesacctl("metrics", "--once").stdout
+
+
+def test_a_look_asks_redis_for_one_section_or_all_as_redis_6_wants_it(loop: Settings) -> None:
+    mark, asked = uuid.uuid4().hex, []
+    with connect(loop) as redis, redis.monitor() as monitor:
+        read_redis(loop)
+        redis.echo(mark)
+        for entry in monitor.listen():
+            asked.append(entry["command"].split())
+            if mark in asked[-1]:
+                break
+    sections = [words[1:] for words in asked if words[0] == "INFO"]
+    assert sections
+    assert max(map(len, sections)) <= 1
 
 
 def test_everything_away_is_exit_4(bare_sesacctl: Cli) -> None:

@@ -88,6 +88,21 @@ def test_what_is_well_all_the_same(name: str, seen: Observation) -> None:
     assert check(name, seen).verdict is Verdict.OK
 
 
+def test_an_event_that_has_just_come_after_idle_minutes_is_no_stall() -> None:
+    seen = replace(database(stored_age=300.0), partitions=[partition(end=101)])
+    young = [each for each in judge(seen, (), lag_is_old=lambda: False) if each.name == "consumers"]
+    assert [each.verdict for each in young] == [Verdict.OK]
+    assert check("consumers", seen).verdict is Verdict.UNHEALTHY
+
+
+def test_why_the_look_at_the_loop_failed_is_said() -> None:
+    seen = replace(GOOD, partitions=None, problems={"loop": ServerRefused("no right to the group", hint="a grant")})
+    for name in ("consumers", "audit"):
+        found = check(name, seen)
+        assert (found.verdict, found.next) == (Verdict.UNKNOWN, "a grant")
+        assert found.evidence == "cannot be said: no right to the group"
+
+
 def test_dead_letters_and_a_full_redis_are_warnings() -> None:
     found = check("dead letters", database(dead_letters=4))
     assert (found.verdict, found.next) == (Verdict.WARNING, "sesacctl dlq list")

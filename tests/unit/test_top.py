@@ -59,6 +59,26 @@ def test_rates_are_changes_per_second() -> None:
     }
 
 
+def test_a_round_counts_as_many_rows_as_the_cache_has_now() -> None:
+    fewer = (CACHE.hashes[0], replace(CACHE.hashes[1], rows=400))
+    redis = replace(REDIS, cache=replace(CACHE, generation=8, hashes=fewer))
+    assert stage(screen(GOOD, replace(after(), redis=redis)), "refresh").rate == 700.0
+    redis = replace(REDIS, cache=replace(CACHE, hashes=fewer))
+    assert stage(screen(GOOD, replace(after(), redis=redis)), "refresh").rate == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"db_type": "rds", "rds_user": "u", "rds_password": "p", "rds_host": "h", "rds_db": "of_rds"}, "of_rds"),
+        ({"db_type": "supabase", "supabase_direct_url": "postgresql://u:p@h/of_supabase"}, "of_supabase"),
+        ({"postgres_db": "of_local"}, "of_local"),
+    ],
+)
+def test_the_database_is_the_one_in_use(values: dict[str, str], name: str) -> None:
+    assert Top(load(**values)).screen(GOOD).database == name
+
+
 def test_ages_and_backlogs() -> None:
     never = replace(after(events=50, stored=40), database=replace(DATABASE, never_cached={"users": 3, "products": 4}))
     shown = screen(GOOD, never)
@@ -88,7 +108,13 @@ def test_history_is_bounded() -> None:
     [
         (after(events=100, stored=100), None, "every stage keeps up"),
         (after(without("Redis")), "refresh", "Redis cannot be reached"),
-        (after(cache(refreshed_at=None, generation=None)), "cache", "sesacctl cache refresh"),
+        (after(cache(refreshed_at=None, generation=None)), None, "every stage keeps up"),  # another program's
+        (after(cache(hashes=(CACHE.hashes[0], replace(CACHE.hashes[1], rows=0)))), "cache", "no products in it"),
+        (
+            after(cache(hashes=tuple(replace(each, rows=0) for each in CACHE.hashes), generation=None)),
+            "cache",
+            "no users and products in it: sesacctl cache refresh",
+        ),
         (after(cache(refreshed_at=NOW - timedelta(minutes=10))), "refresh", "11 rounds late"),
         (after(kafka(under_replicated=5)), "broker", "5 partitions are under-replicated"),
         (after(events=100), "consume", "100 events wait and none is stored"),
