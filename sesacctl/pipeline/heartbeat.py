@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +21,8 @@ from sesacctl.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 FOLDER = "heartbeats"
+START_SECONDS = 60.0
+"""What a loop may take from its start to its first beat."""
 # By the first word of a loop's name.
 _COMMANDS = {
     "cache": "sesacctl cache refresh --loop 50",
@@ -59,13 +65,16 @@ class Heartbeat:
         Raises:
             ConfigurationError: the folder cannot be written.
         """
-        self._path = _free(home.expanduser() / FOLDER, name)
+        folder = home.expanduser() / FOLDER
         self._good_for, self._written = 0.0, 0.0
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(0.0)
+            folder.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(folder):
+                _forget_other_boots(folder)
+                self._path = _free(folder, name)
+                self._write(START_SECONDS)
         except OSError as error:
-            raise ConfigurationError(f"SESAC_HOME: {self._path.parent} cannot be written: {error.strerror}") from None
+            raise ConfigurationError(f"SESAC_HOME: {folder} cannot be written: {error.strerror}") from None
 
     def beat(self, good_for: float) -> None:
         """Promise the next beat within `good_for` seconds; cheap enough for every turn. A full disk stops no loop."""
@@ -88,15 +97,16 @@ class Heartbeat:
 
     def _write(self, good_for: float) -> None:
         # Monotonic, hence the same for all processes since the machine's start: a clock set back or ahead kills nobody.
-        document: dict[str, float] = {"pid": os.getpid(), "at": time.monotonic(), "good_for": good_for}
+        now = time.monotonic()
+        document = {"pid": os.getpid(), "at": now, "good_for": good_for, "boot": _boot()}
         temporary = self._path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(document))
         temporary.replace(self._path)
-        self._good_for, self._written = good_for, document["at"]
+        self._good_for, self._written = good_for, now
 
 
 def read_pulses(home: Path) -> tuple[Pulse, ...]:
-    """The loops that run on this machine, or died here. A file from before a reboot counts as dead."""
+    """The loops that run on this machine, or died here since it was started."""
     found = (_read(path) for path in sorted((home.expanduser() / FOLDER).glob("*.json")))
     return tuple(pulse for pulse in found if pulse is not None)
 
@@ -105,12 +115,37 @@ def _read(path: Path) -> Pulse | None:
     try:
         document = json.loads(path.read_text())
         age, pid = time.monotonic() - float(document["at"]), int(document["pid"])
-        left = float(document["good_for"]) - age if age >= 0 else -1.0
+        left = float(document["good_for"]) - age
+        if age < 0 or document.get("boot", _boot()) != _boot():
+            return None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         left, pid = -1.0, 0
     return Pulse(name=path.stem, pid=pid, seconds_left=left)
+
+
+@cache
+def _boot() -> str:
+    """Another one after each start of the machine, on Linux; elsewhere only the monotonic clock tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two loops that start at once must not take the same name."""
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _forget_other_boots(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        if _read(path) is None:
+            path.unlink(missing_ok=True)
 
 
 def _free(folder: Path, name: str) -> Path:

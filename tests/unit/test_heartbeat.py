@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from sesacctl.pipeline import heartbeat as heartbeat_module
 from sesacctl.pipeline.heartbeat import FOLDER, Heartbeat, read_pulses
 
 
@@ -39,6 +41,29 @@ def test_a_second_loop_of_a_kind_gets_a_number_and_leaves_the_first_alone(tmp_pa
         assert names(tmp_path) == ["produce-2", "produce"]
     assert names(tmp_path) == ["produce"]
     assert read_pulses(tmp_path)[0].pid == os.getppid()
+
+
+def test_a_loop_lives_from_its_start_on_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    with Heartbeat(tmp_path, "produce"), Heartbeat(tmp_path, "produce"):
+        assert names(tmp_path) == ["produce-2", "produce"]
+        assert all(pulse.alive for pulse in read_pulses(tmp_path))
+
+
+def test_loops_that_start_at_once_have_a_name_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    together = threading.Barrier(12)
+
+    def start() -> None:
+        together.wait(10)
+        Heartbeat(tmp_path, "produce")
+
+    threads = [threading.Thread(target=start) for _ in range(together.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names(tmp_path)) == together.parties
 
 
 @pytest.mark.parametrize("good_for", [60.0, -1.0])
