@@ -38,9 +38,9 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaError
 
 from sesacctl.broker import clients
-from sesacctl.broker.topics import PARTITIONS, REPLICATION_FACTOR
+from sesacctl.broker.topics import REPLICATION_FACTOR
 from sesacctl.errors import ConfigurationError, ServerNotStarted
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.settings import Settings
 from sesacctl.stack import jars, ports
 from sesacctl.stack.filelock import file_lock

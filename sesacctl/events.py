@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
+PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
 INT4_MAX = 2_147_483_647
 LAST_MS = 253_402_300_799_000  # the last second that a datetime can hold
 

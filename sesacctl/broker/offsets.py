@@ -11,7 +11,8 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin, translated
-from sesacctl.broker.topics import PARTITIONS, described
+from sesacctl.broker.topics import described
+from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
 
 _EARLIEST, _LATEST = -2, -1

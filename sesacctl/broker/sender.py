@@ -20,7 +20,7 @@ from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated, unreachable
 from sesacctl.errors import EventTooLarge, ServerUnreachable
-from sesacctl.events import Event, OrderEvent, UserEvent, encode
+from sesacctl.events import PARTITIONS, Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Sender:
         self._producer = producer(settings, delivery_seconds=delivery_seconds)
         try:
             with translated(settings):
-                self._lanes = {kind: self._open(kind) for kind in topics.PARTITIONS}
+                self._lanes = {kind: self._open(kind) for kind in PARTITIONS}
         except BaseException:
             self._producer.close(timeout=_CLOSE_SECONDS)
             raise

@@ -25,7 +25,7 @@ from sesacctl.broker.topic_state import (
     read_topics,
 )
 from sesacctl.errors import ServerRefused, TopicMissing
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 REPLICATION_FACTOR = 3
 # Orders, users and products are kept equally long: an order replayed from a backup must not outlive its user.
 RETENTION_MS = 30 * 24 * 3600 * 1000
-PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
 _WAIT_SECONDS = 30.0
 _YOUNG_SECONDS = 2.0
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
-from sesacctl.broker.topics import PARTITIONS
 from sesacctl.database.connections import connect, translated
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
+from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.kept_records import (

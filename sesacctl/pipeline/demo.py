@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sesacctl.broker import topics
-from sesacctl.broker.topics import PARTITIONS
 from sesacctl.database import init_db
 from sesacctl.errors import CheckFailed
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.pipeline.audit import AuditResult, audit
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.members import ConsumeReport

@@ -8,8 +8,8 @@ from uuid import UUID
 from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
-from sesacctl.broker.topics import PARTITIONS
 from sesacctl.database.connections import connect, translated
+from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.settings import Settings
 

@@ -13,8 +13,8 @@ from kafka.admin import MemberToRemove
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin
-from sesacctl.broker.topics import PARTITIONS
 from sesacctl.errors import CannotKeepAlive, SesacctlError
+from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.identity import Identity

@@ -13,8 +13,9 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from sesacctl.broker import topics
 from sesacctl.broker.topic_state import TopicState
-from sesacctl.broker.topics import PARTITIONS, RETENTION_MS
+from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.errors import ServerRefused, TopicMissing
+from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 
