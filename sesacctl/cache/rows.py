@@ -6,6 +6,8 @@ from typing import Literal, TypedDict
 
 Table = Literal["users", "products"]
 TABLES: tuple[Table, ...] = ("users", "products")
+SIZE, FRESH = 1000, 500
+"""Rows of a table that a refresh caches, and how many of them are kept for rows never cached before."""
 
 
 class UserRow(TypedDict):

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis, ResponseError
 
 from sesacctl.cache.connections import translated
-from sesacctl.cache.rows import TABLES, Table
+from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import META, live_key
 
 # Something else under the key of a hash: a refresh puts the hash in its place.
@@ -81,8 +81,8 @@ def read_state(redis: Redis) -> CacheState:
         generation=int(meta[b"generation"]) if b"generation" in meta else None,
         refreshed_at=datetime.fromisoformat(at.decode()) if at else None,
         period=float(meta.get(b"period", 0)),
-        size=int(meta.get(b"size", 1000)),
-        fresh=int(meta.get(b"fresh", 500)),
+        size=int(meta.get(b"size", SIZE)),
+        fresh=int(meta.get(b"fresh", FRESH)),
         used_memory=info["used_memory"],
         max_memory=info.get("maxmemory", 0),
         policy=info.get("maxmemory_policy", "unknown"),

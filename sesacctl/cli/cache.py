@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from sesacctl import words
+from sesacctl.cache.rows import FRESH, SIZE
 from sesacctl.cli import cache_views, render
-from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption, begin, duration_option
+from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption, begin, duration_option, given
+from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from sesacctl.cache.rows import Table
+    from sesacctl.pipeline.fairness import Fairness
+    from sesacctl.pipeline.simulation import Simulation
 
-app = typer.Typer(no_args_is_help=True, help="The cache worker and its controls.")
+app = typer.Typer(
+    no_args_is_help=True, help="The cache worker and its controls.\n\nExample: sesacctl cache refresh --loop 50"
+)
+_PLAY = ("rows", "newcomers", "rounds", "size", "fresh")
 
 
 class OneTable(StrEnum):
@@ -40,8 +48,8 @@ class Which(StrEnum):
 @app.command()
 def refresh(
     loop: Annotated[float | None, duration_option("Refresh again and again, this often.", "--loop")] = None,
-    size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table to cache.")] = 1000,
-    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached before.")] = 500,
+    size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table to cache.")] = SIZE,
+    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached before.")] = FRESH,
     tables: Annotated[Which, typer.Option(help="What to cache.")] = Which.ALL,
     metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
@@ -60,7 +68,10 @@ def refresh(
 
     with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
         if loop is None:
-            render.show(refresher.run_once(), output, cache_views.refresh)
+            result = refresher.run_once()
+            render.show(result, output, cache_views.refresh)
+            empty = result.generation is None and not result.skipped
+            render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
             return
         with (
             Heartbeat(settings.sesac_home, "cache-refresh") as heartbeat,
@@ -113,35 +124,36 @@ def sample(
 
 @app.command()
 def fairness(
+    context: typer.Context,
     simulate: Annotated[bool, typer.Option("--simulate", help="Play rounds in memory; no server is asked.")] = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows at the start of the simulation.")] = 10_000,
     newcomers: Annotated[int, typer.Option(min=0, help="New rows before each simulated round.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to simulate.")] = 1000,
-    size: Annotated[int, typer.Option(min=1, help="Rows that a simulated round caches.")] = 1000,
-    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached.")] = 500,
+    size: Annotated[int, typer.Option(min=1, help="Rows that a simulated round caches.")] = SIZE,
+    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached.")] = FRESH,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Hold the longest wait of any row against its bound; exit 5 if it is longer.
+    """Show how many rounds a row has waited for its turn, and the most it may wait; exit 5 if that is passed.
 
     Examples: sesacctl cache fairness · sesacctl cache fairness --simulate --rows 5000000 --newcomers 300
     """
+    if not simulate and (option := given(context, *_PLAY)):
+        raise UsageError(f"{option} goes with --simulate", hint="sesacctl cache fairness --simulate")
     settings = begin()
-    from sesacctl.errors import CheckFailed
-
     if simulate:
         from sesacctl.pipeline import simulation
 
         _check_shares(size, fresh)
         played = simulation.simulate(rows=rows, newcomers=newcomers, rounds=rounds, size=size, fresh=fresh)
         render.show(played, output, cache_views.simulation)
-        holds, problem = played.holds, "In the simulation rows wait longer and longer"
+        problem = _simulated_problem(played)
     else:
         from sesacctl.pipeline.fairness import read_fairness
 
         seen = read_fairness(settings)
         render.show(seen, output, cache_views.fairness)
-        holds, problem = seen.holds, "Rows wait longer than the bound, or there is none"
-    if not holds:
+        problem = _problem(seen)
+    if problem:
         raise CheckFailed(problem, hint="sesacctl cache stats")
 
 
@@ -152,7 +164,7 @@ def reset_aging(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Count all rows as never cached, in small transactions that stop neither orders nor refreshes for long.
+    """Treat all rows as never cached, in small transactions that stop neither orders nor refreshes for long.
 
     Example: sesacctl cache reset-aging users --dry-run
     """
@@ -162,10 +174,10 @@ def reset_aging(
 
     planned = aging.reset_aging(settings, which.tables, dry_run=True)
     if dry_run:
-        render.show(planned, output, cache_views.reset)
+        render.show(planned, output, cache_views.planned_reset)
         return
-    rows = ", ".join(f"{plan.rows:,} {plan.table}" for plan in planned)
-    render.confirm(f"Count {rows} as never cached?", yes=yes)
+    rows = ", ".join(words.count(plan.rows, plan.table.removesuffix("s")) for plan in planned)
+    render.confirm(f"Treat {rows} as never cached?", yes=yes)
     with render.progress() as progress:
         tasks = {plan.table: progress.add_task(plan.table, total=plan.rows) for plan in planned}
         done = aging.reset_aging(
@@ -175,6 +187,27 @@ def reset_aging(
             on_batch=lambda table, count: progress.advance(tasks[table], count),
         )
     render.show(done, output, cache_views.reset)
+
+
+def _problem(seen: Fairness) -> str:
+    if seen.fresh >= seen.size:
+        return cache_views.reason(seen.size, seen.fresh)
+    return ", ".join(
+        f"a row of {each.table} has waited for {words.count(each.worst_wait or 0, 'round')}, the most is {each.bound:,}"
+        for each in seen.tables
+        if not each.holds
+    )
+
+
+def _simulated_problem(played: Simulation) -> str:
+    if played.holds:
+        return ""
+    if played.newcomers > played.fresh:
+        return (
+            f"{words.count(played.newcomers, 'new row')} a round are more than the {played.fresh:,} kept for them:"
+            f" {played.backlog:,} were never cached at the end"
+        )
+    return cache_views.reason(played.size, played.fresh)
 
 
 def _check_shares(size: int, fresh: int) -> None:

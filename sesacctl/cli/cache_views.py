@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from sesacctl import words
 from sesacctl.cli import render
 
 if TYPE_CHECKING:
@@ -26,9 +28,18 @@ def refresh(result: RefreshResult) -> RenderableType:
     return render.table(title, ("table", "never cached before", "longest ago", "cached"), rows)
 
 
+def planned_reset(resets: tuple[TableReset, ...]) -> Table:
+    """Rows that a reset would treat so."""
+    return _resets("Would count as never cached", resets)
+
+
 def reset(resets: tuple[TableReset, ...]) -> Table:
-    """Rows that count as never cached."""
-    return render.table("Never cached from now on", ("table", "rows"), [(each.table, each.rows) for each in resets])
+    """Rows that a reset has treated so."""
+    return _resets("Count as never cached from now on", resets)
+
+
+def _resets(title: str, resets: tuple[TableReset, ...]) -> Table:
+    return render.table(title, ("table", "rows"), [(each.table, each.rows) for each in resets])
 
 
 def sample(rows: list[dict[str, Any]]) -> Table:
@@ -40,25 +51,36 @@ def stats(stats: CacheStats) -> RenderableType:
     """Both servers' view of the cache."""
     from rich.console import Group
 
-    limit = f"{stats.max_memory:,}" if stats.max_memory else "unlimited"
+    limit = f" of {words.size(stats.max_memory)}" if stats.max_memory else ", no limit"
     facts: dict[str, object] = {
         "generation": stats.generation if stats.generation is not None else "none",
-        "age": "unknown" if stats.age is None else f"{stats.age:,.0f} s",
+        "age": "unknown" if stats.age is None else words.age(stats.age),
         "next refresh": _next_refresh(stats.next_refresh),
-        "Redis memory": f"{stats.used_memory:,} of {limit} bytes",
+        "Redis memory": f"{words.size(stats.used_memory)}{limit}",
         "eviction policy": stats.policy,
     }
     if stats.evicts:
         facts["eviction policy"] = render.text(f"{stats.policy}: a full Redis drops the whole cache", "yellow")
-    sizes = [(each.table, each.cached, each.memory, each.rows, each.never_cached) for each in stats.tables]
-    ages = [
-        (bins[0].under, *(each.rows for each in bins)) for bins in zip(*(t.ages for t in stats.tables), strict=True)
+    sizes = [
+        (each.table, each.cached, each.memory and words.size(each.memory), each.rows, each.never_cached)
+        for each in stats.tables
     ]
+    names = _ranges([each.under for each in stats.tables[0].ages])
+    ages = list(zip(names, *([each.rows for each in table.ages] for table in stats.tables), strict=True))
     return Group(
         render.details("Cache", facts),
-        render.table("Tables", ("table", "cached", "bytes", "rows", "never cached"), sizes),
-        render.table("Rows by their last turn", ("less than … ago", *(each.table for each in stats.tables)), ages),
+        render.table("Tables", ("table", "cached", "memory", "rows", "never cached"), sizes),
+        render.table("Rows by their last turn", ("ago", *(each.table for each in stats.tables)), ages),
     )
+
+
+def _ranges(ends: list[str]) -> list[str]:
+    """What lies between the upper ends of bins: `< 1 min`, `1–5 min` … `7 days and more`, for the last has none."""
+    between = []
+    for low, high in pairwise(ends[:-1]):
+        (number, unit), (_, other) = low.split(), high.split()
+        between.append(f"{number}–{high}" if unit.rstrip("s") == other.rstrip("s") else f"{low}–{high}")
+    return [f"< {ends[0]}", *between, f"{ends[-2]} and more"]
 
 
 def fairness(report: Fairness) -> RenderableType:
@@ -78,7 +100,7 @@ def fairness(report: Fairness) -> RenderableType:
         for each in report.tables
     ]
     columns = ("table", "rows", "never cached", "bound", "worst wait", "counted", "verdict")
-    return Group(render.table("Waits in rounds", columns, rows), render.text(_reason(report.size, report.fresh), "dim"))
+    return Group(render.table("Waits in rounds", columns, rows), render.text(reason(report.size, report.fresh), "dim"))
 
 
 def simulation(played: Simulation) -> RenderableType:
@@ -95,10 +117,11 @@ def simulation(played: Simulation) -> RenderableType:
         "never cached at the end": played.backlog,
         "verdict": _verdict(played.holds),
     }
-    return Group(render.details("Simulated", facts), render.text(_reason(played.size, played.fresh), "dim"))
+    return Group(render.details("Simulated", facts), render.text(reason(played.size, played.fresh), "dim"))
 
 
-def _reason(size: int, fresh: int) -> str:
+def reason(size: int, fresh: int) -> str:
+    """Why a row waits no longer than the bound, or why there is none."""
     if fresh >= size:
         return f"All {size:,} rows of a round may be rows never cached before: the others have no bound."
     return (
@@ -114,4 +137,4 @@ def _verdict(holds: bool) -> object:
 def _next_refresh(seconds: float | None) -> str:
     if seconds is None:
         return "none planned"
-    return f"in {seconds:,.0f} s" if seconds >= 0 else f"overdue by {-seconds:,.0f} s"
+    return f"in {words.age(seconds)}" if seconds >= 0 else f"overdue by {words.age(-seconds)}"

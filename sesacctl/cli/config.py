@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from sesacctl.pipeline.env_file import Written
     from sesacctl.settings import Variable
 
-app = typer.Typer(no_args_is_help=True, help="Write, show and check the settings.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Write, show and check the settings.\n\nExample: sesacctl config show --origin",
+)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import words
 from sesacctl.cli import options, render
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
 
@@ -158,5 +159,5 @@ def _row(line: InstanceReport) -> tuple[object, ...]:
         line.counts.stored,
         line.lag,
         line.restarts,
-        f"{line.max_rss_bytes / 1e6:.0f} MB",
+        words.size(line.max_rss_bytes),
     )

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from sesacctl.database.seed import Seeded
     from sesacctl.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Schema, migrations, checks and sample data.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Schema, migrations, checks and sample data.\n\nExample: sesacctl db init --with-seed",
+)
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for the database instead of failing at once.")]
 TimeoutOption = Annotated[float, duration_option("How long to wait.", "--timeout")]

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from sesacctl.pipeline.dead_letters import DeadLetter, Filter, Replayed
 
-app = typer.Typer(help="Dead letters: look at what was refused, replay, discard or export it.", no_args_is_help=True)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Dead letters: look at what was refused, replay, discard or export it.\n\nExample: sesacctl dlq list",
+)
 
 IdOption = Annotated[list[int] | None, typer.Option("--id", help="Only this one; may be given several times.")]
 TopicOption = Annotated[str | None, typer.Option(help="Only from this topic: orders, users or products.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, such as invalid_json.")]
-SinceOption = Annotated[float | None, options.duration_option("Only of the last 50, 30s, 10m or 2h.", "--since")]
+SinceOption = Annotated[float | None, options.duration_option("Only from this long ago on.", "--since")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would become of them; change nothing.")]
 _COUNT_SHOWN = 100

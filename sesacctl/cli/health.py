@@ -21,6 +21,7 @@ _STYLES = {"ok": "green", "unknown": "dim", "warning": "yellow", "unhealthy": "b
 
 @app.command()
 def health(
+    context: typer.Context,
     live: Annotated[
         bool, typer.Option("--live", help="Only whether the loops here give signs of life; no server is asked.")
     ] = False,
@@ -38,10 +39,12 @@ def health(
     if live:
         from sesacctl.cli.live import live as live_service
 
-        if ready or wait or output is not Output.TABLE:
+        if options.given(context, "ready", "wait", "timeout", "output"):
             raise UsageError("--live goes with no other option", hint="sesacctl health --live")
         live_service()
         return
+    if not wait and options.given(context, "timeout"):
+        raise UsageError("--timeout goes with --wait", hint="sesacctl health --wait --timeout 2m")
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline import health as service

@@ -7,6 +7,7 @@ import sys
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.home import home
 from sesacctl.pipeline.heartbeat import read_pulses
+from sesacctl.words import age
 
 
 def live() -> None:
@@ -19,9 +20,7 @@ def live() -> None:
     folder = home()
     pulses = read_pulses(folder)
     for pulse in pulses:
-        due = (
-            f"next sign within {pulse.seconds_left:.0f} s" if pulse.alive else f"overdue by {-pulse.seconds_left:.0f} s"
-        )
+        due = f"next sign within {age(pulse.seconds_left)}" if pulse.alive else f"overdue by {age(-pulse.seconds_left)}"
         sys.stdout.write(f"{pulse.name} (process {pulse.pid}): {due}\n")
     if not pulses:
         raise CheckFailed(f"no loop runs here: {folder} holds no sign of life", hint="sesacctl cache refresh --loop 50")

@@ -50,18 +50,23 @@ class Shared:
 shared = Shared()
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_METAVAR = "DURATION"
+_DURATIONS = "50, 30s, 10m or 2h"
+_LONGEST = 10 * 365 * 86_400.0
 
 
 def duration(text: str | float) -> float:
     """`50`, `30s`, `10m` or `2h` in seconds.
 
     Raises:
-        typer.BadParameter: not such a duration, or not above zero.
+        typer.BadParameter: not such a duration, not above zero, or longer than ten years.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(text).strip(), re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds <= 0:
-        raise typer.BadParameter(f"'{text}' is not a duration such as 50, 30s, 10m or 2h")
+        raise typer.BadParameter(f"'{text}' is not a duration such as {_DURATIONS}")
+    if seconds > _LONGEST:
+        raise typer.BadParameter(f"'{text}' is longer than ten years")
     return seconds
 
 
@@ -69,23 +74,43 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to pri
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 MetricsPortOption = Annotated[
     int | None,
-    typer.Option("--metrics-port", min=1, max=65535, help="Serve Prometheus metrics there, on this machine only."),
+    typer.Option(
+        "--metrics-port", min=1, max=65535, help="Serve Prometheus metrics on this port of SESAC_METRICS_HOST."
+    ),
 ]
 
 
 def duration_option(help_text: str, name: str) -> Any:
     """A Typer option that takes a duration and gives seconds."""
-    return typer.Option(name, help=help_text, parser=duration, metavar="DURATION")
+    return typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
+
+
+def given(context: typer.Context, *names: str) -> str | None:
+    """The first of these parameters that stands on the command line, as it is typed."""
+    typed = (name for name in names if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE")
+    name = next(typed, None)
+    return name and next(param.opts[0] for param in context.command.params if param.name == name)
 
 
 def share(command: Any) -> None:
-    """Give a command, or each command of a group, the options that all have; and no others that Typer adds."""
+    """Give a command, or each command of a group, the options that all have; and no others that Typer adds.
+
+    The defaults of durations are shown as a person would type them.
+    """
     command.params = [param for param in command.params if not param.name.endswith("_completion")]
     if hasattr(command, "commands"):
         for each in command.commands.values():
             share(each)
     else:
+        for param in command.params:
+            if param.metavar == _METAVAR and isinstance(param.default, float):
+                param.default = _typed(param.default)
         command.params += _shared_options()
+
+
+def _typed(seconds: float) -> str:
+    minutes = seconds / _UNITS["m"]
+    return f"{minutes:g}m" if minutes >= 2 and minutes == int(minutes) else f"{seconds:g}s"
 
 
 def _shared_options() -> list[Any]:

@@ -62,9 +62,7 @@ def produce(
     count: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many orders.", show_default="no end")
     ] = None,
-    seconds: Annotated[
-        float | None, options.duration_option("Stop after this time: 50, 30s, 10m or 2h.", "--duration")
-    ] = None,
+    seconds: Annotated[float | None, options.duration_option("Stop after this time.", "--duration")] = None,
     carts: Annotated[
         str, typer.Option(help="Orders per cart: `3` or `1-10`.", metavar="NUMBER|RANGE", callback=_carts)
     ] = "1",

@@ -48,21 +48,23 @@ def is_live(console: Console) -> bool:
 
 
 def text(value: object, style: str = "") -> Text:
-    """`value` for a terminal: no markup, no control characters; integers with thousands separators."""
-    shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    """`value` for a terminal: no markup, no control characters; numbers with thousands separators."""
+    shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return Text(printable(shown), style=style)
 
 
 class _Grid(Table):
-    """A table that becomes a list of its rows where it has no room."""
+    """A table that becomes a list of its rows where it has no room; its heading may be wider than it is."""
+
+    heading = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.heading:
+            yield text(self.heading, "bold")
         least = [max(_longest_word(cell) for cell in (column.header, *column.cells)) for column in self.columns]
         if len(self.columns) <= 2 or sum(least) + 3 * len(least) + 1 <= options.max_width:
             yield from super().__rich_console__(console, options)
             return
-        if self.title:
-            yield Text(str(self.title), style="bold")
         for cells in zip(*(column.cells for column in self.columns), strict=True):
             for column, cell in zip(self.columns, cells, strict=True):
                 if str(cell):
@@ -77,13 +79,8 @@ def _longest_word(cell: object) -> int:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A Rich table; a column is right-aligned where it holds numbers. In a narrow terminal it is a list."""
     rows = [list(row) for row in rows]
-    grid = _Grid(
-        title=title and text(title),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        show_header=any(columns),
-    )
+    grid = _Grid(header_style="bold", show_header=any(columns))
+    grid.heading = title
     for number, name in enumerate(columns):
         numeric = any(isinstance(row[number], int | float) for row in rows)
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import words
 from sesacctl.cli import render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 up_app = typer.Typer()
 down_app = typer.Typer()
-app = typer.Typer(no_args_is_help=True, help="Status, logs and settings of the local servers.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Status, logs and settings of the local servers.\n\nExample: sesacctl stack status",
+)
 
 
 @up_app.command()
@@ -127,7 +131,7 @@ def _status_table(servers: list[ServerStatus]) -> Table:
             server.address,
             render.text(server.state, "green" if server.state == "running" else "bold red"),
             server.version,
-            server.memory_bytes and f"{server.memory_bytes / 2**20:.0f} MB",
+            server.memory_bytes and words.size(server.memory_bytes),
         )
         for server in servers
     ]

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sesacctl import words
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
@@ -102,12 +103,7 @@ def _rate(stage: Stage) -> str:
 
 
 def _age(stage: Stage) -> str:
-    if stage.age is None:
-        return "-"
-    for unit, seconds in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if stage.age >= 2 * seconds:
-            return f"{stage.age / seconds:.0f} {unit}"
-    return f"{stage.age:.0f} s" if stage.age >= 10 else f"{stage.age:.1f} s"
+    return "-" if stage.age is None else words.age(stage.age)
 
 
 def _backlog(stage: Stage) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import words
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from sesacctl.broker.topic_state import TopicState
     from sesacctl.broker.topics import TopicsResult
 
-app = typer.Typer(help="Create and describe the three topics.", no_args_is_help=True)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Create and describe the three topics.\n\nExample: sesacctl topics init",
+)
 
 
 @app.command()
@@ -66,7 +70,7 @@ def _states(states: list[TopicState]) -> Table:
             render.text(state.under_replicated, "bold red" if state.under_replicated else ""),
             state.min_insync_replicas,
             f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "for ever",
-            f"{state.size_bytes / 1e6:.1f} MB",
+            words.size(state.size_bytes),
         )
         for state in states
     ]

@@ -57,11 +57,12 @@ def write(path: Path) -> Written:
         ConfigurationError: it cannot be written.
     """
     text = template({name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in _PASSWORDS})
-    new = path.with_name(f"{path.name}.{os.getpid()}")
+    target = path.resolve()  # a link stays one
+    new = target.with_name(f"{target.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-        new.replace(path)
+        new.replace(target)
     except OSError as error:
         new.unlink(missing_ok=True)
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}", hint="ls -la") from None

@@ -15,7 +15,7 @@ from typing import Self
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect
-from sesacctl.cache.rows import TABLES, Table
+from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import publish, record_round
 from sesacctl.database import database, schema
 from sesacctl.errors import CheckFailed, SesacctlError
@@ -69,7 +69,7 @@ class Refresher:
     """Keeps one connection to each server; not for several threads at once."""
 
     def __init__(
-        self, settings: Settings, *, size: int = 1000, fresh: int = 500, tables: Sequence[Table] = TABLES
+        self, settings: Settings, *, size: int = SIZE, fresh: int = FRESH, tables: Sequence[Table] = TABLES
     ) -> None:
         """`size` rows of each table; `fresh` of them (at most `size`) never cached ones, while there are any."""
         self._settings = settings

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sesacctl import words
 from sesacctl.database import database
 from sesacctl.pipeline.observe import Observation, observe
 from sesacctl.settings import Settings
@@ -182,14 +183,14 @@ def _suspects(stages: dict[str, Stage], empty: Sequence[str]) -> Iterator[tuple[
     if empty:
         yield "cache", f"no {' and '.join(empty)} in it: sesacctl cache refresh"
     if refresh.backlog:
-        yield "refresh", f"{refresh.backlog:,} rounds late: sesacctl cache refresh --loop 50"
+        yield "refresh", f"{words.count(refresh.backlog, 'round')} late: sesacctl cache refresh --loop 50"
     if broker.backlog:
-        yield "broker", f"{broker.backlog:,} partitions are under-replicated: sesacctl health"
+        yield "broker", f"{words.count(broker.backlog, 'partition')} under-replicated: sesacctl health"
     if consume.backlog and consume.rate is not None and broker.rate is not None:
-        waiting = f"{consume.backlog:,} events wait"
+        waiting = f"{words.count(consume.backlog, 'event')} waiting"
         if not consume.rate:
-            yield "consume", f"{waiting} and none is stored: sesacctl consume"
+            yield "consume", f"{waiting}, none is stored: sesacctl consume"
         elif consume.rate < _KEEPS_UP * broker.rate and consume.backlog > broker.rate:
             yield "consume", f"{waiting}, {broker.rate - consume.rate:,.0f} a second come in that are not stored"
         elif consume.backlog > _DRAIN_SECONDS * consume.rate:
-            yield "consume", f"{waiting}, {consume.backlog / consume.rate:,.0f} s at this rate"
+            yield "consume", f"{waiting}, {words.age(consume.backlog / consume.rate)} at this rate"

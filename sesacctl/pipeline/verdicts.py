@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from sesacctl import words
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.pipeline.heartbeat import Pulse
 from sesacctl.pipeline.observe import Observation
@@ -91,11 +92,14 @@ def _redis(seen: Observation) -> Check:
     if seen.redis is None:
         return _problem(name, seen.problems[name])
     cache = seen.redis.cache
-    limit = f" of {_size(cache.max_memory)}" if cache.max_memory else ""
-    evidence = f"{seen.redis.version}, {_size(cache.used_memory)}{limit}, {cache.policy}"
-    if cache.evicts:
-        return _unhealthy(
-            name, f"{evidence}: when it is full it drops a whole table", "set its maxmemory-policy to noeviction"
+    limit = f" of {words.size(cache.max_memory)}" if cache.max_memory else ""
+    evidence = f"{seen.redis.version}, {words.size(cache.used_memory)}{limit}, {cache.policy}"
+    if cache.evicts:  # without a limit it cannot be full yet
+        return Check(
+            name=name,
+            verdict=Verdict.UNHEALTHY if cache.max_memory else Verdict.WARNING,
+            evidence=f"{evidence}: when it is full it drops a whole table",
+            next="set its maxmemory-policy to noeviction",
         )
     if cache.max_memory and cache.used_memory > _NEARLY_FULL * cache.max_memory:
         return Check(
@@ -111,11 +115,11 @@ def _cache(seen: Observation) -> Check:
     cache = seen.redis.cache
     if cache.empty:
         return _unhealthy(name, f"no {' and '.join(cache.empty)} in the cache", "sesacctl cache refresh")
-    evidence = ", ".join(f"{each.rows:,} {each.table}" for each in cache.hashes)
+    evidence = ", ".join(words.count(each.rows, each.table.removesuffix("s")) for each in cache.hashes)
     age = seen.cache_age
     if age is None:
         return _ok(name, evidence)
-    evidence += f", {_ago(age)}"
+    evidence += f", {words.age(age)} ago"
     if cache.period and age > 2 * cache.period + STALLED_SECONDS:
         return _unhealthy(
             name, f"{evidence}, planned every {cache.period:g} s", f"sesacctl cache refresh --loop {cache.period:g}"
@@ -131,14 +135,15 @@ def _kafka(seen: Observation) -> Check:
         return replace(problem, evidence=f"{problem.evidence}; {silent}") if silent else problem
     kafka = seen.kafka
     wanted = len(set(kafka.brokers) | set(kafka.replica_brokers))
-    parts = [f"{len(kafka.brokers)} of {wanted} brokers", silent]
+    parts = [f"{len(kafka.brokers)} of {words.count(wanted, 'broker')}", silent]
     lacks = {"without a leader": kafka.leaderless, "below min ISR": kafka.below_min_isr}
     lacks["under-replicated"] = kafka.under_replicated
-    parts += [f"{count} of {kafka.partitions} partitions {what}" for what, count in lacks.items() if count]
+    partitions = words.count(kafka.partitions, "partition")
+    parts += [f"{count} of {partitions} {what}" for what, count in lacks.items() if count]
     evidence = ", ".join(part for part in parts if part)
     if silent or any(lacks.values()) or len(kafka.brokers) < wanted:
         return _unhealthy(name, evidence, "sesacctl stack status")
-    return _ok(name, f"{evidence}, all {kafka.partitions} partitions in sync")
+    return _ok(name, f"{evidence}, all {partitions} in sync")
 
 
 def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
@@ -147,11 +152,11 @@ def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
     if lag is None or seen.kafka is None or seen.database is None:
         return _unknown_loop(name, seen)
     members, stored = seen.kafka.members, seen.database.stored_age
-    evidence = f"{members} members, lag {lag:,}"
+    evidence = f"{words.count(members, 'member')}, lag {lag:,}"
     if lag and not members:
         return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
     if lag and (stored is None or stored > STALLED_SECONDS) and lag_is_old():
-        ago = "nothing stored yet" if stored is None else f"last stored {_ago(stored)}"
+        ago = "nothing stored yet" if stored is None else f"last stored {words.age(stored)} ago"
         return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
     return _ok(name, evidence)
 
@@ -163,8 +168,9 @@ def _audit(seen: Observation) -> Check:
     missing = sum(abs(partition.missing) for partition in seen.partitions)
     taken = sum(partition.taken for partition in seen.partitions)
     if missing:
-        return _unhealthy(name, f"{missing:,} of {taken:,} offsets are not accounted for", "sesacctl audit")
-    return _ok(name, f"all {taken:,} offsets are accounted for")
+        evidence = f"{missing:,} of {words.count(taken, 'offset')} {'is' if missing == 1 else 'are'} not accounted for"
+        return _unhealthy(name, evidence, "sesacctl audit")
+    return _ok(name, f"{words.count(taken, 'offset')}, all accounted for")
 
 
 def _dead_letters(seen: Observation) -> Check:
@@ -172,7 +178,7 @@ def _dead_letters(seen: Observation) -> Check:
     if seen.database is None:
         return _unknown(name, "PostgreSQL")
     dead, parked = seen.database.dead_letters, seen.database.parked
-    evidence = f"{dead:,} to decide on, {parked:,} events parked"
+    evidence = f"{dead:,} to decide on, {words.count(parked, 'event')} parked"
     if dead:
         return Check(name=name, verdict=Verdict.WARNING, evidence=evidence, next="sesacctl dlq list")
     return _ok(name, evidence)
@@ -187,17 +193,3 @@ def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:
         yield _unhealthy(name, f"no sign of life from {names}", dead[0].command)
         return
     yield _ok(name, ", ".join(pulse.name for pulse in pulses))
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:
-        return f"{max(0.0, seconds):.0f} s ago"
-    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import signal
 import threading
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from sesacctl.cache.client import connect
 from sesacctl.cache.connections import ANSWER_SECONDS
+from sesacctl.cache.snapshot import META
+from sesacctl.cli import cache_views
 from sesacctl.pipeline import aging
 from sesacctl.pipeline.aging import GATE, reset_aging
+from sesacctl.pipeline.cache_stats import read_stats
 from sesacctl.pipeline.fairness import read_fairness
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse, read_pulses
 from sesacctl.pipeline.refresh import Refresher, RefreshResult
@@ -167,10 +175,60 @@ def test_refresh_stats_sample_and_fairness(sesacctl: Cli, settings: Settings) ->
     sample = json.loads(sesacctl("cache", "sample", "users", "-n", "3", "-o", "json").stdout)
     assert len({row["user_id"] for row in sample["items"]}) == 3
     assert "이어폰" in sesacctl("cache", "sample", "products").stdout
-    fairness = sesacctl("cache", "fairness")
-    assert fairness.returncode == 0
-    assert "holds" in fairness.stdout
-    assert "generation" in sesacctl("cache", "stats").stdout
+    shown = sesacctl("cache", "stats").stdout
+    assert re.search(r"Redis memory\s+│ [\d.]+ [MG]B, no limit\s+│", shown)
+    assert re.search(r"│ < 1 min\s+│\s+1,000 │\s+30 │", shown)
+    ages = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")][-8:]
+    assert ages == ["< 1 min", "1–5 min", "5–15 min", "15 min–1 h", "1–6 h", "6 h–1 day", "1–7 days", "7 days and more"]
+
+
+def test_stats_say_when_the_next_refresh_is_due_and_that_a_table_may_be_evicted(
+    settings: Settings, private_valkey: PrivateServer
+) -> None:
+    fill(settings, users=3, products=3)
+    own = private_valkey.over(settings)
+    with Refresher(own) as refresher, connect(own) as redis, postgres(settings) as cursor:
+        refresher.run_once()
+        assert "none planned" in stats_of(own)
+        refresher.run_once(period=500.0)
+        assert "in 8 min" in stats_of(own)
+        assert "drops the whole cache" not in stats_of(own)
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("maxmemory", "50mb")
+        cursor.execute("SELECT (now() - interval '1 hour')::text")
+        redis.hset(META, "time", datetime.fromisoformat(cursor.fetchone()[0]).isoformat())
+        shown = stats_of(own)
+    assert "overdue by 52 min" in shown
+    assert "allkeys-lru: a full Redis drops the whole cache" in shown
+    assert "of 52.4 MB" in shown
+
+
+def stats_of(settings: Settings) -> str:
+    """`cache stats` as a person sees it."""
+    console = Console(file=io.StringIO(), width=100)
+    console.print(cache_views.stats(read_stats(settings)))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_fairness_of_ten_thousand_users(sesacctl: Cli, settings: Settings) -> None:
+    fill(settings, users=10_000, products=100)
+    with Refresher(settings) as refresher:
+        for _ in range(24):
+            refresher.run_once()
+    done = sesacctl("cache", "fairness")
+    assert done.returncode == 0, done.stderr
+    users = next(line for line in done.stdout.splitlines() if line.startswith("│ users"))
+    cells = [cell.strip() for cell in users.strip("│").split("│")]
+    assert cells == ["users", "10,000", "0", "22", "9", "every round was noted", "holds"]
+
+
+def test_a_refresh_names_the_next_step(sesacctl: Cli, settings: Settings) -> None:
+    empty = sesacctl("cache", "refresh")
+    assert (empty.returncode, empty.stderr) == (0, "next: sesacctl db seed\n")
+    assert "Nothing to cache" in empty.stdout
+    fill(settings, users=1)
+    assert sesacctl("cache", "refresh").stderr == "next: sesacctl topics init\n"
 
 
 def test_stats_again_and_again(sesacctl: Cli, settings: Settings) -> None:
@@ -194,6 +252,7 @@ def test_fairness_is_broken_when_a_row_was_passed_over(sesacctl: Cli, settings: 
         assert report["tables"][0]["bound"] == 6
         assert report["tables"][0]["worst_wait"] == 10
         assert done.returncode == 5
+        assert "error: a row of users has waited for 10 rounds, the most is 6\n" in done.stderr
         for _ in range(3):
             refresher.run_once()
         assert sesacctl("cache", "fairness").returncode == 0
@@ -222,6 +281,8 @@ def test_fairness_simulated_without_any_server(bare_sesacctl: Cli, arguments: tu
     done = bare_sesacctl("cache", "fairness", "--simulate", "-o", "json", *arguments)
     assert done.returncode == code, done.stderr
     assert json.loads(done.stdout)["holds"] is (code == 0)
+    said = {"501": "501 new rows a round are more than the 500 kept for them: ", "1000": "the others have no bound."}
+    assert not code or said[arguments[1]] in done.stderr
 
 
 def test_reset_aging_asks_first_and_says_how_many(sesacctl: Cli, settings: Settings) -> None:
@@ -230,7 +291,10 @@ def test_reset_aging_asks_first_and_says_how_many(sesacctl: Cli, settings: Setti
     planned = sesacctl("cache", "reset-aging", "--dry-run", "-o", "json")
     expected = [{"table": "users", "rows": 1000}, {"table": "products", "rows": 30}]
     assert json.loads(planned.stdout)["items"] == expected
-    assert sesacctl("cache", "reset-aging").returncode == 2
+    assert "Would count as never cached" in sesacctl("cache", "reset-aging", "--dry-run").stdout
+    asked = sesacctl("cache", "reset-aging")
+    assert asked.returncode == 2
+    assert "Treat 1,000 users, 30 products as never cached?" in asked.stderr
     assert sum(at is not None for at in stamps(settings, "users").values()) == 1000
     assert sesacctl("cache", "reset-aging", "products", "--yes").returncode == 0
     assert sum(at is not None for at in stamps(settings, "users").values()) == 1000

@@ -56,6 +56,15 @@ def test_init_asks_before_it_replaces(bare_sesacctl: Cli) -> None:
     assert written(bare_sesacctl)["POSTGRES_PASSWORD"] != first["POSTGRES_PASSWORD"]
 
 
+def test_init_through_a_link_writes_what_it_leads_to(bare_sesacctl: Cli) -> None:
+    link, shared = bare_sesacctl.folder / ".env", bare_sesacctl.folder.parent / "shared.env"
+    link.symlink_to(shared)
+    assert bare_sesacctl("config", "init").returncode == 0
+    assert link.is_symlink()
+    assert "POSTGRES_PASSWORD=" in shared.read_text()
+    assert shared.stat().st_mode & 0o777 == 0o600
+
+
 def in_terminal(cli: Cli, answer: str, *arguments: str) -> int:
     """The exit code of a command that is answered on a terminal."""
     ours, theirs = pty.openpty()

@@ -48,7 +48,7 @@ def test_once_gives_the_screen_as_data(loop: Settings, sesacctl: Cli) -> None:
     assert stages["cache"]["backlog"] == 0
     assert stages["broker"]["age"] is not None
     assert screen["bottleneck"] == "consume"
-    assert "30 events wait and none is stored" in screen["reason"]
+    assert "30 events waiting, none is stored" in screen["reason"]
 
 
 def test_once_with_kafka_away_says_so_and_shows_the_rest(loop: Settings, sesacctl: Cli) -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from sesacctl import __version__, errors
 from sesacctl.cli import app, boundary
-from sesacctl.errors import SesacctlError
+from sesacctl.errors import SesacctlError, UsageError
 from tests.command_line import problem
 from tests.conftest import Cli
 from tests.listeners import listener
@@ -65,6 +65,32 @@ def test_every_command_has_help_with_an_example_that_parses(name: str) -> None:
     assert short.output == long.output
 
 
+GROUPS = [name for name in app.COMMANDS if hasattr(app.load(name), "commands")]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_every_group_has_help_with_an_example_of_its_own(name: str) -> None:
+    example = app.load(name).help.partition("\n\nExample: ")[2]
+    assert example.startswith(f"sesacctl {name} ")
+    assert problem(example.split()[1:]) is None
+
+
+# They print what another program reads, in that program's own form, or tell on stderr what they did.
+WITHOUT_OUTPUT = {"stack env", "stack logs", "metrics", "dlq discard", "dlq export"}
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES.keys() - WITHOUT_OUTPUT))
+def test_every_command_that_shows_something_can_show_it_as_json(name: str) -> None:
+    assert [param.opts for param in LEAVES[name].params if "-o" in param.opts] == [["-o", "--output"]]
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_durations_are_shown_as_they_are_typed(name: str) -> None:
+    for param in LEAVES[name].params:
+        if param.metavar == "DURATION" and param.default is not None:
+            assert re.fullmatch(r"\d+(\.\d+)?[smh]", param.default)
+
+
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_option_is_described(name: str) -> None:
     for param in LEAVES[name].params:
@@ -92,12 +118,29 @@ def test_every_command_can_be_quiet_and_choose_its_log(name: str) -> None:
         (("health", "--wait", "--timeout", "soon"), "'soon' is not a duration such as 50, 30s, 10m or 2h"),
         (("top", "--every", "0"), "'0' is not a duration"),
         (("metrics", "--port", "99999"), "65535"),
+        (("dlq", "list", "--since", "99999999h"), "'99999999h' is longer than ten years"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_said(arguments: tuple[str, ...], said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert said in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("health --timeout 5s", "--timeout goes with --wait"),
+        ("health --live --timeout 5s", "--live goes with no other option"),
+        ("health --live -o table", "--live goes with no other option"),
+        ("cache fairness --rows 3", "--rows goes with --simulate"),
+        ("cache fairness --fresh 500 --size 1000", "--size goes with --simulate"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(line: str, said: str) -> None:
+    error = run(*line.split()).exception
+    assert isinstance(error, UsageError)
+    assert str(error) == said
 
 
 def modules_after(line: str, cli: Cli, *, first: str = "") -> set[str]:
@@ -138,18 +181,32 @@ NEEDS: dict[str, set[str]] = {
     "health --live": set(),
     "config show": set(),
     "stack status": set(),
+    "config check": {*DATABASE, "kafka", "redis"},
+    "db init": {*DATABASE, "alembic"},
     "db check": {*DATABASE, "alembic"},
+    "db migrate --yes": {*DATABASE, "alembic"},
+    "db downgrade -1 --yes": {*DATABASE, "alembic"},
     "db seed": DATABASE,
     "cache refresh": {*DATABASE, "redis"},
+    "cache stats": {*DATABASE, "redis"},
+    "cache fairness": {*DATABASE, "redis"},
     "cache sample users": {"redis"},
     "cache reset-aging": DATABASE,
     "cache fairness --simulate --rounds 2": set(),
     "topics init": {"kafka"},
+    "topics describe": {"kafka"},
     "produce": {"kafka", "redis"},
     "consume": {*DATABASE, "kafka"},
     "lag": {*DATABASE, "kafka"},
+    "dlq list": DATABASE,
+    "dlq show 1": DATABASE,
+    "dlq replay --all": DATABASE,
+    "dlq discard --all --yes": DATABASE,
+    "dlq export dead.jsonl": DATABASE,
     "audit": {*DATABASE, "kafka"},
     "health": {*DATABASE, "kafka", "redis"},
+    "top --once --every 0.1": {*DATABASE, "kafka", "redis"},
+    "metrics --once": {*DATABASE, "kafka", "prometheus_client", "redis"},
 }
 _SOON = """
 from sesacctl.broker import clients

@@ -50,7 +50,7 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
     ("name", "seen", "evidence", "command"),
     [
         ("PostgreSQL", database(standby=True), "read-only standby", "set POSTGRES_HOST to the primary"),
-        ("Redis", cache(policy="allkeys-lru"), "allkeys-lru: when it is full it drops", "maxmemory-policy"),
+        ("Redis", cache(policy="allkeys-lru", max_memory=10**8), "allkeys-lru: when it is full it drops", "-policy"),
         ("cache", cache(hashes=(CACHE.hashes[0], replace(CACHE.hashes[1], rows=0))), "no products", "cache refresh"),
         ("cache", cache(refreshed_at=NOW - timedelta(minutes=5)), "5 min ago, planned every 50 s", "--loop 50"),
         ("Kafka", kafka(brokers=(1, 3)), "2 of 3 brokers", "stack status"),
@@ -103,10 +103,23 @@ def test_why_the_look_at_the_loop_failed_is_said() -> None:
         assert found.evidence == "cannot be said: no right to the group"
 
 
+def test_one_is_not_many() -> None:
+    one = replace(kafka(members=1, partitions=1), partitions=[partition(end=1, stored=1)])
+    assert [check(name, one).evidence for name in ("consumers", "audit")] == [
+        "1 member, lag 0",
+        "1 offset, all accounted for",
+    ]
+    lost = replace(GOOD, partitions=[partition(stored=99, lost=1)])
+    assert check("audit", lost).evidence == "1 of 100 offsets is not accounted for"
+    hashes = tuple(replace(each, rows=1) for each in CACHE.hashes)
+    assert check("cache", cache(hashes=hashes)).evidence == "1 user, 1 product, 10 s ago, every 50 s"
+
+
 def test_dead_letters_and_a_full_redis_are_warnings() -> None:
     found = check("dead letters", database(dead_letters=4))
     assert (found.verdict, found.next) == (Verdict.WARNING, "sesacctl dlq list")
     assert check("Redis", cache(max_memory=2_100_000)).verdict is Verdict.WARNING
+    assert check("Redis", cache(policy="allkeys-lru")).verdict is Verdict.WARNING  # without a limit
 
 
 @pytest.mark.parametrize("server", ["PostgreSQL", "Redis", "Kafka"])

@@ -40,6 +40,12 @@ def test_what_is_no_duration(text: str) -> None:
         duration(text)
 
 
+@pytest.mark.parametrize("text", ["99999999h", "1" * 400, "87601h"])
+def test_what_is_longer_than_anybody_waits(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is longer than ten years"):
+        duration(text)
+
+
 def level() -> str:
     return logging.getLevelName(logging.getLogger("sesacctl").level).lower()
 

@@ -64,6 +64,11 @@ def test_numbers_are_right_aligned_with_separators() -> None:
     assert "True" in "\n".join(shown)
 
 
+@pytest.mark.parametrize(("number", "shown"), [(1234567.8, "1,234,567.8"), (0.001, "0.001"), (-1000.0, "-1,000.0")])
+def test_fractions_have_separators_too(number: float, shown: str) -> None:
+    assert render.text(number).plain == shown
+
+
 @pytest.mark.parametrize("width", [20, 40, 60])
 def test_a_narrow_terminal_loses_nothing(width: int) -> None:
     columns = ("topic", "partitions", "under-replicated", "min ISR", "retention", "size", "leaders")
@@ -74,6 +79,11 @@ def test_a_narrow_terminal_loses_nothing(width: int) -> None:
     for name, value in zip(columns, map(str, row), strict=True):
         assert f"{name}: {value}" in text
     assert "…" not in text
+
+
+def test_a_heading_is_not_broken_where_the_table_is_narrow() -> None:
+    shown = lines(render.table("More words than the table is wide", ("a", "b"), [(1, 2)]))
+    assert shown[0] == "More words than the table is wide"
 
 
 def test_a_wide_terminal_has_a_table() -> None:

@@ -116,10 +116,14 @@ def test_history_is_bounded() -> None:
             "no users and products in it: sesacctl cache refresh",
         ),
         (after(cache(refreshed_at=NOW - timedelta(minutes=10))), "refresh", "11 rounds late"),
-        (after(kafka(under_replicated=5)), "broker", "5 partitions are under-replicated"),
-        (after(events=100), "consume", "100 events wait and none is stored"),
-        (after(events=100, stored=20), "consume", "80 events wait, 40 a second come in that are not stored"),
-        (replace(after(), partitions=[partition(end=1000, stored=120)]), "consume", "880 events wait"),
+        (after(kafka(under_replicated=5)), "broker", "5 partitions under-replicated"),
+        (after(events=100), "consume", "100 events waiting, none is stored"),
+        (after(events=100, stored=20), "consume", "80 events waiting, 40 a second come in that are not stored"),
+        (
+            replace(after(), partitions=[partition(end=1000, stored=120)]),
+            "consume",
+            "880 events waiting",
+        ),
         (after(events=100, stored=99), None, "every stage keeps up"),
     ],
 )
