@@ -46,7 +46,6 @@ DATABASE = DatabaseView(
     stored_age=1.0,
     dead_letters=0,
     parked=0,
-    parked_age=None,
 )
 CACHE = CacheState(
     hashes=(HashState(table="users", rows=1000, memory=1), HashState(table="products", rows=1000, memory=1)),
@@ -68,7 +67,6 @@ KAFKA = Cluster(
     under_replicated=0,
     below_min_isr=0,
     members=9,
-    group_state="Stable",
     newest_event=0.0,
 )
 GOOD = Observation(

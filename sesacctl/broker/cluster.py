@@ -35,7 +35,6 @@ class Cluster:
     under_replicated: int
     below_min_isr: int
     members: int
-    group_state: str
     newest_event: float | None
 
 
@@ -50,7 +49,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         with translated(settings):
             brokers = living_brokers(client)
             found = described(settings, client)
-            members, state = _group(client, settings.kafka_group)
+            members = _members(client, settings.kafka_group)
             newest = _newest(client, found.values())
     finally:
         client.close()
@@ -63,17 +62,15 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         under_replicated=sum(len(each["isr_nodes"]) < len(each["replica_nodes"]) for each in partitions),
         below_min_isr=sum(len(each["isr_nodes"]) < max(1, len(each["replica_nodes"]) - 1) for each in partitions),
         members=members,
-        group_state=state,
         newest_event=newest,
     )
 
 
-def _group(client: Any, group: str) -> tuple[int, str]:
+def _members(client: Any, group: str) -> int:
     try:
-        found = client.describe_groups([group])[group]
+        return len(client.describe_groups([group])[group]["members"])
     except KafkaError:  # its coordinator is moving
-        return 0, "Unknown"
-    return len(found["members"]), str(found["group_state"])
+        return 0
 
 
 def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:

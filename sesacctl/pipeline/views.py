@@ -38,7 +38,6 @@ class DatabaseView:
     stored_age: float | None
     dead_letters: int
     parked: int
-    parked_age: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +93,7 @@ _REFUSED = """
         (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
                                LIMIT %(most)s) AS t) AS dead_letters,
         (SELECT count(*) FROM (SELECT FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t)
-            AS parked,
-        (SELECT extract(epoch FROM now() - min(parked_at))::float8 FROM parked_events
-         WHERE consumer_group = %(group)s) AS parked_age"""
+            AS parked"""
 
 
 def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
