@@ -57,6 +57,11 @@ class Seen:
         self.away = 0
         self.wrong: list[str] = []
 
+    def more(self) -> None:
+        """Wait until it has seen the cache full once more."""
+        full = self.full
+        wait_until(lambda: self.full > full, 20, "the reader saw no full cache any more")
+
 
 @contextmanager
 def polling(settings: Settings, *, rows: int = 1000) -> Iterator[Seen]:

@@ -117,22 +117,25 @@ def test_redis_restarted_between_write_and_rename(own: Settings, private_valkey:
     with Refresher(own) as refresher:
         refresher.run_once()
         before = cached_ids(own, "users")
-        rest: dict[Any, str] = {f"left over {number}": "{}" for number in range(300)}
-        redis.hset(snapshot.next_key("users"), mapping=rest)
-        redis.bgrewriteaof()
-        wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
-        private_valkey.kill()
-        private_valkey.start()
-        assert redis.hlen(snapshot.next_key("users")) == 300
-        assert cached_ids(own, "users") == before
-        refresher.run_once()
+        with polling(own) as seen:
+            rest: dict[Any, str] = {f"left over {number}": "{}" for number in range(300)}
+            redis.hset(snapshot.next_key("users"), mapping=rest)
+            redis.bgrewriteaof()
+            wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
+            private_valkey.kill()
+            private_valkey.start()
+            assert redis.hlen(snapshot.next_key("users")) == 300
+            assert cached_ids(own, "users") == before
+            refresher.run_once()
+            seen.more()
         newest = max(filter(None, stamps(own, "users").values()))
         assert cached_ids(own, "users") == {key for key, at in stamps(own, "users").items() if at == newest}
         assert not redis.exists(snapshot.next_key("users"))
+    assert seen.wrong == []
 
 
 def test_redis_killed_while_generations_are_written(own: Settings, private_valkey: PrivateServer) -> None:
-    with looping(own, period=0.001) as loop:
+    with looping(own, period=0.001) as loop, polling(own) as seen:
         for _ in range(5):
             loop.next_rounds(3)
             private_valkey.kill()
@@ -141,6 +144,9 @@ def test_redis_killed_while_generations_are_written(own: Settings, private_valke
                 assert redis.hlen("cache:users") in (0, 1000)  # appendfsync everysec: the last second may be gone
             loop.next_rounds(1)
             assert len(cached_ids(own, "users")) == 1000
+            seen.more()
+    assert seen.wrong == []
+    assert seen.away
 
 
 @pytest.fixture
@@ -162,24 +168,31 @@ def test_postgres_killed_before_commit_caches_the_same_rows_again(
             private_postgres.kill()
             return generation
 
-        monkeypatch.setattr(refresh_module, "publish", publish_and_kill)
-        with pytest.raises(ServerUnreachable):
+        with polling(killable) as seen:
+            monkeypatch.setattr(refresh_module, "publish", publish_and_kill)
+            with pytest.raises(ServerUnreachable):
+                refresher.run_once()
+            monkeypatch.setattr(refresh_module, "publish", snapshot.publish)
+            published = cached_ids(killable, "users")
+            seen.more()
+            private_postgres.start()
+            assert stamps(killable, "users") == before
             refresher.run_once()
-        monkeypatch.setattr(refresh_module, "publish", snapshot.publish)
-        published = cached_ids(killable, "users")
-        private_postgres.start()
-        assert stamps(killable, "users") == before
-        refresher.run_once()
+            seen.more()
         assert cached_ids(killable, "users") == published
+    assert (seen.wrong, seen.away) == ([], 0)
 
 
 def test_postgres_killed_after_commit_lost_no_stamp(killable: Settings, private_postgres: PrivateServer) -> None:
     with Refresher(killable) as refresher:
         refresher.run_once()
         cached = cached_ids(killable, "users")
-        private_postgres.kill()
-        private_postgres.start()
-        assert {key for key, at in stamps(killable, "users").items() if at} == cached
+        with polling(killable) as seen:
+            private_postgres.kill()
+            seen.more()
+            private_postgres.start()
+            assert {key for key, at in stamps(killable, "users").items() if at} == cached
+    assert (seen.wrong, seen.away) == ([], 0)
 
 
 def test_postgres_killed_and_stopped_under_the_loop(
