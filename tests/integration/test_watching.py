@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from psutil import CONN_LISTEN, Process
 
 from sesacctl.broker import topics
 from sesacctl.pipeline.observe import observe
@@ -99,6 +101,37 @@ def test_a_server_that_goes_away_is_shown_and_the_screen_goes_on(loop: Settings)
     assert screen.bottleneck == "refresh"
 
 
+AWAY = {
+    "PostgreSQL": {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1"},
+    "Redis": {"REDIS_PORT": "1"},
+}
+
+
+@pytest.mark.parametrize("server", AWAY)
+def test_top_names_the_server_that_is_away(server: str, loop: Settings, sesacctl: Cli) -> None:
+    sesacctl.environment |= AWAY[server]
+    done = sesacctl("top", "--once", "--every", "0.1", "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    screen = json.loads(done.stdout)
+    stages = {stage["key"]: stage for stage in screen["stages"]}
+    assert screen["bottleneck"] == {"PostgreSQL": "source", "Redis": "refresh"}[server]
+    assert f"{server} at 127.0.0.1:1 cannot be reached" in screen["reason"]
+    assert (stages["cache"]["rate"] is None) is (server == "Redis")
+    assert stages["broker"]["age"] is not None
+    assert "cannot be reached" in sesacctl("top", "--once", "--every", "0.1", COLUMNS="80").stdout
+
+
+@pytest.mark.parametrize("server", AWAY)
+def test_metrics_tell_which_server_is_away_and_what_the_others_know(server: str, loop: Settings, sesacctl: Cli) -> None:
+    sesacctl.environment |= AWAY[server]
+    done = sesacctl("metrics", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    up = dict(re.findall(r'^sesacctl_up{server="(\w+)"} ([\d.]+)$', done.stdout, re.MULTILINE))
+    assert up == dict.fromkeys(("postgresql", "redis", "kafka"), "1.0") | {server.lower(): "0.0"}
+    assert ("sesacctl_rows{" in done.stdout) is (server != "PostgreSQL")
+    assert ("sesacctl_cache_rows{" in done.stdout) is (server != "Redis")
+
+
 def test_metrics_are_served_until_the_end(loop: Settings, sesacctl: Cli) -> None:
     [port] = ports.choose(1)
     process = sesacctl.start("metrics", "--port", str(port))
@@ -117,17 +150,13 @@ def test_metrics_are_served_until_the_end(loop: Settings, sesacctl: Cli) -> None
     assert process.wait(30) == 0
 
 
-def test_metrics_once_is_for_a_text_file(loop: Settings, sesacctl: Cli) -> None:
-    done = sesacctl("metrics", "--once", REDIS_PORT="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert 'sesacctl_up{server="redis"} 0.0' in done.stdout
-    assert 'sesacctl_up{server="kafka"} 1.0' in done.stdout
-
-
 def test_the_loops_serve_their_own(loop: Settings, sesacctl: Cli) -> None:
-    refresh, consume = ports.choose(2)
-    sesacctl.start("cache", "refresh", "--loop", "30", "--metrics-port", str(refresh))
-    sesacctl.start("consume", "-n", "2", "--metrics-port", str(consume))
+    refresh, consume, produce = ports.choose(3)
+    started = {
+        refresh: sesacctl.start("cache", "refresh", "--loop", "30", "--metrics-port", refresh),
+        consume: sesacctl.start("consume", "-n", "2", "--metrics-port", consume),
+        produce: sesacctl.start("produce", "--rate", "20", "--metrics-port", produce),
+    }
 
     def served(port: int, name: str) -> bool:
         try:
@@ -138,6 +167,10 @@ def test_the_loops_serve_their_own(loop: Settings, sesacctl: Cli) -> None:
 
     wait_until(lambda: served(refresh, 'sesacctl_refresh_rows{table="users",turn="aged"} 20.0'), 40)
     wait_until(lambda: served(consume, 'sesacctl_instance_up{instance="1"} 1.0'), 40)
+    wait_until(lambda: served(produce, "sesacctl_events_acknowledged_total"), 40)
+    for port, process in started.items():
+        open_to = [each.laddr for each in Process(process.pid).net_connections("tcp") if each.status == CONN_LISTEN]
+        assert open_to == [("127.0.0.1", port)]
 
 
 def test_a_look_leaves_no_connection_behind(loop: Settings) -> None:
