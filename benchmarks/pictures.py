@@ -25,30 +25,26 @@ from sesacctl.cli import app, render
 from sesacctl.cli.options import Output
 from sesacctl.cli.top import Board
 from sesacctl.errors import SesacctlError
+from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.top import Top
 from sesacctl.settings import load
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 WIDTH = 80
+# What would be a list, or broken in the middle, at 80 columns.
+WIDER = {"topics": 120, "lag": 100}
 _LOOKS = 10
+_PATIENCE_SECONDS = 60.0
 # Whoever looks at a picture has a monospaced font; it need not be fetched from somewhere.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-BACKGROUND = (
-    ("cache", "refresh", "--loop", "5"),
-    ("produce", "--rate", "300", "--carts", "1-5"),
-    ("consume", "--instances", "3"),
-)
+PRODUCE = ("produce", "--rate", "300", "--carts", "1-5")
+BACKGROUND = (("cache", "refresh", "--loop", "5"), PRODUCE, ("consume", "--instances", "3"))
 PICTURES: dict[str, tuple[str, ...]] = {
     "health": ("health",),
     "lag": ("lag",),
-    "audit": ("audit",),
     "cache-stats": ("cache", "stats"),
     "db-check": ("db", "check"),
     "topics": ("topics", "describe"),
-}
-LIVE: dict[str, tuple[str, ...]] = {
-    "produce": ("produce", "--rate", "500", "--carts", "1-5", "--duration", "10s"),
-    "consume": ("consume", "--instances", "9", "--until-empty"),
 }
 
 
@@ -64,13 +60,16 @@ def main() -> None:
             command("up")
             for words in ("db init --with-seed", "cache refresh", "topics init"):
                 command(*words.split())
-            with running():
+            with running(*BACKGROUND):
                 threading.Event().wait(15)  # so that there is something to show
                 for picture, line in PICTURES.items():
                     take(picture, line)
                 take_top()
-            for picture, line in LIVE.items():
-                take_live(picture, line)
+            take_live("produce", ("produce", "--rate", "500", "--carts", "1-5", "--duration", "10s"))
+            with running(PRODUCE):
+                take_live("consume", ("consume", "--instances", "9"), until=all_at_work)
+            command("consume", "--until-empty")
+            take("audit", ("audit",))
 
 
 def command(*line: str) -> None:
@@ -79,13 +78,13 @@ def command(*line: str) -> None:
 
 
 @contextmanager
-def running() -> Iterator[None]:
-    """The loop, in the background."""
+def running(*lines: tuple[str, ...]) -> Iterator[None]:
+    """These commands, in the background."""
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "sesacctl", *line, "-q"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for line in BACKGROUND
+        for line in lines
     ]
     try:
         yield
@@ -96,16 +95,27 @@ def running() -> Iterator[None]:
             process.wait(60)
 
 
-def recorder() -> Console:
+def recorder(picture: str) -> Console:
     """A terminal that remembers."""
-    return Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
+    width = WIDER.get(picture, WIDTH)
+    return Console(record=True, width=width, file=io.StringIO(), force_terminal=True, highlight=False)
 
 
 def take(picture: str, line: tuple[str, ...]) -> None:
     """What a command prints."""
-    console = render.stdout = recorder()
-    invoke(line)
+    console = render.stdout = recorder(picture)
+    plain = render.text
+    render.text = lambda value, style="": plain(_at_home(value), style)
+    try:
+        invoke(line)
+    finally:
+        render.text = plain
     save(console, picture, line)
+
+
+def _at_home(value: object) -> object:
+    """Nobody who looks at a picture has our temporary folder."""
+    return value.replace(str(Path.cwd()), "~/shop") if isinstance(value, str) else value
 
 
 def take_top() -> None:
@@ -114,20 +124,34 @@ def take_top() -> None:
     for _ in range(_LOOKS):
         screen = looks.run_once()
         threading.Event().wait(1)
-    console = recorder()
+    console = recorder("top")
     console.print(Board(screen))
     save(console, "top", ("top",))
 
 
-def take_live(picture: str, line: tuple[str, ...]) -> None:
-    """The last frame that a loop draws."""
+def all_at_work(report: ConsumeReport) -> bool:
+    """Whether every instance runs and has stored something."""
+    return all(line.state == "running" and line.counts.stored for line in report.instances)
+
+
+def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda report: False) -> None:
+    """The last frame that a loop draws; a frame for which `until` holds ends it."""
     frames: list[RenderableType] = []
+    ended = threading.Event()
 
     @contextmanager
     def reporting(output: Output, to_table: Callable[[Any], RenderableType], to_line: Any) -> Iterator[Any]:
-        yield lambda report: frames.append(to_table(report))
+        def on_report(report: Any) -> None:
+            if ended.is_set():
+                return
+            frames.append(to_table(report))
+            if until(report) or report.seconds > _PATIENCE_SECONDS:
+                ended.set()
+                signal.raise_signal(signal.SIGTERM)
 
-    render.stdout, console = recorder(), recorder()
+        yield on_report
+
+    render.stdout, console = recorder(picture), recorder(picture)
     before = render.reporting, render.report_seconds
     render.reporting, render.report_seconds = reporting, lambda: 0.5
     try:
