@@ -95,6 +95,12 @@ def test_make_targets_exist() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
+@pytest.mark.parametrize("document", [ENGLISH, KOREAN], ids=["en", "ko"])
+def test_every_picture_is_shown(document: Path) -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(docs/pictures/([^)]+)\)", document.read_text("utf-8"))
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "docs" / "pictures").glob("*.svg"))
+
+
 def test_links_lead_somewhere() -> None:
     broken = [
         f"{document.name}: {target}"
