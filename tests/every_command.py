@@ -1,7 +1,7 @@
 """Runs command lines one after the other in forks of one process, for the imports are most of their time.
 
-python -m tests.every_command FOLDER: reads JSON lists of arguments from standard input, one a line, and writes what
-each prints to FOLDER/NUMBER.out and FOLDER/NUMBER.err; its exit code goes to standard output.
+python -m tests.every_command FOLDER [--patient]: reads JSON lists of arguments from standard input, one a line, and
+writes what each prints to FOLDER/NUMBER.out and FOLDER/NUMBER.err; its exit code goes to standard output.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ _LOOK_SECONDS = 1.0
 
 
 def preload() -> None:
-    """What the commands would import, and less patience with servers that are not there."""
+    """What the commands would import."""
     for name in app.COMMANDS:
         app.load(name)
     for module in ("alembic.command", "redis", "sqlalchemy.orm", "sesacctl.pipeline.health", "sesacctl.pipeline.sink"):
         importlib.import_module(module)
+
+
+def hurry() -> None:
+    """Less patience with servers that are not there."""
     observe.LIMIT_SECONDS, cluster.BROKER_SECONDS = _LOOK_SECONDS, _BROKER_MS / 1000
     clients.BOOTSTRAP_TIMEOUT_MS = _BROKER_MS
     defaults = clients.admin.__kwdefaults__
@@ -57,6 +61,8 @@ def run(arguments: list[str], output: Path) -> int:
 def main() -> None:
     """All lines of standard input."""
     preload()
+    if "--patient" not in sys.argv:
+        hurry()
     for number, line in enumerate(sys.stdin):
         code = run(json.loads(line), Path(sys.argv[1]) / str(number))
         os.write(1, f"{code}\n".encode())

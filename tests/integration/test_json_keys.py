@@ -1,0 +1,123 @@
+"""What programs may rely on: the keys of each command's JSON, and the version of them all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sesacctl.events import ORDERS
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.events import send
+
+ROOT = Path(__file__).parents[2]
+# In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
+# needs another version; one that is added only another line here.
+KEYS: dict[str, str] = {
+    "db init": "adopted before created_database database revision seeded server",
+    "db seed --users 5 --products 5": "products rows_per_second seconds users",
+    "db check": """
+        database db_type drift head indexes[].index indexes[].present latency_ms pooler revision server server_version
+        tables[].estimated tables[].never_cached tables[].rows tables[].table tls user""",
+    "cache refresh": "at generation seconds skipped tables[].aged tables[].fresh tables[].table",
+    "cache stats": """
+        age evicts generation max_memory next_refresh policy refreshed_at tables[].ages[].rows tables[].ages[].under
+        tables[].cached tables[].memory tables[].never_cached tables[].rows tables[].table used_memory""",
+    "cache sample users": """
+        items[].age items[].age_group items[].created_at items[].gender items[].join_date items[].name items[].region
+        items[].user_id""",
+    "cache fairness": """
+        fresh holds size tables[].bound tables[].holds tables[].never_cached tables[].oldest tables[].recorded
+        tables[].rows tables[].table tables[].worst_wait""",
+    "cache fairness --simulate": """
+        backlog bound fresh holds newcomers rounds rows size worst_first_wait worst_wait""",
+    "cache reset-aging --dry-run": "items[].rows items[].table",
+    "topics init": "dry_run topics[].action topics[].details topics[].topic warnings",
+    "topics describe": """
+        items[].leaderless items[].min_insync_replicas items[].partitions[].isr items[].partitions[].leader
+        items[].partitions[].partition items[].partitions[].replicas items[].partitions[].under_replicated
+        items[].retention_ms items[].size_bytes items[].topic items[].topic_id items[].under_replicated""",
+    "produce --count 3": """
+        ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate rate_now
+        refused seconds sent waiting_for""",
+    "consume -n 1 --until-empty": """
+        events instances[].counts.control instances[].counts.dead instances[].counts.duplicates
+        instances[].counts.expired instances[].counts.parked instances[].counts.stored instances[].counts.unknown_fields
+        instances[].error instances[].instance instances[].lag instances[].max_rss_bytes instances[].partitions
+        instances[].pid instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms
+        latency_p99_ms rate restarts seconds totals.control totals.dead totals.duplicates totals.expired totals.parked
+        totals.stored totals.unknown_fields""",
+    "lag --window 0.1": """
+        drain_seconds group lag partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates
+        partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
+        partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
+        partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
+        partitions[].topic_id produced_rate stored_rate verdict window""",
+    "dlq list": """
+        items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key items[].key_base64
+        items[].offset items[].partition items[].reason items[].record_time items[].topic items[].value
+        items[].value_base64""",
+    "dlq show 1": """
+        created_at detail discarded_at headers id key key_base64 offset partition reason record_time topic value
+        value_base64""",
+    "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
+    "audit": """
+        counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
+        deep duplicated group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
+        partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
+        partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
+        partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
+        partitions[].topic_id rows.orders rows.products rows.users taken""",
+    "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
+    "top --once --every 0.1": """
+        at bottleneck database group reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
+        stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
+    "stack status": """
+        items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version""",
+    "db migrate --dry-run": "applied current database downgrade on_this_machine server steps target",
+    "config init": "passwords path",
+    "config check": "findings ok",
+    "config show": "items[].description items[].origin items[].problem items[].value items[].variable",
+}
+
+
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    """Every key with the keys that lead to it; `[]` stands for each item of a list."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from paths(each, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for each in value:
+            yield from paths(each, f"{path}[]")
+    else:
+        yield path
+
+
+def test_the_keys_are_those_that_programs_know(settings: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+    run(sesacctl, ["topics init"], tmp_path / "first")
+    send(settings, ORDERS, [(b"u1", b"no event")])
+    printed = run(sesacctl, list(KEYS), tmp_path / "all")
+    for line, text in printed.items():
+        document = json.loads(text)
+        assert document.pop("schema_version") == 1
+        assert (line, sorted(set(paths(document)))) == (line, KEYS[line].split())
+
+
+def run(cli: Cli, lines: list[str], folder: Path) -> dict[str, str]:
+    """What each line prints on standard output as JSON."""
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "tests.every_command", str(folder), "--patient"],
+        input="".join(json.dumps([*line.split(), "-o", "json"]) + "\n" for line in lines),
+        env={**cli.environment, "PYTHONPATH": str(ROOT)},
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return {line: (folder / f"{number}.out").read_text("utf-8") for number, line in enumerate(lines)}
