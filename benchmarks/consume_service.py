@@ -22,8 +22,7 @@ from uuid import uuid4
 
 import psutil
 
-from sesacctl.broker.topics import PARTITIONS
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.produce import Plan, Producer
 from sesacctl.settings import Settings
