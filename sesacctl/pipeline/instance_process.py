@@ -9,12 +9,14 @@ import signal
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from queue import SimpleQueue
 
-from kafka.errors import KafkaError
+from kafka.errors import AuthorizationError, KafkaError, SaslAuthenticationFailedError
 
 from sesacctl import log
+from sesacctl.broker.clients import translated
 from sesacctl.errors import SesacctlError
+from sesacctl.pipeline.allowance import AskedBudget
 from sesacctl.pipeline.consume import Instance
 from sesacctl.settings import Settings
 
@@ -27,6 +29,7 @@ DRAIN_SECONDS = 8.0
 class InstanceOptions:
     """What an instance is started with; goes to its process by pickle.
 
+    `on_budget`: the supervisor is asked before anything is stored.
     `crash_at` names a checkpoint at which the process kills itself, for fault tests.
     """
 
@@ -36,6 +39,7 @@ class InstanceOptions:
     member_id: str
     park_seconds: float
     accept_gap: bool
+    on_budget: bool
     crash_at: str | None
 
 
@@ -47,34 +51,22 @@ class Fatal:
     error: SesacctlError
 
 
-class SharedBudget:
-    """`Budget` over a counter in shared memory."""
-
-    def __init__(self, left: Any) -> None:
-        self._left = left
-
-    def take(self, most: int) -> int:
-        """Reserve up to `most` events."""
-        with self._left.get_lock():
-            granted = min(most, int(self._left.value))
-            self._left.value -= granted
-            return granted
-
-    def give_back(self, unused: int) -> None:
-        """Return what was not used."""
-        with self._left.get_lock():
-            self._left.value += unused
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The supervisor's request to drain. Not a signal: the process may not be ready for one yet."""
 
 
-def main(options: InstanceOptions, supervisor: Connection, left: Any) -> None:
-    """Run one instance until SIGTERM, or until the supervisor is gone."""
+def main(options: InstanceOptions, supervisor: Connection) -> None:
+    """Run one instance until the supervisor says `Stop` or is gone, or SIGTERM comes."""
     settings = options.settings
     log.configure(settings.sesac_log_level, "json" if settings.sesac_log_format == "json" else "text")
     stop = threading.Event()
-    gc.freeze()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    gc.freeze()  # what was imported is never garbage: it need not be looked through
+    granted: SimpleQueue[int] = SimpleQueue()
+    # In a thread: the handler may run while the main thread holds the event's own lock.
+    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=stop.set, daemon=True).start())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
-    threading.Thread(target=_watch_supervisor, args=(supervisor, stop), daemon=True).start()
+    threading.Thread(target=_obey, args=(supervisor, stop, granted), daemon=True).start()
 
     def checkpoint(label: str) -> None:
         if label == options.crash_at:
@@ -86,13 +78,13 @@ def main(options: InstanceOptions, supervisor: Connection, left: Any) -> None:
         number=options.number,
         member_id=options.member_id,
         report=lambda status: _tell(supervisor, status),
-        budget=None if left is None else SharedBudget(left),
+        budget=AskedBudget(lambda message: _tell(supervisor, message), granted) if options.on_budget else None,
         park_seconds=options.park_seconds,
         accept_gap=options.accept_gap,
         checkpoint=checkpoint,
     )
     try:
-        instance.run(stop)
+        _run(instance, stop, settings)
     except SesacctlError as error:
         _tell(supervisor, Fatal(options.number, error))
     except KafkaError as error:  # such as another process that uses our member id: the supervisor starts us again
@@ -100,18 +92,32 @@ def main(options: InstanceOptions, supervisor: Connection, left: Any) -> None:
         raise SystemExit(1) from None
 
 
+def _run(instance: Instance, stop: threading.Event, settings: Settings) -> None:
+    try:
+        instance.run(stop)
+    except (AuthorizationError, SaslAuthenticationFailedError):
+        with translated(settings):
+            raise
+
+
 def _tell(supervisor: Connection, message: object) -> None:
     try:
         supervisor.send(message)
     except OSError:
-        return  # it is gone; `_watch_supervisor` sees to the end
+        return  # it is gone; `_obey` sees to the end
 
 
-def _watch_supervisor(supervisor: Connection, stop: threading.Event) -> None:
-    """The pipe ends with the supervisor, however it died: drain, and be gone before its session would be."""
+def _obey(supervisor: Connection, stop: threading.Event, granted: SimpleQueue[int]) -> None:
+    """Hear the supervisor. The pipe ends with it, however it died: drain, and be gone before its session would be."""
     try:
-        supervisor.recv()
+        while True:
+            message = supervisor.recv()
+            if isinstance(message, Stop):
+                stop.set()
+            else:
+                granted.put(message)
     except (EOFError, OSError):
         stop.set()
+        granted.put(0)
         threading.Event().wait(DRAIN_SECONDS)
         os._exit(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.status import Status
+
+HEALTHY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,29 @@ class Member:
     def restarts(self) -> int:
         """How often it was started again."""
         return max(0, self.starts - 1)
+
+    def hear(self, status: Status) -> None:
+        """Take a report in. One that has stored something is well, however often it died before."""
+        self.heard, self.status = time.monotonic(), status
+        self.counts.add(status.counts)
+        if status.counts.offsets:
+            self.failures = 0
+
+    def tell(self, message: object) -> None:
+        """Send something to the process; one that has ended need not hear it."""
+        if self.pipe is not None:
+            with suppress(OSError):
+                self.pipe.send(message)
+
+    def died(self) -> None:
+        """Count its death, and set when to start it again.
+
+        At once the first time: its partitions stand still until it is back. Being alive for long is as good as
+        progress, as there may be nothing to store.
+        """
+        now = time.monotonic()
+        self.failures = 1 if now - self.started > HEALTHY_SECONDS else self.failures + 1
+        self.start_at = now + (0 if self.failures == 1 else min(10.0, 0.25 * 2**self.failures))
 
     def line(self, seconds: float) -> InstanceReport:
         """What to show of it, `seconds` after the last time."""

@@ -9,18 +9,17 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from threading import Event
 
-from kafka.admin import MemberToRemove
-from kafka.errors import KafkaError
-
-from sesacctl.broker.clients import admin
 from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.events import PARTITIONS
+from sesacctl.pipeline.allowance import Allowance, GiveBack, Take, stored_events
+from sesacctl.pipeline.asking import Asking
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.identity import Identity
-from sesacctl.pipeline.instance_process import Fatal, InstanceOptions
+from sesacctl.pipeline.instance_process import Fatal, InstanceOptions, Stop
 from sesacctl.pipeline.instance_process import main as instance_main
 from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.members import ConsumeReport, Member
 from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
@@ -28,8 +27,8 @@ from sesacctl.settings import Settings
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
+LEAVE_SECONDS = 2.0  # of the drain, kept for leaving the group
 SILENCE_SECONDS = 60.0  # above the bound of every wait that an instance has
-HEALTHY_SECONDS = 10.0
 BEAT_SECONDS = 15.0  # `health --live`: longer than a drain
 MOST_FAILURES = 8
 _TICK_SECONDS = 0.2
@@ -54,23 +53,27 @@ class Supervisor:
         crash_at: str | None = None,
         done: Callable[[], bool] | None = None,
     ) -> None:
-        """`done` is asked about twice a second: True ends the run as SIGTERM would.
+        """`done` is asked about twice a second, in another thread: True ends the run as SIGTERM would.
 
         `crash_at` names a checkpoint at which instance 0 kills itself the first time, for fault tests.
+
+        Raises:
+            ServerUnreachable, ServerRefused, SchemaNotAtHead: with `max_messages`, as PostgreSQL's counters are read.
         """
         self._settings = settings
         self._park_seconds = park_seconds
         self._accept_gap = accept_gap
         self._kinds = kinds
         self._crash_at = crash_at
-        self._done = done
+        self._done = None if done is None else Asking(done)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["sesacctl.pipeline.instance_process"])
-        self._left = None if max_messages is None else self._context.Value("q", max_messages)
-        self._max_messages = max_messages
+        self._context.set_forkserver_preload(["sesacctl.pipeline.forkserver"])
+        self._allowance = None
+        if max_messages is not None:
+            self._allowance = Allowance(max_messages, lambda: stored_events(settings, kinds))
         self._members = [Member(number) for number in range(instances)]
         self._latency = Latency()
-        self._started = self._reported = self._asked = 0.0
+        self._started = self._reported = 0.0
         self._reported_events = 0
         most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:
@@ -99,8 +102,7 @@ class Supervisor:
                     if time.monotonic() - self._reported >= interval:
                         on_report(self.report())
             finally:
-                self._drain()
-                self._leave_group(identity)
+                self._drain(identity)
         return self.report()
 
     def report(self) -> ConsumeReport:
@@ -141,10 +143,11 @@ class Supervisor:
             member_id=identity.member(member.number),
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
+            on_budget=self._allowance is not None,
             crash_at=self._crash_at if member.number == 0 and member.starts == 0 else None,
         )
         member.process = self._context.Process(
-            target=instance_main, args=(options, theirs, self._left), name=f"consumer-{member.number}", daemon=True
+            target=instance_main, args=(options, theirs), name=f"consumer-{member.number}", daemon=True
         )
         member.process.start()
         theirs.close()  # so that ours ends when the instance does
@@ -163,15 +166,25 @@ class Supervisor:
         assert member.pipe is not None
         try:
             while member.pipe.poll():
-                message = member.pipe.recv()
-                if isinstance(message, Fatal):
-                    raise message.error
-                member.heard, member.status = time.monotonic(), message
-                member.counts.add(message.counts)
-                self._latency.add(message.latency)
+                self._take_in(member, member.pipe.recv())
         except (EOFError, OSError):
             member.pipe.close()
             member.pipe = None
+
+    def _take_in(self, member: Member, message: object) -> None:
+        if isinstance(message, Fatal):
+            raise message.error
+        if isinstance(message, Status):
+            member.hear(message)
+            self._latency.add(message.latency)
+        if self._allowance is None:
+            return
+        if isinstance(message, Take):
+            member.tell(self._allowance.take(member.number, message.most))
+        elif isinstance(message, GiveBack):
+            self._allowance.lost(member.number)
+        else:
+            self._allowance.used(member.number)  # an instance reports between its steps
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -193,39 +206,34 @@ class Supervisor:
         code = member.process.exitcode
         member.process.join()
         member.process = None
-        now = time.monotonic()
-        member.failures = 1 if now - member.started > HEALTHY_SECONDS else member.failures + 1
+        if self._allowance is not None:
+            self._allowance.lost(member.number)
+        member.died()
         if member.failures >= MOST_FAILURES:
             raise CannotKeepAlive(f"instance {member.number} died {member.failures} times in a row, exit code {code}")
-        # At once the first time: its partitions stand still until it is back.
-        member.start_at = now + (0 if member.failures == 1 else min(10.0, 0.25 * 2**member.failures))
         log.warning(
             "instance %s died with exit code %s; starting it again", member.number, code,
             extra={"action": "consume.restart"},
         )  # fmt: skip
 
     def _finished(self) -> bool:
-        if self._left is not None and self._left.value <= 0:
-            stored = sum(member.counts.offsets for member in self._members)
-            return stored >= (self._max_messages or 0)
-        now = time.monotonic()
-        if self._done is None or now - self._asked < 0.5:
-            return False
-        self._asked = now
-        try:
-            return self._done()
-        except SesacctlError as error:
-            if not error.retriable:
-                raise
-            return False
+        if self._allowance is not None and self._allowance.spent():
+            return True
+        return self._done is not None and bool(self._done.answer())
 
     # ---- the end
 
-    def _drain(self) -> None:
+    def _drain(self, identity: Identity) -> None:
+        """End all instances and leave the group, within `DRAIN_SECONDS` in all."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        self._end_members(deadline - LEAVE_SECONDS)
+        members = [identity.member(member.number) for member in self._members]
+        leave_group(self._settings, members, seconds=max(0.1, deadline - time.monotonic()))
+
+    def _end_members(self, deadline: float) -> None:
         alive = [member for member in self._members if member.process is not None]
         for member in alive:
-            member.process.terminate()
-        deadline = time.monotonic() + DRAIN_SECONDS
+            member.tell(Stop())
         while any(member.process.is_alive() for member in alive) and time.monotonic() < deadline:
             self._listen_to_the_end()
         for member in alive:
@@ -242,18 +250,3 @@ class Supervisor:
             self._listen(0.05)
         except SesacctlError as error:
             log.warning("while draining: %s", error, extra={"action": "consume.drain"})
-
-    def _leave_group(self, identity: Identity) -> None:
-        """Static members send no LeaveGroup: without this their partitions would wait for the session timeout."""
-        members = [MemberToRemove(group_instance_id=identity.member(member.number)) for member in self._members]
-        try:
-            client = admin(self._settings)
-        except SesacctlError as error:
-            log.warning("leaving the group: %s", error, extra={"action": "consume.leave"})
-            return
-        try:
-            client.remove_group_members(self._settings.kafka_group, members)
-        except KafkaError as error:
-            log.debug("leaving the group: %s", error, extra={"action": "consume.leave"})
-        finally:
-            client.close()

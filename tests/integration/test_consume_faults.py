@@ -19,6 +19,7 @@ from sesacctl.broker import topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.sink import Sink
 from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
@@ -50,11 +51,24 @@ def ready(settings: Settings) -> Settings:
 def test_an_instance_killed_at_any_point_of_a_step_loses_nothing(ready: Settings, label: str) -> None:
     send(ready, ORDERS, many_orders(600))
     empty = UntilEmpty(ready)
+    reports: list[ConsumeReport] = []
     supervisor = Supervisor(
-        ready, instances=1, crash_at=label, done=lambda: supervisor.report().restarts == 1 and empty()
+        ready, instances=1, crash_at=label, done=lambda: bool(reports) and reports[-1].restarts == 1 and empty()
     )
-    supervisor.run(threading.Event())
+    supervisor.run(threading.Event(), on_report=reports.append, interval=0.2)
     check(ready, 600)
+
+
+@pytest.mark.parametrize("label", ["before commit", "after commit"])
+def test_a_maximum_is_exact_although_an_instance_dies_with_its_grant(ready: Settings, label: str) -> None:
+    send(ready, ORDERS, many_orders(300), partition=0)
+    stop = threading.Event()
+    giving_up = threading.Timer(40, stop.set)
+    giving_up.start()
+    report = Supervisor(ready, instances=2, crash_at=label, max_messages=200).run(stop)
+    giving_up.cancel()
+    assert (stop.is_set(), report.restarts) == (False, 1)
+    assert query(ready, "SELECT count(*) FROM orders") == [(200,)]
 
 
 @contextmanager
