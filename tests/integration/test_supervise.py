@@ -1,0 +1,130 @@
+"""The supervisor: what it does about instances that die or stand still, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from sesacctl import settings as settings_module
+from sesacctl.broker import topics
+from sesacctl.errors import CannotKeepAlive
+from sesacctl.events import ORDERS
+from sesacctl.pipeline import supervise
+from sesacctl.pipeline.leaving import leave_group
+from sesacctl.pipeline.members import ConsumeReport
+from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.consumers import check, consuming, instances, stored
+from tests.events import add_parents, many_orders, send
+from tests.listeners import listener
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def ready(settings: Settings) -> Settings:
+    """Topics, users and a product."""
+    topics.init(settings)
+    add_parents(settings, users=100)
+    return settings
+
+
+def kill_all(report: ConsumeReport) -> None:
+    for line in report.instances:
+        if line.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(line.pid, signal.SIGKILL)
+
+
+def test_an_instance_that_dies_again_and_again_ends_it(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "MOST_FAILURES", 3)
+    with pytest.raises(CannotKeepAlive, match="instance 0 died 3 times in a row, exit code -9"):
+        Supervisor(ready, instances=1).run(threading.Event(), on_report=kill_all, interval=0.1)
+
+
+def test_an_instance_that_stands_still_is_killed_and_replaced(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "SILENCE_SECONDS", 5.0)
+    with consuming(ready, instances=1) as reports:
+        send(ready, ORDERS, many_orders(50))
+        wait_until(lambda: stored(ready) == 50, message="it runs")
+        [stopped] = [line.pid for line in reports[0].instances]
+        assert stopped
+        os.kill(stopped, signal.SIGSTOP)
+        send(ready, ORDERS, many_orders(50))
+        wait_until(lambda: stored(ready) == 100, message="another process has taken its place")
+        assert not psutil.pid_exists(stopped)
+    check(ready, 100)
+
+
+def test_a_question_without_an_answer_stops_nothing(ready: Settings) -> None:
+    """A PostgreSQL that stands still answers no `done`."""
+    stop, answer = threading.Event(), threading.Event()
+    reports: list[ConsumeReport] = []
+
+    def done() -> bool:
+        wait_until(lambda: reports, message="it goes on meanwhile")
+        answer.wait(60)
+        return False
+
+    def on_report(report: ConsumeReport) -> None:
+        reports.append(report)
+        if report.instances[0].state == "running":
+            kill_all(report) if report.restarts == 0 else stop.set()
+
+    supervisor = Supervisor(ready, instances=1, done=done)
+    supervisor.run(stop, on_report=on_report, interval=0.1)
+    answer.set()
+    assert reports[-1].restarts == 1
+
+
+def test_it_ends_in_time_although_kafka_does_not_answer(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "DRAIN_SECONDS", 2.0)
+    monkeypatch.setattr(supervise, "LEAVE_SECONDS", 1.0)
+    with listener() as silent:
+        away = ready.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{silent.port}"})
+        stop, stopped = threading.Event(), []
+
+        def on_report(report: ConsumeReport) -> None:
+            if silent.used and not stop.is_set():
+                stopped.append(time.monotonic())
+                stop.set()
+
+        Supervisor(away, instances=2).run(stop, on_report=on_report, interval=0.1)
+        assert time.monotonic() - stopped[0] < 5, "the client alone would wait for six seconds"
+
+
+def test_leaving_the_group_is_given_up_in_time() -> None:
+    with listener() as silent:
+        settings = settings_module.load(kafka_bootstrap_servers=f"127.0.0.1:{silent.port}")
+        started = time.monotonic()
+        leave_group(settings, ["a"], seconds=0.3)
+        assert time.monotonic() - started < 4
+
+
+def test_a_sigterm_to_the_whole_group_of_processes_is_a_drain_as_any_other(ready: Settings, sesacctl: Cli) -> None:
+    process = sesacctl.start("consume", "-n", 2)
+    send(ready, ORDERS, many_orders(500))
+    wait_until(lambda: stored(ready) > 0, message="it runs")
+    consumers = instances(process.pid)
+    below = psutil.Process(process.pid).children(recursive=True)
+    for each in [*below, process]:
+        each.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=25)
+    assert process.returncode == 0, errors
+    assert "died with exit code" not in errors
+    assert not any(psutil.pid_exists(pid) for pid in consumers)
+    assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
+    check(ready, 500)
+
+
+def test_instances_that_will_have_nothing_to_do_are_told(
+    ready: Settings, sesacctl: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    Supervisor(ready, instances=16)
+    assert "16 instances for 15 partitions: 1 will be idle" in caplog.text
