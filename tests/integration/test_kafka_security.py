@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from sesacctl.broker import Sender, clients, topics
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.events import User, UserEvent
+from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.secure_broker import PASSWORD, USER, SecureBroker, authority, secure_broker
 from tests.shop import row_ids
@@ -64,6 +69,33 @@ def test_a_wrong_password_is_told_as_one(broker: SecureBroker) -> None:
     with pytest.raises((ServerRefused, ServerUnreachable), match="alice") as caught:
         clients.admin(settings, timeout_ms=TIMEOUT_MS)
     assert "KAFKA_SASL_PASSWORD" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("what", [ResourceType.GROUP, ResourceType.TOPIC], ids=["group", "topic"])
+def test_a_consumer_without_the_right_to_read_says_so_and_is_not_started_again(
+    broker: SecureBroker, settings: Settings, what: ResourceType
+) -> None:
+    own = {"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": f"{what.name}-"}
+    topics.init(settings.model_copy(update=own))
+    name = settings.kafka_group if what is ResourceType.GROUP else f"{what.name}-orders"
+    pattern, anybody = ResourcePattern(what, name), ("User:*", "*")
+    rights = [
+        ACL(f"User:{USER}", "*", ACLOperation.READ, ACLPermissionType.DENY, pattern),
+        ACL(*anybody, ACLOperation.DESCRIBE, ACLPermissionType.ALLOW, pattern),
+    ]
+    admin = KafkaAdminClient(bootstrap_servers=own["kafka_bootstrap_servers"])
+    assert not admin.create_acls(rights)["failed"]
+    admin.close()
+    alice = broker.settings(broker.scram, **SCRAM, **LOGIN).model_dump(exclude={"kafka_topic_prefix", "kafka_group"})
+    kafka = {key: value for key, value in alice.items() if key.startswith("kafka")}
+    supervisor = Supervisor(settings.model_copy(update={**own, **kafka}), instances=1)
+    stop = threading.Event()
+    giving_up = threading.Timer(30, stop.set)
+    giving_up.start()
+    with pytest.raises(ServerRefused, match=f"{what.name.capitalize()}AuthorizationFailedError"):
+        supervisor.run(stop)
+    giving_up.cancel()
+    assert supervisor.report().restarts == 0
 
 
 def test_a_mechanism_that_the_broker_has_not_is_named(broker: SecureBroker) -> None:
