@@ -90,9 +90,21 @@ def consume(
 
         report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())
     render.show(report, output, _table)
-    if report.totals.parked > 0:
-        render.say(f"{report.totals.parked} orders are still parked: their user or product has not come yet")
+    _say_parked(settings, kinds)
     render.next_command("sesacctl audit")
+
+
+def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
+    from sesacctl.errors import ServerUnreachable
+    from sesacctl.pipeline.parked import count_parked
+
+    try:
+        parked = count_parked(settings, kinds)
+    except ServerUnreachable:  # it was stopped while PostgreSQL is away: that is no failure
+        return
+    if parked:
+        orders, whose = ("1 order is", "its") if parked == 1 else (f"{parked:,} orders are", "their")
+        render.say(f"{orders} still parked: {whose} user or product has not come yet")
 
 
 def _kinds(text: str) -> tuple[str, ...]:

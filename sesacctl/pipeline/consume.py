@@ -196,7 +196,7 @@ class Instance:
             self._connection,
             group=self._settings.kafka_group,
             kinds=self._kinds,
-            keys=self._ownership.keys,
+            partitions=self._ownership.partitions,
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: self._ownership.parents_without_lag(sink),
         )

@@ -19,12 +19,12 @@ from sesacctl.database.connections import connect, translated
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts, Key
-from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.kept_records import (
     KeptRecord,
     adjust_counters,
     lock_offsets,
     select,
+    settle,
     try_again,
 )
 from sesacctl.settings import Settings
@@ -154,28 +154,31 @@ def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False) -> Repl
     """
     outcome: Counter[str] = Counter()
     last, tried = 0, 0
-    while True:
+    while ids := _next_ids(settings, wanted, last):
+        last = ids[-1]
         with _transaction(settings, "dlq-replay", commit=not dry_run) as cursor:
-            records = _next_chunk(cursor, settings, wanted, last)
-            if records:
-                last = records[-1].id
-                outcome += _replay_chunk(cursor, settings, records)
+            records = _lock(cursor, settings, ids)
+            outcome += _replay_chunk(cursor, settings, records)
         tried += len(records)
-        if len(records) < _CHUNK:
-            break
     stored, duplicates = outcome.pop("stored", 0), outcome.pop("duplicates", 0)
     return Replayed(dry_run=dry_run, tried=tried, stored=stored, duplicates=duplicates, refused=dict(outcome))
 
 
-def _next_chunk(cursor: Any, settings: Settings, wanted: Filter, last: int) -> list[KeptRecord]:
-    where, values = wanted.where(settings)
-    where = f"{where} AND id > %s ORDER BY id LIMIT %s"
-    found = select(cursor, "dead_letters", where, [*values, last, _CHUNK])
-    if not found:
-        return []
-    lock_offsets(cursor, settings.kafka_group, sorted({record.source for record in found}))
-    # Again, locked: one of them may have been replayed by somebody else in between.
-    return select(cursor, "dead_letters", "id = ANY(%s) ORDER BY id", ([r.id for r in found],), lock="FOR UPDATE")
+def _next_ids(settings: Settings, wanted: Filter, last: int) -> list[int]:
+    with _transaction(settings, "dlq-replay") as cursor:
+        where, values = wanted.where(settings)
+        cursor.execute(
+            f"SELECT id FROM dead_letters WHERE {where} AND id > %s ORDER BY id LIMIT %s", [*values, last, _CHUNK]
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecord]:
+    """Those that are still there: another replay may have been quicker with some."""
+    cursor.execute("SELECT DISTINCT topic_id, partition FROM dead_letters WHERE id = ANY(%s)", (ids,))
+    if keys := cursor.fetchall():
+        lock_offsets(cursor, settings.kafka_group, keys)
+    return select(cursor, "dead_letters", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE")
 
 
 def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]) -> Counter[str]:
@@ -187,13 +190,11 @@ def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]
     done, refused = [], []
     for record in known:
         refusal = results[record.id]
-        if refusal is None or refusal.failure is Failure.DUPLICATE:
-            name = "stored" if refusal is None else "duplicates"
-            counts = changes[record.source]
-            setattr(counts, name, getattr(counts, name) + 1)
-            counts.dead -= 1
+        name = settle(changes[record.source], "dead", refusal)
+        if name:
             done.append(record.id)
         else:
+            assert refusal is not None
             name = refusal.reason.value
             refused.append((record.id, name, refusal.detail))
         outcome[name] += 1

@@ -137,6 +137,21 @@ def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecor
     return outcome
 
 
+def settle(counts: Counts, origin: str, refusal: Refusal | None) -> str | None:
+    """Move a record that was tried again from the counter `origin` to the one that it gives; None: refused again."""
+    if refusal is not None and refusal.failure is not Failure.DUPLICATE:
+        return None
+    to = "stored" if refusal is None else "duplicates"
+    move_count(counts, origin, to)
+    return to
+
+
+def move_count(counts: Counts, origin: str, to: str) -> None:
+    """Count one record less as `origin`, and one more as `to`."""
+    setattr(counts, origin, getattr(counts, origin) - 1)
+    setattr(counts, to, getattr(counts, to) + 1)
+
+
 def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:
     """Add changes to the counters of `sink_offsets`, without moving any offset."""
     if changes:

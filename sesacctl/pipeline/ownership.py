@@ -168,6 +168,11 @@ class Ownership:
         return [f"{tp.topic}-{tp.partition}" for tp in self._owned]
 
     @property
+    def partitions(self) -> list[tuple[str, int]]:
+        """The owned partitions by the topic's name, whatever id it had when an event was parked."""
+        return [(tp.topic, tp.partition) for tp in self._owned]
+
+    @property
     def keys(self) -> list[Key]:
         """The owned partitions as `sink_offsets` knows them."""
         return [(owned.topic_id, tp.partition) for tp, owned in self._owned.items()]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from sesacctl.broker.topics import PARTITIONS
+from sesacctl.database.connections import connect, translated
 from sesacctl.events import Reason
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.failures import Failure
@@ -13,12 +17,17 @@ from sesacctl.pipeline.kept_records import (
     KeptRecord,
     adjust_counters,
     lock_offsets,
+    move_count,
     save_dead_letters,
     select,
+    settle,
     try_again,
 )
+from sesacctl.settings import Settings
 
-_MOST = 1_000
+_CHUNK = 1_000
+_SECONDS = 0.5  # new events wait meanwhile
+_OURS = "consumer_group = %s AND (topic, partition) IN %s"
 
 
 def retry_parked(
@@ -26,34 +35,58 @@ def retry_parked(
     *,
     group: str,
     kinds: Mapping[str, str],
-    keys: Sequence[Key],
+    partitions: Sequence[tuple[str, int]],
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
 ) -> Counts:
-    """Try the parked events of these partitions once more, in a transaction of its own.
+    """Try the parked events of these partitions once more, the longest untried first, for half a second.
 
-    What is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only
-    while users and products have no lag. Gives the change of the counters: `parked` goes down.
+    They are found by the topic's name: they outlive a topic that is deleted and created again under another id. What
+    is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only while
+    users and products have no lag. Gives the change of the counters: `parked` goes down.
 
     Raises:
-        psycopg2.Error: nothing was changed.
+        psycopg2.Error: the transactions before, of a thousand events each, stay done.
     """
-    if not keys:
+    if not partitions:
         return Counts()
+    owned = (group, tuple(partitions))
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM parked_events WHERE consumer_group = %s AND (topic_id, partition) IN %s LIMIT 1",
-            (group, tuple(keys)),
+            f"SELECT clock_timestamp(), parked_at <= now() - make_interval(secs => %s) FROM parked_events WHERE {_OURS}"
+            " ORDER BY parked_at LIMIT 1",
+            (park_seconds, *owned),
         )
-        if cursor.fetchone() is None:
-            return Counts()
-    may_die = parents_without_lag()
-    with connection, connection.cursor() as cursor:
-        lock_offsets(cursor, group, keys)
-        where = "consumer_group = %s AND (topic_id, partition) IN %s ORDER BY tried_at NULLS FIRST, id LIMIT %s"
-        records = select(cursor, "parked_events", where, (group, tuple(keys), _MOST), lock="FOR UPDATE SKIP LOCKED")
-        overdue = _overdue(cursor, records, park_seconds) if may_die else set()
-        return _settle(cursor, group, records, try_again(cursor, kinds, records), overdue)
+        found = cursor.fetchone()
+    if found is None:
+        return Counts()
+    began, any_overdue = found
+    may_die = any_overdue and parents_without_lag()
+    total, until = Counts(), time.monotonic() + _SECONDS
+    while True:
+        with connection, connection.cursor() as cursor:
+            records, more = _lock_next(cursor, owned, began)
+            overdue = _overdue(cursor, records, park_seconds) if may_die else set()
+            total.add(_settle(cursor, group, records, try_again(cursor, kinds, records), overdue))
+        if not more or time.monotonic() >= until:
+            return total
+
+
+def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[list[KeptRecord], bool]:
+    """A chunk of what was not tried since `before`; and whether there is more."""
+    cursor.execute(
+        f"SELECT id, topic_id, partition FROM parked_events WHERE {_OURS} AND coalesce(tried_at, '-infinity') < %s"
+        " ORDER BY tried_at NULLS FIRST, id LIMIT %s",
+        (*owned, before, _CHUNK),
+    )
+    found = cursor.fetchall()
+    if not found:
+        return [], False
+    lock_offsets(cursor, owned[0], sorted({(topic_id, partition) for _, topic_id, partition in found}))
+    ids = [row[0] for row in found]
+    # Again, locked: somebody else may have been quicker with some of them.
+    records = select(cursor, "parked_events", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE SKIP LOCKED")
+    return records, len(found) == _CHUNK
 
 
 def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) -> set[int]:
@@ -67,27 +100,26 @@ def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) ->
 def _settle(
     cursor: Any, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
 ) -> Counts:
-    total, changes = Counts(), defaultdict[Key, Counts](Counts)
+    changes = defaultdict[Key, Counts](Counts)
     still, dead = [], []
     for record in records:
-        refusal = outcome[record.id]
-        name = "stored"
-        if refusal is not None and refusal.failure is Failure.DUPLICATE:
-            name = "duplicates"
-        elif refusal is not None:
-            if refusal.failure is Failure.PARK and record.id not in overdue:
-                still.append(record.id)
-                continue
-            if refusal.failure is Failure.PARK:
-                refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
-            name = "dead"
-            dead.append(refusal)
-        for counts in (total, changes[record.source]):
-            setattr(counts, name, getattr(counts, name) + 1)
-            counts.parked -= 1
+        refusal, counts = outcome[record.id], changes[record.source]
+        if settle(counts, "parked", refusal):
+            continue
+        assert refusal is not None
+        if refusal.failure is Failure.PARK and record.id not in overdue:
+            still.append(record.id)
+            continue
+        if refusal.failure is Failure.PARK:
+            refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
+        move_count(counts, "parked", "dead")
+        dead.append(refusal)
     save_dead_letters(cursor, group, dead)
     adjust_counters(cursor, group, changes)
     _forget(cursor, [record.id for record in records], still)
+    total = Counts()
+    for change in changes.values():
+        total.add(change)
     return total
 
 
@@ -97,3 +129,21 @@ def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
         "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp() WHERE id = ANY(%s)",
         (list(still),),
     )
+
+
+def count_parked(settings: Settings, kinds: Sequence[str] = tuple(PARTITIONS)) -> int:
+    """How many events of these kinds are parked by the group.
+
+    Raises:
+        ServerUnreachable, ServerRefused, SchemaNotAtHead
+    """
+    connection = connect(settings, command="parked")
+    try:
+        with translated(settings), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM parked_events WHERE consumer_group = %s AND topic = ANY(%s)",
+                (settings.kafka_group, [settings.topic(kind) for kind in kinds]),
+            )
+            return int(cursor.fetchone()[0])
+    finally:
+        connection.close()

@@ -26,7 +26,7 @@ def consumed(settings: Settings, sesacctl: Cli) -> Settings:
     send(settings, ORDERS, [*many_orders(500), (b"u1", b"{}"), message(order(1, user_id="u900"))])
     done = sesacctl("consume", "-n", 1, "--until-empty")
     assert done.returncode == 0, done.stderr
-    assert "1 orders are still parked" in done.stderr
+    assert "1 order is still parked" in done.stderr
     return settings
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -76,6 +77,22 @@ def test_replay_of_what_is_there_already_is_a_duplicate_and_leaves(conflicts: Se
     query(conflicts, "UPDATE orders SET total_amount = 9999")
     done = dead_letters.replay(conflicts, Filter(reason="conflict"))
     assert (done.duplicates, done.refused) == (2, {})
+    assert counters(conflicts) == (2, 2, 1)
+
+
+def test_two_replays_at_once_try_every_letter(conflicts: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "_CHUNK", 2)
+    query(conflicts, "UPDATE orders SET total_amount = 9999")
+    lock = dead_letters._lock
+
+    def lock_after_another(cursor: Any, settings: Settings, ids: Sequence[int]) -> Any:
+        monkeypatch.setattr(dead_letters, "_lock", lock)
+        assert dead_letters.replay(conflicts, Filter(ids=(ids[1],))).duplicates == 1
+        return lock(cursor, settings, ids)
+
+    monkeypatch.setattr(dead_letters, "_lock", lock_after_another)
+    done = dead_letters.replay(conflicts, Filter())
+    assert (done.tried, done.duplicates, done.refused) == (2, 1, {"invalid_json": 1})
     assert counters(conflicts) == (2, 2, 1)
 
 

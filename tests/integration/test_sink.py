@@ -14,6 +14,7 @@ import pytest
 
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline import parked
 from sesacctl.pipeline.batch import Batch, Counts
 from sesacctl.pipeline.parked import retry_parked
 from sesacctl.pipeline.sink import Fenced, Sink
@@ -73,7 +74,7 @@ class Rig:
             self.connection,
             group=self.group,
             kinds={"orders": "orders"},
-            keys=[(TOPIC, 0)],
+            partitions=[("orders", 0)],
             park_seconds=park_seconds,
             parents_without_lag=lambda: lag_free,
         )
@@ -206,6 +207,31 @@ def test_an_order_whose_user_never_comes_dies_only_without_lag(rig: Rig) -> None
     assert rig.offsets() == (1, Counts(dead=1))
 
 
+def test_all_parked_orders_are_tried_however_many_there_are(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parked, "_CHUNK", 7)
+    rig.store([message(order(n, user_id="u900")) for n in range(20)])
+    assert rig.retry() == Counts()
+    assert query(rig.settings, "SELECT DISTINCT attempts FROM parked_events") == [(1,)], "each once, and none twice"
+    rig.store([message(user(900))], kind=USERS, partition=1)
+    assert rig.retry() == Counts(stored=20, parked=-20)
+    assert rig.count("orders") == 20
+
+
+def test_orders_that_were_parked_from_a_topic_that_was_created_again_have_an_owner(rig: Rig) -> None:
+    rig.store([message(order(1, user_id="u900")), message(order(2, user_id="u901"))])
+    again = batch([message(user(900))], kind=USERS)
+    rig.begin(again)
+    rig.sink.store([again])
+    anew = batch(many_orders(1), kind=ORDERS)
+    rig.begin(anew)
+    rig.sink.store([anew])
+    assert anew.topic_id != TOPIC
+    assert rig.retry() == Counts(stored=1, parked=-1)
+    assert rig.retry(park_seconds=0) == Counts(dead=1, parked=-1)
+    query(rig.settings, "DELETE FROM sink_offsets WHERE topic_id <> %s", TOPIC)
+    assert rig.offsets() == (2, Counts(stored=1, dead=1)), "the old topic's counters follow"
+
+
 def test_without_a_primary_key_every_stored_event_is_one_row(rig: Rig) -> None:
     query(rig.settings, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
     rig.store([*many_orders(20), (None, None), message(order(1, user_id="u900"))])
@@ -243,7 +269,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
     keys = [(TOPIC, partition) for partition in range(4)]
     for key in keys:
         rig.sink.begin_partition(ORDERS, key, 0)
-    parked = [message(order(n, user_id="u900")) for n in range(3)]
+    orphans = [message(order(n, user_id="u900")) for n in range(3)]
     fenced: list[int] = []
 
     def work(seed: int) -> None:
@@ -252,7 +278,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
             chosen = random.sample(keys, 3)
             found = own.sink.positions(chosen)
             batches = [
-                batch([*many_orders(2), *parked], topic_id=TOPIC, partition=key[1], seen=found[key]) for key in chosen
+                batch([*many_orders(2), *orphans], topic_id=TOPIC, partition=key[1], seen=found[key]) for key in chosen
             ]
             try:
                 own.sink.store(batches)
@@ -262,7 +288,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
                 own.connection,
                 group=own.group,
                 kinds={ORDERS: ORDERS},
-                keys=random.sample(keys, 4),
+                partitions=[(ORDERS, key[1]) for key in random.sample(keys, 4)],
                 park_seconds=600,
                 parents_without_lag=lambda: True,
             )

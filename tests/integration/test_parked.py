@@ -1,0 +1,83 @@
+"""Parked orders under running consumers."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from sesacctl.broker import clients, topics
+from sesacctl.database.connections import connect
+from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline.ownership import Ownership
+from sesacctl.pipeline.parked import count_parked
+from sesacctl.pipeline.progress import UntilEmpty
+from sesacctl.pipeline.sink import Sink
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.consumers import check, consuming, stored
+from tests.events import add_parents, batch, many_orders, message, order, query, send, user
+from tests.waiting import wait_until
+
+
+def test_a_busy_consumer_stores_a_parked_order_when_its_user_comes(settings: Settings) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    sent, stop = 2, threading.Event()
+    with consuming(settings, instances=1):
+        send(settings, ORDERS, [message(order(1, user_id="u900"))], partition=0)
+        wait_until(lambda: count_parked(settings) == 1, message="it is parked")
+        send(settings, USERS, [message(user(900))])
+
+        def keep_busy() -> None:
+            nonlocal sent
+            while not stop.is_set():
+                send(settings, ORDERS, many_orders(5), partition=0)
+                sent += 5
+
+        busy = threading.Thread(target=keep_busy)
+        busy.start()
+        wait_until(lambda: count_parked(settings) == 0, message="it is stored")
+        stop.set()
+        busy.join()
+        wait_until(lambda: stored(settings) == sent, message="everything is stored")
+    check(settings, sent - 1)
+
+
+def test_until_empty_waits_until_all_that_is_parked_was_tried_and_says_what_still_is(
+    settings: Settings, sesacctl: Cli
+) -> None:
+    topics.init(settings)
+    add_parents(settings)
+    send(settings, ORDERS, [message(order(n, user_id="u901" if n == 3 else "u900")) for n in range(1, 6)])
+    done = sesacctl("consume", "-n", 2, "--until-empty", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["totals"]["parked"]) == (0, 5), done.stderr
+    assert "5 orders are still parked: their user" in done.stderr
+    query(settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+    empty = UntilEmpty(settings)
+    assert not empty(), "the logs' ends are reached, and nothing was tried since"
+    done = sesacctl("consume", "-n", 2, "--until-empty")
+    assert "1 order is still parked: its user" in done.stderr
+    assert query(settings, "SELECT count(*) FROM orders") == [(4,)]
+    assert empty()
+
+
+def test_nothing_dies_while_users_lag(settings: Settings) -> None:
+    topics.init(settings)
+    send(settings, USERS, [message(user(1))], partition=0)
+    consumer = clients.consumer(settings, group_instance_id="test-0")
+    connection = connect(settings, command="test")
+    sink = Sink(connection, group=settings.kafka_group)
+    kinds = {settings.topic(kind): kind for kind in (ORDERS, USERS, PRODUCTS)}
+    try:
+        consumer.subscribe(list(kinds))
+        ownership = Ownership(consumer, kinds, accept_gap=False)
+        wait_until(lambda: ownership.poll(sink, timeout_ms=100) == {} and consumer.assignment(), message="it is in")
+        ownership.take_over(sink)
+        assert not ownership.parents_without_lag(sink)
+        topic_id = clients.topic_id(consumer, settings.topic(USERS))
+        found = batch([message(user(1))], kind=USERS, topic_id=topic_id, partition=0)
+        sink.store([found])
+        assert ownership.parents_without_lag(sink)
+    finally:
+        connection.close()
+        consumer.close()
