@@ -44,8 +44,9 @@ def audit(
     result = audit_service(settings, deep=deep, ledgers=ledger or ())
     render.show(result, output, _tables)
     if not result.ok:
+        cut = f", {result.cut} offsets are beyond the end of a log that was cut" if result.cut else ""
         raise CheckFailed(
-            f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once",
+            f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once{cut}",
             hint="sesacctl lag",
         )
 
@@ -69,6 +70,7 @@ def _ledger(found: LedgerAudit) -> Table:
         ("sent, never acknowledged", found.unacknowledged),
         ("  stored all the same", found.unacknowledged_stored),
         ("stored more than once", found.doubled),
+        ("orders stored, in no ledger", found.unknown),
     ]
     return render.table("Ledger", ("", "events"), rows + [("wrong", name) for name in found.named])
 
@@ -80,6 +82,7 @@ def _deep(deep: DeepAudit) -> Table:
         ("  dead letters or parked", deep.kept),
         ("  missing", deep.missing),
         ("expired, cannot be read", deep.expired),
+        ("cut off the log, cannot be read", deep.cut),
     ]
     rows += [(f"missing: {event.position}", event.id or "(cannot be decoded)") for event in deep.named]
     return render.table("Every event looked up", ("", "events"), rows)

@@ -18,13 +18,17 @@ _TABLES = ("orders", "users", "products")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
-    """Totals over all partitions, in offsets; `rows` are the rows in the tables now, from any source."""
+    """Totals over all partitions, in offsets; `rows` are the rows in the tables now, from any source.
+
+    `cut` offsets are beyond the end of a log that was truncated: what comes next there would be taken for stored.
+    """
 
     group: str
     ok: bool
     taken: int
     missing: int
     lag: int
+    cut: int
     duplicated: int
     counts: Counts
     rows: dict[str, int]
@@ -53,12 +57,14 @@ def audit(settings: Settings, *, deep: bool = False, ledgers: Sequence[Path] = (
     told = ledger_audit(settings, ledgers) if ledgers else None
     missing = sum(abs(partition.missing) for partition in partitions)
     missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
+    cut = sum(partition.cut for partition in partitions)
     return AuditResult(
         group=settings.kafka_group,
-        ok=missing == 0 and duplicated == 0,
+        ok=missing == cut == duplicated == 0,
         taken=sum(partition.taken for partition in partitions),
         missing=missing,
         lag=sum(partition.lag for partition in partitions),
+        cut=cut,
         duplicated=duplicated,
         counts=counts,
         rows=rows,

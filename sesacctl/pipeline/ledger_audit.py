@@ -1,14 +1,14 @@
-"""A producer's ledger held against PostgreSQL: acknowledged means stored once, sent means at most once."""
+"""Producers' ledgers held against PostgreSQL: acknowledged means stored once, sent means at most once, else never."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sesacctl.database.connections import connect, translated
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, ORDERS
+from sesacctl.pipeline.deep_audit import times_stored
 from sesacctl.pipeline.ledger import read_ledger
 from sesacctl.settings import Settings
 
@@ -22,6 +22,8 @@ class LedgerAudit:
 
     `missing` were acknowledged and are in no table, `doubled` are there more than once: both break the promise, and
     `named` has the first hundred ids. Events that were sent and never acknowledged may be there once or not at all.
+    `unknown` orders are stored and in no ledger: proof of a fault only if these ledgers are those of all producers that
+    ever wrote to the topic, hence only told.
     """
 
     acknowledged: int
@@ -30,6 +32,7 @@ class LedgerAudit:
     unacknowledged: int
     unacknowledged_stored: int
     doubled: int
+    unknown: int
     named: list[str]
 
 
@@ -62,6 +65,7 @@ def ledger_audit(settings: Settings, paths: Sequence[Path]) -> LedgerAudit:
         unacknowledged=totals[False][0],
         unacknowledged_stored=totals[False][1],
         doubled=doubled,
+        unknown=_unknown(settings, acknowledged),
         named=named,
     )
 
@@ -75,13 +79,19 @@ def _look_up(settings: Settings, keys: Sequence[tuple[str, str]]) -> Iterator[tu
                 ids = [name for found, name in keys if found == kind]
                 for start in range(0, len(ids), _CHUNK):
                     chunk = ids[start : start + _CHUNK]
-                    times = _times(cursor, kind, chunk)
+                    times = times_stored(cursor, kind, chunk)
                     yield from (((kind, name), times.get(name, 0)) for name in chunk)
     finally:
         connection.close()
 
 
-def _times(cursor: Any, kind: str, ids: Sequence[str]) -> dict[str, int]:
-    key = CODECS[kind].columns[0]
-    cursor.execute(f"SELECT {key}, count(*) FROM {kind} WHERE {key} = ANY(%s) GROUP BY 1", (list(ids),))
-    return dict(cursor.fetchall())
+def _unknown(settings: Settings, known: Container[tuple[str, str]]) -> int:
+    connection = connect(settings, command="audit", bound=600)
+    try:
+        # A cursor on the server: the ids of all orders need not fit into memory.
+        with translated(settings), connection.cursor("orders") as cursor:
+            cursor.itersize = _CHUNK
+            cursor.execute("SELECT order_id FROM orders")
+            return sum((ORDERS, order_id) not in known for (order_id,) in cursor)
+    finally:
+        connection.close()

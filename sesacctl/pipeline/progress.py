@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from psycopg2.extras import register_uuid
@@ -43,6 +44,11 @@ class Progress:
     def taken(self) -> int:
         """Offsets that PostgreSQL has moved over."""
         return 0 if self.next is None or self.first is None else self.next - self.first
+
+    @property
+    def cut(self) -> int:
+        """Offsets that PostgreSQL has and the log no longer: it was truncated, and new records would get them again."""
+        return 0 if self.next is None else max(0, self.next - self.log_end)
 
     @property
     def missing(self) -> int:
@@ -96,15 +102,36 @@ def _join(log: LogOffsets, stored: tuple[int, int, Counts] | None) -> Progress:
 
 
 class UntilEmpty:
-    """True once PostgreSQL has reached the ends that the logs had when this was made."""
+    """True once PostgreSQL has reached the ends that the logs had when this was made, and tried what is parked."""
 
     def __init__(self, settings: Settings, kinds: tuple[str, ...] = tuple(PARTITIONS)) -> None:
         """Read the ends of the topics of these kinds; errors as `broker.offsets.log_offsets`."""
         self._settings = settings
-        logs = [log for log in log_offsets(settings) if log.kind in kinds and log.end > log.start]
-        self._ends = {(log.topic_id, log.partition): log.end for log in logs}
+        logs = [log for log in log_offsets(settings) if log.kind in kinds]
+        self._ends = {(log.topic_id, log.partition): log.end for log in logs if log.end > log.start}
+        self._partitions = tuple((log.topic, log.partition) for log in logs)
+        self._reached_at: datetime | None = None
 
     def __call__(self) -> bool:
         """Look at PostgreSQL once more; errors as `next_offsets`."""
-        reached = next_offsets(self._settings)
-        return all(reached.get(key, -1) >= end for key, end in self._ends.items())
+        if self._reached_at is None:
+            reached = next_offsets(self._settings)
+            if any(reached.get(key, -1) < end for key, end in self._ends.items()):
+                return False
+        return not self._untried()
+
+    def _untried(self) -> bool:
+        connection = connect(self._settings, command="progress")
+        try:
+            with translated(self._settings), connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT clock_timestamp(), EXISTS (SELECT FROM parked_events"
+                    " WHERE consumer_group = %s AND (topic, partition) IN %s"
+                    " AND coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz))",
+                    (self._settings.kafka_group, self._partitions, self._reached_at),
+                )
+                now, untried = cursor.fetchone()
+        finally:
+            connection.close()
+        self._reached_at = self._reached_at or now
+        return bool(untried)

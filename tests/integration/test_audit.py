@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
 
 from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import rewind
+from sesacctl.pipeline import deep_audit, rewind
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.ledger import Ledger
+from sesacctl.pipeline.progress import UntilEmpty, progress
+from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import add_parents, many_orders, message, order, query, send
 
 
 @pytest.fixture
-def consumed(settings: Settings, sesacctl: Cli) -> Settings:
+def consumed(settings: Settings) -> Settings:
     """500 stored orders, one dead letter and one parked order."""
     topics.init(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, [*many_orders(500), (b"u1", b"{}"), message(order(1, user_id="u900"))])
-    done = sesacctl("consume", "-n", 1, "--until-empty")
-    assert done.returncode == 0, done.stderr
-    assert "1 order is still parked" in done.stderr
+    Supervisor(settings, instances=1, done=UntilEmpty(settings)).run(threading.Event())
     return settings
 
 
@@ -50,6 +53,54 @@ def test_a_deep_audit_names_what_is_in_no_table(consumed: Settings, sesacctl: Cl
     assert done.returncode == 5
     assert lost in done.stdout
     assert "(cannot be decoded)" in done.stdout
+
+
+def test_a_deep_audit_beside_a_consumer_that_stores_a_parked_order_is_no_alarm(
+    consumed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, times_stored = deep_audit._kept, deep_audit.times_stored
+
+    def then_store(looked: Any) -> Any:
+        """An audit's look, and what a consumer does right after it."""
+
+        def look(cursor: Any, *arguments: Any) -> Any:
+            found = looked(cursor, *arguments)
+            query(consumed, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동') ON CONFLICT DO NOTHING")
+            query(
+                consumed,
+                "INSERT INTO orders (order_id, user_id, product_id, quantity, total_amount)"
+                " SELECT 'o1', 'u900', 'p1', 1, 1000 ON CONFLICT DO NOTHING; DELETE FROM parked_events",
+            )
+            return found
+
+        return look
+
+    monkeypatch.setattr(deep_audit, "_kept", then_store(kept))
+    monkeypatch.setattr(deep_audit, "times_stored", then_store(times_stored))
+    [partition] = [part for part in progress(consumed) if part.counts.parked]
+    result = deep_audit.deep_audit(consumed, [partition])
+    assert (result.read, result.missing) == (partition.taken, 0)
+
+
+def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings) -> None:
+    partitions = progress(consumed)
+    taken = {part.partition: part.taken for part in partitions if part.kind == ORDERS}
+    admin = KafkaAdminClient(bootstrap_servers=consumed.brokers)
+    admin.delete_records({TopicPartition(consumed.topic(ORDERS), 0): 3, TopicPartition(consumed.topic(ORDERS), 1): -1})
+    admin.close()
+    result = deep_audit.deep_audit(consumed, partitions)
+    assert (result.expired, result.read, result.missing) == (3 + taken[1], 502 - 3 - taken[1], 0)
+
+
+def test_a_log_that_was_cut_is_told_by_audit_and_consume(consumed: Settings, sesacctl: Cli) -> None:
+    query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + 5, stored = stored + 5 WHERE partition = 0"
+          " AND topic LIKE '%orders'")  # fmt: skip
+    done = sesacctl("audit", "--deep", "-o", "json", timeout=25)
+    assert (done.returncode, json.loads(done.stdout)["deep"]["cut"]) == (5, 5)
+    assert "5 offsets are beyond the end of a log that was cut" in done.stderr
+    done = sesacctl("consume", "-n", 1)
+    assert done.returncode == 5, done.stderr
+    assert "the log was cut at" in done.stderr
 
 
 def test_an_audit_by_counts_sees_an_offset_that_nobody_accounts_for(consumed: Settings, sesacctl: Cli) -> None:
@@ -114,6 +165,7 @@ def test_a_ledger_is_held_against_the_tables(consumed: Settings, sesacctl: Cli, 
     found = json.loads(done.stdout)["ledger"]
     assert (found["acknowledged"], found["stored"], found["missing"], found["doubled"]) == (2, 2, 0, 0)
     assert (found["unacknowledged"], found["unacknowledged_stored"]) == (2, 1)
+    assert found["unknown"] == 497, "other producers' orders, or a fault: only the one who has all ledgers can tell"
     query(consumed, "DELETE FROM orders WHERE order_id = %s", stored[0])
     done = sesacctl("audit", "--ledger", tmp_path / "l.jsonl")
     assert done.returncode == 5
