@@ -79,6 +79,7 @@ class Cli:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = environment
+        self.stdin: int = subprocess.DEVNULL
         self._running: list[subprocess.Popen[str]] = []
 
     def __call__(
@@ -95,7 +96,7 @@ class Cli:
             [sys.executable, "-m", "sesacctl", *map(str, arguments)],
             env={**self.environment, **environment},
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            stdin=self.stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -65,11 +65,11 @@ def consume(
     from sesacctl.pipeline.progress import UntilEmpty
     from sesacctl.pipeline.supervise import Supervisor
 
-    stop = stop_event()
     schema.require_head(settings)
     topics.require(settings)
     if start is not None:
         _move(settings, kinds, start, yes=yes)
+    stop = stop_event()  # not before: Ctrl-C ends the question, too
     supervisor = Supervisor(
         settings,
         instances=instances,

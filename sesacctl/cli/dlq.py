@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -166,11 +167,15 @@ def _one(letter: DeadLetter) -> Table:
             "sent": letter.record_time,
             "refused": letter.created_at,
             "discarded": letter.discarded_at,
-            "headers": letter.headers or None,
+            "headers": ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in letter.headers) or None,
             "key": letter.key,
             "value": letter.value,
         },
     )
+
+
+def _plain(base64: str | None) -> str:
+    return "(null)" if base64 is None else b64decode(base64).decode("utf-8", errors="backslashreplace")
 
 
 def _replayed(result: Replayed) -> Table:

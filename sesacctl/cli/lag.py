@@ -34,10 +34,10 @@ def lag(
 
     stop = stop_event()
     if watch is not None:
-        meter = LagMeter(settings, window=max(window, watch))
-        render.watch(meter.read, watch, stop, output, _table)
+        meter = LagMeter(settings, window=max(window, watch), first=window)
+        render.watch(lambda: meter.read(stop.wait), watch, stop, output, _table)
         return
-    render.show(LagMeter(settings, window=window).read(stop.wait), output, _table)
+    render.show(LagMeter(settings, window=window, first=window).read(stop.wait), output, _table)
 
 
 def _table(report: LagReport) -> Table:

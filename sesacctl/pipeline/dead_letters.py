@@ -235,7 +235,10 @@ def export(settings: Settings, wanted: Filter, path: Path) -> int:
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     written = 0
     try:
-        with _transaction(settings, "dlq-export") as cursor, half.open("w", encoding="utf-8") as file:
+        with (
+            _transaction(settings, "dlq-export", on_server="letters") as cursor,
+            half.open("w", encoding="utf-8") as file,
+        ):
             for letter in _read(cursor, *wanted.where(settings), order="id", limit=None):
                 document = {name: getattr(letter, name) for name in DeadLetter.__slots__}
                 file.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
@@ -249,11 +252,14 @@ def export(settings: Settings, wanted: Filter, path: Path) -> int:
 
 
 @contextmanager
-def _transaction(settings: Settings, command: str, *, commit: bool = True) -> Iterator[Any]:
+def _transaction(
+    settings: Settings, command: str, *, commit: bool = True, on_server: str | None = None
+) -> Iterator[Any]:
+    """`on_server` names a cursor whose rows stay on the server until they are read."""
     connection = connect(settings, command=command)
     try:
         with translated(settings):
-            with connection.cursor() as cursor:
+            with connection.cursor(on_server) as cursor:
                 yield cursor
             if commit:
                 connection.commit()

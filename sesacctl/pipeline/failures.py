@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError
 from psycopg2 import Error as PostgresError
 
 
@@ -22,10 +23,16 @@ _DATA = {"23502", "23514", "42804"}
 _INFRA_CLASSES = {"08", "57", "53", "25", "40", "55"}
 
 
+# Without a code these are psycopg2's own complaints about how it is used; the others are a lost connection.
+_BUGS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+
+
 def classify(error: PostgresError) -> Failure:
-    """The class of an error; without any code it is a lost connection."""
+    """The class of an error."""
     code = error.pgcode
-    if code is None or code[:2] in _INFRA_CLASSES:
+    if code is None:
+        return Failure.STOP if isinstance(error, _BUGS) else Failure.INFRA
+    if code[:2] in _INFRA_CLASSES:
         return Failure.INFRA
     if code[:2] == "22" or code in _DATA:
         return Failure.DATA

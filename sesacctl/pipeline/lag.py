@@ -37,20 +37,22 @@ class LagReport:
 class LagMeter:
     """Takes samples and compares each with the oldest one of the last `window` seconds."""
 
-    def __init__(self, settings: Settings, *, window: float) -> None:
+    def __init__(self, settings: Settings, *, window: float, first: float) -> None:
+        """`first`: over how many seconds the first rates are."""
         self._settings = settings
+        self._first = first
         self._window = window
         self._samples: deque[tuple[float, int, int]] = deque()
 
-    def read(self, wait: Callable[[float], object] = lambda seconds: None) -> LagReport:
-        """The lag now. The first time, with some lag, `wait` is called with the window, and a second sample taken.
+    def read(self, wait: Callable[[float], object]) -> LagReport:
+        """The lag now. The first time, with some lag, `wait` is called with `first`, and a second sample taken.
 
         Raises:
             ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
         """
         partitions = self._sample()
         if len(self._samples) == 1 and any(part.lag for part in partitions):
-            wait(self._window)
+            wait(self._first)
             partitions = self._sample()
         return self._report(partitions)
 

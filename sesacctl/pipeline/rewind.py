@@ -58,7 +58,8 @@ def _time(text: str) -> datetime:
             f"'{text}' is not earliest, latest, an offset or a time such as 2026-11-22T20:00",
             hint="sesacctl consume --help",
         ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    # Kafka takes -1 ms for the latest offset, -2 ms for the earliest.
+    return max(at if at.tzinfo else at.replace(tzinfo=UTC), datetime.fromtimestamp(0, UTC))
 
 
 def move(settings: Settings, moves: Sequence[Move]) -> None:

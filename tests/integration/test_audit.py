@@ -140,6 +140,7 @@ def test_where_a_start_is(consumed: Settings) -> None:
     assert after("latest") == set(), "everything is stored: nothing moves"
     assert after("3") == {3}
     assert after("2000-01-01") == {0}
+    assert after("1969-12-31T23:59:59.999+00:00") == {0}, "which is -1 ms, and would be the latest for Kafka"
     assert after("2999-01-01T00:00:00+09:00") == set()
     assert rewind.plan(consumed, (USERS,), "earliest") == []
     with pytest.raises(UsageError):

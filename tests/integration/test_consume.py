@@ -92,6 +92,25 @@ def test_offsets_are_committed_to_kafka_for_lag_tools(settings: Settings, sesacc
     assert (found.end, found.committed) == (10, 10)
 
 
+def test_ctrl_c_ends_the_question_and_moves_nothing(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    send(settings, ORDERS, many_orders(3), partition=0)
+    keyboard, terminal = os.openpty()
+    sesacctl.stdin = terminal
+    process = sesacctl.start("consume", "-n", 1, "--from", "earliest")
+    assert process.stderr is not None
+    seen = ""
+    while "Move the offsets" not in seen:
+        seen += process.stderr.read(1)
+        assert process.poll() is None, seen
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)
+    os.close(keyboard)
+    os.close(terminal)
+    assert process.returncode == 2
+    assert query(settings, "SELECT count(*) FROM sink_offsets") == [(0,)]
+
+
 def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     query(settings, "DROP TABLE alembic_version")

@@ -126,6 +126,7 @@ def test_the_commands_show_nasty_values_safely(conflicts: Settings, sesacctl: Cl
     assert "\x1b" not in shown.stdout
     assert "\u202e" not in shown.stdout
     assert "[/red]" in shown.stdout
+    assert "h: \\xff" in shown.stdout, "the header, as far as it is text"
     assert json.loads(sesacctl("dlq", "show", letter.id, "-o", "json").stdout)["value_base64"]
     assert "conflict" in sesacctl("dlq", "list").stdout
     again = sesacctl("dlq", "replay", "--all")

@@ -1,0 +1,44 @@
+"""What each SQLSTATE means for the sink."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+
+from sesacctl.pipeline.failures import Failure, classify
+
+
+def coded(code: str) -> psycopg2.Error:
+    """As the server sends it: psycopg2 lets nobody else set a code, but for unpickling."""
+    error = psycopg2.Error("told by the server")
+    error.__setstate__({"pgcode": code})
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        *((code, Failure.DATA) for code in ("22003", "22001", "22P02", "23502", "23514", "42804")),
+        ("23503", Failure.PARK),
+        ("23505", Failure.CONFLICT),
+        *((code, Failure.INFRA) for code in ("08006", "57P01", "57014", "53100", "53300", "25006", "25P03")),
+        *((code, Failure.INFRA) for code in ("40001", "40P01", "55P03")),
+        *((code, Failure.STOP) for code in ("42P01", "42703", "42501", "28000", "28P01", "3D000", "XX000", "42601")),
+    ],
+)
+def test_the_code_decides(code: str, failure: Failure) -> None:
+    assert classify(coded(code)) is failure
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (psycopg2.OperationalError("server closed the connection"), Failure.INFRA),
+        (psycopg2.InterfaceError("connection already closed"), Failure.INFRA),
+        (psycopg2.DatabaseError("error with no message from the libpq"), Failure.INFRA),
+        (psycopg2.ProgrammingError("can't adapt type 'set'"), Failure.STOP),
+        (psycopg2.NotSupportedError("this is a bug"), Failure.STOP),
+    ],
+)
+def test_without_a_code_it_is_a_lost_connection_or_a_bug(error: psycopg2.Error, failure: Failure) -> None:
+    assert classify(error) is failure
