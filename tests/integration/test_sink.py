@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from sesacctl.database.connections import connect
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline import parked
 from sesacctl.pipeline.batch import Batch, Counts
 from sesacctl.pipeline.parked import retry_parked
@@ -151,6 +151,17 @@ def test_the_same_event_twice_is_a_duplicate_and_another_body_is_a_dead_letter(r
     assert query(rig.settings, 'SELECT reason, "offset" FROM dead_letters') == [("conflict", 2)]
     assert rig.count("orders") == 2
     assert rig.offsets()[1].offsets == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "other"),
+    [(USERS, user(900), user(900, name="임꺽정")), (PRODUCTS, product(900), product(900, name="키보드"))],
+    ids=[USERS, PRODUCTS],
+)
+def test_another_body_for_a_user_or_a_product_is_a_dead_letter(rig: Rig, kind: str, first: Event, other: Event) -> None:
+    assert rig.store([message(first)], kind=kind) == Counts(stored=1)
+    assert rig.store([message(first), message(other)], kind=kind) == Counts(duplicates=1, dead=1)
+    assert query(rig.settings, "SELECT reason FROM dead_letters") == [("conflict",)]
 
 
 def test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on(rig: Rig) -> None:
