@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sesacctl.broker.topics import PARTITIONS
 from sesacctl.database.connections import connect, translated
-from sesacctl.events import Reason
+from sesacctl.events import PARTITIONS, Reason
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.kept_records import (
