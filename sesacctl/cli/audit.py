@@ -43,11 +43,15 @@ def audit(
 
     result = audit_service(settings, deep=deep, ledgers=ledger or ())
     render.show(result, output, _tables)
-    if not result.ok:
-        cut = f", {result.cut} offsets are beyond the end of a log that was cut" if result.cut else ""
+    if result.missing or result.duplicated:
         raise CheckFailed(
-            f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once{cut}",
+            f"{result.missing} offsets are not accounted for, {result.duplicated} ids are stored more than once",
             hint="sesacctl lag",
+        )
+    if result.cut:
+        raise CheckFailed(
+            f"{result.cut} stored offsets are beyond the end of their log: it was cut, and new ones would be skipped",
+            hint="restore the topic, or sesacctl consume --from latest",
         )
 
 
