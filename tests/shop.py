@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -45,8 +46,8 @@ def fill_cache(settings: Settings, *, users: int = 50, products: int = 50, prefi
         redis.close()
 
 
-def read_topic(settings: Settings, kind: str = "orders") -> list[Any]:
-    """All records of a topic, oldest first in each partition, with the offsets that are there as proof of the end."""
+def read_partitions(settings: Settings, kind: str = "orders") -> dict[int, list[Any]]:
+    """All records of a topic by partition, oldest first, with the offsets that are there as proof of the end."""
     consumer = clients.consumer(settings, group_instance_id=None)
     try:
         topic = settings.topic(kind)
@@ -54,17 +55,22 @@ def read_topic(settings: Settings, kind: str = "orders") -> list[Any]:
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
-        records: list[Any] = []
+        records: dict[int, list[Any]] = defaultdict(list)
 
         def finished() -> bool:
-            for found in consumer.poll(timeout_ms=_POLL_MS).values():
-                records.extend(found)
+            for partition, found in consumer.poll(timeout_ms=_POLL_MS).items():
+                records[partition.partition].extend(found)
             return all(consumer.position(partition) >= ends[partition] for partition in partitions)
 
         wait_until(finished, 30, f"{topic} is not read to its end")
         return records
     finally:
         consumer.close()
+
+
+def read_topic(settings: Settings, kind: str = "orders") -> list[Any]:
+    """All records of a topic, oldest first in each partition."""
+    return [record for found in read_partitions(settings, kind).values() for record in found]
 
 
 def row_ids(settings: Settings, kind: str = "orders") -> list[str]:

@@ -51,7 +51,7 @@ def test_the_table_shows_each_instance_with_its_memory_restarts_and_last_error()
     text = shown(report(instance(0, "running"), instance(1, "waiting", "PostgreSQL is away")))
     [row] = [line for line in text.splitlines() if "running" in line]
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
-        *("0", "orders-0 orders-1", "running", "57", "1,234", "89", "3", "46 MB"),
+        *("0", "orders-0 orders-1", "running", "57", "1,234", "89", "3", "45.6 MB"),
     ]
     assert "instance 1: PostgreSQL is away" in text
     assert "113/s now" in text
