@@ -27,6 +27,7 @@ from kafka import KafkaProducer
 
 from sesacctl import settings as settings_module
 from sesacctl.broker import topics
+from sesacctl.broker.clients import LINGER_MS
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.snapshot import publish
 from sesacctl.database import samples
@@ -90,7 +91,7 @@ def compare(settings: Settings, rounds: int, orders: int) -> Iterator[bool]:
     }
     targets = {"kafka-python, default settings": 2.5, "kafka-python, one synchronous send at a time": 40.0}
     if importlib.util.find_spec("aiokafka"):
-        options = {"linger_ms": 20, "max_batch_size": 256 * 1024, "compression_type": "zstd"}
+        options = {"linger_ms": LINGER_MS, "max_batch_size": 256 * 1024, "compression_type": "zstd"}
         turns["aiokafka, idempotent"] = (lambda part: aiokafka(settings, topic, part, {}), orders // 2)
         turns["aiokafka, with our linger, batches and zstd"] = (
             lambda part: aiokafka(settings, topic, part, options),

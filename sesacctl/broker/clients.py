@@ -28,7 +28,7 @@ from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
-LINGER_MS = 20
+LINGER_MS = 10
 REQUEST_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
@@ -79,7 +79,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
 
 
 def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
-    """An idempotent producer with acks=all and 20 ms linger, for `Sender`; it does not bound its own memory.
+    """An idempotent producer with acks=all, for `Sender`; it does not bound its own memory.
 
     An event fails when it was not acknowledged within `delivery_seconds`.
 

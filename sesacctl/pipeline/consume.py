@@ -74,7 +74,7 @@ class Instance:
         self._connection: Any = None
         self._sink: Sink | None = None
         self._reporting, self._reconnecting = Timer(1.0), Timer(1.0)
-        self._parked, self._comparing = Timer(1.0), Timer(5.0)
+        self._parked, self._comparing, self._telling = Timer(1.0), Timer(5.0), Timer(1.0)
         self._connected_at = time.monotonic()
 
     def run(self, stop: Event) -> None:
@@ -93,6 +93,7 @@ class Instance:
                 self.run_once()
             self._status.state = "draining"
             self._last_try()
+            self._ownership.tell_kafka(wait_ms=CLOSE_MS)
         finally:
             self._disconnect()
             self._send_status()
@@ -156,9 +157,7 @@ class Instance:
         now_ms = time.time() * 1000
         for batch in batches:
             self._status.latency.observe(now_ms, [record.timestamp for record in batch.records])
-        self._checkpoint("before offset commit")
         self._stored(batches)
-        self._checkpoint("after offset commit")
         return granted
 
     def _keep_to_budget(self, batches: list[Batch]) -> int:
@@ -182,6 +181,10 @@ class Instance:
 
     def _look_around(self, sink: Sink, *, idle: bool) -> None:
         """What is due between two steps, under load as well as without."""
+        if self._telling.due():  # not in each step: a commit costs the brokers as much as the events themselves
+            self._checkpoint("before offset commit")
+            self._ownership.tell_kafka()
+            self._checkpoint("after offset commit")
         if self._parked.due():
             self._retry_parked(sink)
         if self._comparing.due() and not self._ownership.agrees(sink):

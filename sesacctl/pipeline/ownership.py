@@ -63,6 +63,7 @@ class Ownership:
         self._parents = parents
         self._accept_gap = accept_gap
         self._owned: dict[TopicPartition, _Owned] = {}
+        self._untold: set[TopicPartition] = set()
         self._membership: object = None
 
     def poll(self, sink: Sink, *, timeout_ms: int) -> Records:
@@ -137,6 +138,7 @@ class Ownership:
                 return  # it was taken from us in between: `stale` stays true
             self._owned[tp] = _Owned(self._kinds[tp.topic], topic_id, offset, sought=offset)
         self._consumer.resume(*self._owned)
+        self._untold = set(self._owned)
         self._membership = membership
         log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
 
@@ -226,13 +228,28 @@ class Ownership:
         return Batch(owned.kind, tp.topic, owned.topic_id, tp.partition, owned.next_offset, end, records)
 
     def moved(self, batches: list[Batch]) -> None:
-        """Note the new offsets of stored batches, and tell Kafka, for lag tools: PostgreSQL's offsets are the truth."""
-        offsets = {}
+        """Note the new offsets of stored batches."""
         for batch in batches:
             tp = TopicPartition(batch.topic, batch.partition)
             self._owned[tp].next_offset = batch.end
-            offsets[tp] = OffsetAndMetadata(batch.end, "", -1)
-        self._consumer.commit_async(offsets, callback=lambda offsets, response: None)
+            self._untold.add(tp)
+
+    def tell_kafka(self, *, wait_ms: int | None = None) -> None:
+        """Commit to Kafka the offsets that have moved, for lag tools alone: PostgreSQL's are the truth.
+
+        With `wait_ms` it waits for the answer, otherwise it may be lost.
+        """
+        offsets = {tp: OffsetAndMetadata(self._owned[tp].next_offset, "", -1) for tp in self._untold & set(self._owned)}
+        self._untold.clear()
+        if not offsets:
+            return
+        if wait_ms is None:
+            self._consumer.commit_async(offsets, callback=lambda offsets, response: None)
+            return
+        try:
+            self._consumer.commit(offsets, timeout_ms=wait_ms)
+        except KafkaError as error:
+            log.debug("commit: %s", error, extra={"action": "consume.commit"})
 
     def agrees(self, sink: Sink) -> bool:
         """Whether PostgreSQL still has the offsets that are here; a restore from a backup keeps connections open."""

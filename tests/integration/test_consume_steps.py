@@ -116,7 +116,7 @@ def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
     ahead = threading.Event()
 
     def run_ahead(label: str) -> None:
-        if label == "after offset commit" and not ahead.is_set():
+        if label == "after commit" and not ahead.is_set():
             send(shop, ORDERS, many_orders(10), partition=0)
             found.consumer.seek(TopicPartition(shop.topic(ORDERS), 0), 15)
             ahead.set()
