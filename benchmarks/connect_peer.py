@@ -264,9 +264,9 @@ def copy_orders(settings: Settings, topic: str) -> None:
         consumer.seek_to_beginning(*partitions)
         sent = []
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(1_000).values():
+            for source, records in consumer.poll(1_000).items():
                 for record in records:
-                    sent.append(producer.send(topic, record.value, record.key, partition=record.partition))
+                    sent.append(producer.send(topic, record.value, record.key, partition=source.partition))
         producer.flush(120.0)
         for future in sent:
             future.get(timeout=120.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,7 @@ from sesacctl.settings import Settings
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
 LINGER_MS = 10
 REQUEST_TIMEOUT_MS = 10_000
+LOOK_MS = 2_000  # a running consumer must not stand still for longer
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
@@ -175,14 +176,33 @@ def is_connected(client: KafkaConsumer) -> bool:
     return bool(client._manager.least_used_connections())
 
 
-def refresh_topics(client: KafkaConsumer, *, timeout_ms: int) -> None:
-    """Ask for the topics' ids and leaders anew.
-
-    Raises:
-        KafkaError: no answer in time.
-    """
+def refresh_topics(client: KafkaConsumer) -> bool:
+    """Ask for the topics' ids and leaders anew; False without an answer within `LOOK_MS`."""
     manager = client._manager
-    manager.run(manager.wait_for, manager.cluster.request_update(), timeout_ms)
+    try:
+        manager.run(manager.wait_for, manager.cluster.request_update(), LOOK_MS)
+    except KafkaError:
+        return False
+    return True
+
+
+def log_starts(client: KafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int] | None:
+    """The first offset of each log; None if not all of them are known within `LOOK_MS`."""
+    return _offsets(client.beginning_offsets, partitions)
+
+
+def log_ends(client: KafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int] | None:
+    """The offset after the last record of each log; None if not all of them are known within `LOOK_MS`."""
+    return _offsets(client.end_offsets, partitions)
+
+
+def _offsets(
+    ask: Callable[..., dict[TopicPartition, int]], partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int] | None:
+    try:
+        return ask(partitions, timeout_ms=LOOK_MS) if partitions else {}
+    except (KafkaError, KeyError):  # KeyError: one has no leader
+        return None
 
 
 @contextmanager

@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Protocol
 
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.asking import Asking
 from sesacctl.settings import Settings
+
+
+class Budget(Protocol):
+    """What an instance asks for before it stores anything."""
+
+    def take(self, most: int) -> int:
+        """Reserve up to `most` events; 0 when none are left."""
+
+    def give_back(self, unused: int) -> None:
+        """Return what was reserved and not stored."""
 
 
 @dataclass(frozen=True, slots=True)

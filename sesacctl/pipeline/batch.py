@@ -87,6 +87,15 @@ class Refusal:
     decoded: bool = False
 
 
+def cut(batches: Sequence[Batch], most: int) -> None:
+    """Leave the first `most` records of all batches together; a batch may keep none."""
+    for batch in batches:
+        if len(batch.records) > most:
+            batch.records = batch.records[:most]
+            batch.end = batch.records[-1].offset + 1 if most else batch.seen
+        most -= len(batch.records)
+
+
 def decode(batches: Sequence[Batch]) -> tuple[dict[str, list[Entry]], list[Refusal]]:
     """Entries by kind, and a refusal for every record that is not an event of its topic."""
     entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}

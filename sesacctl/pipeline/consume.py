@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg2
 from kafka.errors import KafkaError
@@ -16,11 +16,12 @@ from sesacctl.broker import clients
 from sesacctl.database.connections import as_ours, connect
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import PRODUCTS, USERS
-from sesacctl.pipeline.batch import Batch, Counts
+from sesacctl.pipeline.allowance import Budget
+from sesacctl.pipeline.batch import Batch, Counts, cut
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.ownership import Ownership, Records
-from sesacctl.pipeline.parked import retry_parked
+from sesacctl.pipeline.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.sink import Fenced, Sink
 from sesacctl.pipeline.status import Status, Timer, max_rss_bytes
 from sesacctl.settings import Settings
@@ -30,16 +31,6 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 CLOSE_MS = 2_000
 LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
-
-
-class Budget(Protocol):
-    """How many events may still be stored, by all instances together."""
-
-    def take(self, most: int) -> int:
-        """Reserve up to `most` events; 0 when none are left."""
-
-    def give_back(self, unused: int) -> None:
-        """Return what was reserved and not stored."""
 
 
 class Instance:
@@ -64,6 +55,7 @@ class Instance:
         """`checkpoint` is called with a label between the parts of a step, for fault tests."""
         self._settings = settings
         self._kinds = {settings.topic(kind): kind for kind in kinds}
+        self._parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
         self._member_id = member_id
         self._report = report
         self._budget = budget
@@ -83,11 +75,10 @@ class Instance:
         Raises:
             SesacctlError: a person has to do something; offsets and rows are consistent all the same.
         """
-        consumer = self._join(stop)
+        self._consumer = consumer = self._join(stop)
         if consumer is None:
             return
-        parents = [self._settings.topic(kind) for kind in (USERS, PRODUCTS)]
-        self._ownership = Ownership(consumer, self._kinds, parents=parents, accept_gap=self._accept_gap)
+        self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
         try:
             while not stop.is_set():
                 self.run_once()
@@ -165,13 +156,10 @@ class Instance:
         polled = sum(len(batch.records) for batch in batches)
         if self._budget is None or polled == 0:
             return polled
-        granted = left = self._budget.take(polled)
-        for batch in batches:
-            if len(batch.records) > left:
-                self._ownership.invalidate()
-                batch.records = batch.records[:left]
-                batch.end = batch.records[-1].offset + 1 if left else batch.seen
-            left -= len(batch.records)
+        granted = self._budget.take(polled)
+        if granted < polled:
+            cut(batches, granted)
+            self._ownership.invalidate()
         return granted
 
     def _stored(self, batches: list[Batch]) -> None:
@@ -201,7 +189,7 @@ class Instance:
             kinds=self._kinds,
             partitions=self._ownership.partitions,
             park_seconds=self._park_seconds,
-            parents_without_lag=lambda: self._ownership.parents_without_lag(sink),
+            parents_without_lag=lambda: parents_without_lag(self._consumer, sink, self._parents),
         )
         self._status.counts.add(counts)
 

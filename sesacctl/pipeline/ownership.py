@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,13 +22,12 @@ from kafka.errors import (
 )
 
 from sesacctl.broker import clients
-from sesacctl.errors import OffsetGap
+from sesacctl.pipeline import gaps
 from sesacctl.pipeline.batch import Batch, Key
 from sesacctl.pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
-LOOK_MS = 2_000
 Records = dict[TopicPartition, list[Any]]
 # These mean that the group is changing: poll again, and the new generation is noticed.
 _POLL_AGAIN = (
@@ -56,11 +54,10 @@ class Ownership:
     anything is stored. What was polled before that is dropped; it comes again.
     """
 
-    def __init__(self, consumer: Any, kinds: dict[str, str], *, parents: Sequence[str], accept_gap: bool) -> None:
-        """`kinds` gives the kind of event for each topic name; `parents` are the topics of users and products."""
+    def __init__(self, consumer: Any, kinds: dict[str, str], *, accept_gap: bool) -> None:
+        """`kinds` gives the kind of event for each topic name."""
         self._consumer = consumer
         self._kinds = kinds
-        self._parents = parents
         self._accept_gap = accept_gap
         self._owned: dict[TopicPartition, _Owned] = {}
         self._untold: set[TopicPartition] = set()
@@ -79,7 +76,8 @@ class Ownership:
         except OffsetOutOfRangeError as error:
             self._handle_gap(sink, error.args[0])
         except LogTruncationError as error:
-            self._handle_cut(error.divergent_offsets)
+            stored = {tp: owned.next_offset for tp, owned in self._owned.items()}
+            gaps.require_no_cut(self._consumer, error.divergent_offsets, stored)
         except _POLL_AGAIN as error:
             log.debug("poll: %s", error, extra={"action": "consume.poll"})
         self.invalidate()  # the position may have passed records that were not handed out
@@ -128,7 +126,7 @@ class Ownership:
         self._owned = {}
         known = sink.positions([(topic_id, tp.partition) for tp, topic_id in wanted.items()])
         new = [tp for tp, topic_id in wanted.items() if (topic_id, tp.partition) not in known]
-        starts = self._ask(self._consumer.beginning_offsets, new)
+        starts = clients.log_starts(self._consumer, new)
         if starts is None:
             return
         for tp, topic_id in wanted.items():
@@ -141,16 +139,6 @@ class Ownership:
         self._untold = set(self._owned)
         self._membership = membership
         log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
-
-    def _ask(
-        self, offsets: Callable[..., dict[TopicPartition, int]], partitions: Sequence[TopicPartition]
-    ) -> dict[TopicPartition, int] | None:
-        """What Kafka says of the partitions' offsets; None when it does not say all of them in time."""
-        try:
-            return offsets(partitions, timeout_ms=LOOK_MS) if partitions else {}
-        except (KafkaError, KeyError) as error:  # KeyError: one has no leader
-            log.debug("offsets: %r", error, extra={"action": "consume.poll"})
-            return None
 
     def _seek(self, tp: TopicPartition, offset: int) -> bool:
         try:
@@ -258,41 +246,11 @@ class Ownership:
 
     def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
         """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""
-        try:
-            clients.refresh_topics(self._consumer, timeout_ms=LOOK_MS)  # or it is another topic by now
-        except KafkaError:
-            return
-        starts = self._ask(self._consumer.beginning_offsets, list(positions))
-        ends = self._ask(self._consumer.end_offsets, list(positions))
-        if starts is None or ends is None or self.stale():
-            return
-        for tp, offset in positions.items():
-            owned = self._owned.get(tp)
-            if owned is None or starts[tp] <= offset <= ends[tp]:
-                continue
-            if not self._accept_gap or offset > ends[tp]:
-                raise OffsetGap(f"{tp.topic}-{tp.partition}", offset, starts[tp], ends[tp])
-            sink.skip_expired(self._batch(tp, owned, starts[tp], []))
-            gap = f"{tp.topic}-{tp.partition}: offsets {owned.next_offset} to {starts[tp] - 1} have expired"
+        if not clients.refresh_topics(self._consumer) or self.stale():
+            return  # it is another topic by now, or that is not known
+        ours = {tp: offset for tp, offset in positions.items() if tp in self._owned}
+        for tp, start in gaps.expired(self._consumer, ours, accept=self._accept_gap).items():
+            owned = self._owned[tp]
+            sink.skip_expired(self._batch(tp, owned, start, []))
+            gap = f"{tp.topic}-{tp.partition}: offsets {owned.next_offset} to {start - 1} have expired"
             log.warning(gap, extra={"action": "consume.gap"})
-
-    def _handle_cut(self, ends: dict[TopicPartition, OffsetAndMetadata | None]) -> None:
-        """Brokers lost records that are stored; what they put in their place may never have been polled."""
-        for tp, end in ends.items():
-            owned = self._owned.get(tp)
-            if owned is not None and (end is None or end.offset < owned.next_offset):
-                starts = self._ask(self._consumer.beginning_offsets, [tp]) or {}
-                at = owned.next_offset if end is None else end.offset
-                raise OffsetGap(f"{tp.topic}-{tp.partition}", owned.next_offset, starts.get(tp, 0), at)
-
-    def parents_without_lag(self, sink: Sink) -> bool:
-        """Whether all users and products in Kafka are in PostgreSQL; False when that cannot be known now."""
-        keys: dict[TopicPartition, Key] = {}
-        for topic in self._parents:
-            topic_id, found = clients.topic_id(self._consumer, topic), clients.partitions(self._consumer, topic)
-            if topic_id is None or not found:
-                return False
-            keys |= {tp: (topic_id, tp.partition) for tp in found}
-        ends = self._ask(self._consumer.end_offsets, list(keys))
-        known = sink.positions(list(keys.values()))
-        return ends is not None and all(known.get(keys[tp], 0) >= end for tp, end in ends.items())

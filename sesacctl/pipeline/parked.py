@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from kafka import TopicPartition
+
+from sesacctl.broker import clients
 from sesacctl.database.connections import connect, translated
 from sesacctl.events import PARTITIONS, Reason
 from sesacctl.pipeline.batch import Counts, Key
@@ -22,6 +25,7 @@ from sesacctl.pipeline.kept_records import (
     settle,
     try_again,
 )
+from sesacctl.pipeline.sink import Sink
 from sesacctl.settings import Settings
 
 _CHUNK = 1_000
@@ -69,6 +73,19 @@ def retry_parked(
             total.add(_settle(cursor, group, records, try_again(cursor, kinds, records), overdue))
         if not more or time.monotonic() >= until:
             return total
+
+
+def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bool:
+    """Whether all that is in the topics of users and products is in PostgreSQL; False when that cannot be known now."""
+    keys: dict[TopicPartition, Key] = {}
+    for topic in parents:
+        topic_id, found = clients.topic_id(consumer, topic), clients.partitions(consumer, topic)
+        if topic_id is None or not found:
+            return False
+        keys |= {tp: (topic_id, tp.partition) for tp in found}
+    ends = clients.log_ends(consumer, list(keys))
+    known = sink.positions(list(keys.values()))
+    return ends is not None and all(known.get(keys[tp], 0) >= end for tp, end in ends.items())
 
 
 def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[list[KeptRecord], bool]:

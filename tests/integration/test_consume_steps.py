@@ -18,7 +18,7 @@ from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline import consume
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.consume import Instance
-from sesacctl.pipeline.ownership import Ownership
+from sesacctl.pipeline.parked import parents_without_lag
 from sesacctl.pipeline.sink import Sink
 from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
@@ -144,14 +144,11 @@ def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Setti
     """Also where this process does not read those topics, or they are not to be found."""
     consumer, connection = clients.consumer(shop, group_instance_id="test"), connect(shop, command="test")
     try:
-        sink, kinds = Sink(connection, group=shop.kafka_group), {shop.topic(ORDERS): ORDERS}
-        parents = [shop.topic(kind) for kind in (USERS, PRODUCTS)]
-        ownership = Ownership(consumer, kinds, parents=parents, accept_gap=False)
-        wait_until(lambda: ownership.parents_without_lag(sink), 30, "nothing is in the two topics")
-        lost = Ownership(consumer, kinds, parents=[*parents, "nowhere"], accept_gap=False)
-        assert not lost.parents_without_lag(sink)
+        sink, parents = Sink(connection, group=shop.kafka_group), [shop.topic(kind) for kind in (USERS, PRODUCTS)]
+        wait_until(lambda: parents_without_lag(consumer, sink, parents), 30, "nothing is in the two topics")
+        assert not parents_without_lag(consumer, sink, [*parents, "nowhere"])
         send(shop, USERS, [message(user(901))])
-        assert not ownership.parents_without_lag(sink)
+        assert not parents_without_lag(consumer, sink, parents)
     finally:
         consumer.close()
         connection.close()

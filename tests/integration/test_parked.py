@@ -9,7 +9,7 @@ from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.ownership import Ownership
-from sesacctl.pipeline.parked import count_parked
+from sesacctl.pipeline.parked import count_parked, parents_without_lag
 from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.sink import Sink
 from sesacctl.settings import Settings
@@ -71,14 +71,14 @@ def test_nothing_dies_while_users_lag(settings: Settings) -> None:
     try:
         consumer.subscribe(list(kinds))
         parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
-        ownership = Ownership(consumer, kinds, parents=parents, accept_gap=False)
+        ownership = Ownership(consumer, kinds, accept_gap=False)
         wait_until(lambda: ownership.poll(sink, timeout_ms=100) == {} and consumer.assignment(), message="it is in")
         ownership.take_over(sink)
-        assert not ownership.parents_without_lag(sink)
+        assert not parents_without_lag(consumer, sink, parents)
         topic_id = clients.topic_id(consumer, settings.topic(USERS))
         found = batch([message(user(1))], kind=USERS, topic_id=topic_id, partition=0)
         sink.store([found])
-        wait_until(lambda: ownership.parents_without_lag(sink), message="nobody lags")
+        wait_until(lambda: parents_without_lag(consumer, sink, parents), message="nobody lags")
     finally:
         connection.close()
         consumer.close()
