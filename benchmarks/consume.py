@@ -46,6 +46,9 @@ TARGETS = {
     "connect 3": 1.2,
 }
 
+# How many of our processes stand against those that have a number of their own; nine is what `consume` starts.
+AGAINST = {"connect": "2", "kcat": "1", "predecessor": "9"}
+
 
 def main() -> None:
     """Run every contender `--rounds` times, in turn."""
@@ -228,7 +231,7 @@ def report(results: dict[str, list[float]]) -> bool:
     for name, rates in results.items():
         line = f"{name:>16} {medians[name]:>10,.0f} {min(rates):>10,.0f} {max(rates):>10,.0f}"
         if not name.startswith("sesacctl"):
-            number = "2" if name.startswith("connect") else name.split()[1] if name.startswith("confluent") else "1"
+            number = name.split()[1] if name.startswith("confluent") else AGAINST[name.split()[0]]
             ratio = medians.get(f"sesacctl {number}", max(medians.values())) / medians[name]
             line += f"   {ratio:.2f}x"
             if name in TARGETS:
