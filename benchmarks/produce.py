@@ -1,7 +1,7 @@
 """`python -m benchmarks.produce`: orders a second into three brokers, acks=all and idempotent, in one interleaved run.
 
 Ours makes its orders from the cache, encodes, sends and checks the acknowledgement of each; the others get theirs made
-and encoded. aiokafka takes part where it is installed.
+and encoded. aiokafka takes part where `pip install aiokafka[zstd]` has been run.
 """
 
 from __future__ import annotations

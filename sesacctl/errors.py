@@ -147,10 +147,12 @@ class OffsetGap(CheckFailed):
     """Records that were not stored yet are no longer on the brokers."""
 
     def __init__(self, partition: str, offset: int, start: int, end: int) -> None:
-        gap = f"offsets {offset} to {start - 1} have expired" if offset < start else f"the log was cut at {end}"
+        gap, way_on = f"offsets {offset} to {start - 1} have expired", "--accept-gap"
+        if offset >= start:
+            gap, way_on = f"the log was cut at {end}", "--from latest"
         super().__init__(
             f"{partition}: the next offset to store is {offset}, but the log has {start} to {end}: {gap}",
-            hint="sesacctl audit, then sesacctl consume --accept-gap or restore the topic",
+            hint=f"sesacctl audit, then restore the topic, or sesacctl consume {way_on}",
         )
 
 
