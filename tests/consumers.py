@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psutil
+from kafka import KafkaConsumer
 
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.consume import Instance
+from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.members import ConsumeReport
+from sesacctl.pipeline.progress import UntilEmpty
+from sesacctl.pipeline.status import Status
 from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
 from tests.events import Message, query, send
+from tests.waiting import wait_until
 
 
 def stored(settings: Settings) -> int:
@@ -60,6 +67,63 @@ def consuming(settings: Settings, instances: int = 2) -> Iterator[list[ConsumeRe
         stop.set()
         run.join(timeout=40)
     assert not run.is_alive()
+
+
+class Running:
+    """An instance in a thread; `seen` has what it reports: states, and servers that it waits for."""
+
+    def __init__(self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None]) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        self.member_id = f"test-{uuid4()}"
+        self.instance = Instance(
+            settings=settings,
+            kinds=kinds,
+            number=0,
+            member_id=self.member_id,
+            report=self._note,
+            park_seconds=600,
+            checkpoint=checkpoint,
+        )
+
+    def _note(self, status: Status) -> None:
+        self.seen.append((status.state, status.waiting_for))
+
+    @property
+    def consumer(self) -> KafkaConsumer:
+        return self.instance._ownership._consumer
+
+
+@contextmanager
+def running(
+    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None
+) -> Iterator[Running]:
+    """An instance at work until the end of the block, of all kinds if none is given; what ended it is raised there."""
+    stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.instance.run(stop)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join(30)
+        leave_group(settings, [found.member_id], seconds=5.0)
+    assert not thread.is_alive()
+    assert not errors, errors
+
+
+def store_all(settings: Settings) -> None:
+    """Consume what is in the topics now."""
+    empty = UntilEmpty(settings)
+    with running(settings):
+        wait_until(empty, 60, "the topics are not drained")
 
 
 def check(settings: Settings, orders: int) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,14 @@ class RunningStack:
         finally:
             self.complete()
             self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            self._redis(redis_db).flushdb()
-            delete_topics(part.settings)
+            with self._redis(redis_db) as database:
+                database.flushdb()
+            delete_topics(self._admin, part.settings)
+
+    @cached_property
+    def _admin(self) -> KafkaAdminClient:
+        """One for all tests: a client's first contact costs as much as a small test."""
+        return KafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"].split(","))
 
     def complete(self) -> None:
         """A test that killed a server need not start it again."""
@@ -186,15 +193,11 @@ def down(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def delete_topics(settings: Settings) -> None:
+def delete_topics(admin: KafkaAdminClient, settings: Settings) -> None:
     """Delete the topics of a test."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.brokers)
-    try:
-        own = [name for name in admin.list_topics() if name.startswith(settings.kafka_topic_prefix)]
-        if own:
-            admin.delete_topics(own)
-    finally:
-        admin.close()
+    own = [name for name in admin.list_topics() if name.startswith(settings.kafka_topic_prefix)]
+    if own:
+        admin.delete_topics(own)
 
 
 def wait_gone(process: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from sesacctl.pipeline import deep_audit, rewind
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.lag import LagMeter, LagVerdict
 from sesacctl.pipeline.ledger import Ledger
-from sesacctl.pipeline.progress import UntilEmpty, progress
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.progress import progress
 from sesacctl.settings import Settings
 from tests.conftest import Cli
+from tests.consumers import store_all
 from tests.events import add_parents, many_orders, message, order, query, send
 
 
@@ -30,7 +29,7 @@ def consumed(settings: Settings) -> Settings:
     topics.init(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, [*many_orders(500), (b"u1", b"{}"), message(order(1, user_id="u900"))])
-    Supervisor(settings, instances=1, done=UntilEmpty(settings)).run(threading.Event())
+    store_all(settings)
     return settings
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
 from sesacctl.broker import clients, topics
 from sesacctl.broker.offsets import log_offsets
@@ -17,62 +15,12 @@ from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline import consume
 from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.consume import Instance
 from sesacctl.pipeline.parked import parents_without_lag
 from sesacctl.pipeline.sink import Sink
-from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
-from tests.consumers import stored
+from tests.consumers import running, stored
 from tests.events import add_parents, many_orders, message, order, query, send, user
 from tests.waiting import wait_until
-
-
-class Running:
-    """An instance in a thread; `seen` has what it reports: states, and servers that it waits for."""
-
-    def __init__(self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None]) -> None:
-        self.seen: list[tuple[str, str | None]] = []
-        self.instance = Instance(
-            settings=settings,
-            kinds=kinds,
-            number=0,
-            member_id=f"test-{uuid4()}",
-            report=self._note,
-            park_seconds=600,
-            checkpoint=checkpoint,
-        )
-
-    def _note(self, status: Status) -> None:
-        self.seen.append((status.state, status.waiting_for))
-
-    @property
-    def consumer(self) -> KafkaConsumer:
-        return self.instance._ownership._consumer
-
-
-@contextmanager
-def running(
-    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None
-) -> Iterator[Running]:
-    """At work until the end of the block; what ended it before is raised there."""
-    stop, found = threading.Event(), Running(settings, kinds or (ORDERS, USERS), checkpoint)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            found.instance.run(stop)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
-    assert not errors, errors
 
 
 @pytest.fixture
