@@ -35,6 +35,7 @@ WIDTH = 80
 WIDER = {"topics": 120, "lag": 100}
 _LOOKS = 10
 _PATIENCE_SECONDS = 60.0
+_ENOUGH = 3_000
 # Whoever looks at a picture has a monospaced font; it need not be fetched from somewhere.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 PRODUCE = ("produce", "--rate", "300", "--carts", "1-5")
@@ -66,8 +67,9 @@ def main() -> None:
                     take(picture, line)
                 take_top()
             take_live("produce", ("produce", "--rate", "500", "--carts", "1-5", "--duration", "10s"))
-            with running(PRODUCE):
-                take_live("consume", ("consume", "--instances", "9"), until=all_at_work)
+            command("consume", "--until-empty")
+            with ExitStack() as producing:
+                take_live("consume", ("consume", "--instances", "9"), until=AtWork(producing))
             command("consume", "--until-empty")
             take("audit", ("audit",))
 
@@ -129,9 +131,19 @@ def take_top() -> None:
     save(console, "top", ("top",))
 
 
-def all_at_work(report: ConsumeReport) -> bool:
-    """Whether every instance runs and has stored something."""
-    return all(line.state == "running" and line.counts.stored for line in report.instances)
+class AtWork:
+    """Starts a producer once every instance has partitions; true when they have stored what it makes for a while."""
+
+    def __init__(self, producing: ExitStack) -> None:
+        self._producing = producing
+        self._started = False
+
+    def __call__(self, report: ConsumeReport) -> bool:
+        """Look at one more report."""
+        if not self._started and all(line.partitions for line in report.instances):
+            self._started = True
+            self._producing.enter_context(running(PRODUCE))
+        return report.totals.stored > _ENOUGH and all(line.rate for line in report.instances)
 
 
 def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda report: False) -> None:

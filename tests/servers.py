@@ -37,6 +37,14 @@ _KEPT = (
     *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV"),
     *("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"),  # the first `up` on a machine downloads Kafka's jars
 )
+NOWHERE = {
+    "POSTGRES_HOST": "127.0.0.1",
+    "POSTGRES_PORT": "1",
+    "REDIS_HOST": "127.0.0.1",
+    "REDIS_PORT": "1",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+}
+"""Servers that are not there."""
 _DATABASES = 255  # of Valkey, without number 0
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sesacctl.errors import SesacctlError, UsageError
 from tests.command_line import problem
 from tests.conftest import Cli
 from tests.listeners import listener
+from tests.servers import NOWHERE, clean_environment
 from tests.waiting import wait_until
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
@@ -143,7 +145,7 @@ def test_an_option_that_would_do_nothing_is_refused(line: str, said: str) -> Non
     assert str(error) == said
 
 
-def modules_after(line: str, cli: Cli, *, first: str = "") -> set[str]:
+def modules_after(line: str, folder: Path, *, first: str = "", **environment: str) -> set[str]:
     """What a command has imported at its end."""
     code = f"""
 import sys
@@ -158,8 +160,8 @@ print("\\n" + " ".join(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=cli.environment,
-        cwd=cli.folder,
+        env=clean_environment(SESAC_HOME=str(folder / ".sesac"), **environment),
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -168,8 +170,8 @@ print("\\n" + " ".join(sys.modules))
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_the_help_imports_no_command(bare_sesacctl: Cli) -> None:
-    own = {name for name in modules_after("--help", bare_sesacctl) if name.startswith("sesacctl")}
+def test_the_help_imports_no_command(tmp_path: Path) -> None:
+    own = {name for name in modules_after("--help", tmp_path) if name.startswith("sesacctl")}
     assert own == {"sesacctl", "sesacctl.cli", "sesacctl.cli.app", "sesacctl.cli.boundary"}
 
 
@@ -214,12 +216,27 @@ clients.BOOTSTRAP_TIMEOUT_MS = clients.admin.__kwdefaults__["timeout_ms"] = 100
 """
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[set[str]]]]:
+    """What each command imports; several run at once, as they wait for servers that are not there."""
+    with ThreadPoolExecutor(4) as pool:
+        yield {
+            line: pool.submit(
+                modules_after,
+                line,
+                tmp_path_factory.mktemp("bare"),
+                first=_SOON if "kafka" in needs else "",
+                **NOWHERE,
+            )
+            for line, needs in NEEDS.items()
+        }
+
+
 @pytest.mark.parametrize("line", NEEDS)
-def test_no_command_imports_a_server_library_that_it_does_not_use(line: str, bare_sesacctl: Cli) -> None:
-    nowhere = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1", "REDIS_PORT": "1", "REDIS_HOST": "127.0.0.1"}
-    bare_sesacctl.environment |= {**nowhere, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-    first = _SOON if "kafka" in NEEDS[line] else ""
-    assert modules_after(line, bare_sesacctl, first=first) & LIBRARIES <= NEEDS[line]
+def test_no_command_imports_a_server_library_that_it_does_not_use(
+    line: str, imported: dict[str, Future[set[str]]]
+) -> None:
+    assert imported[line].result() & LIBRARIES <= NEEDS[line]
 
 
 def test_the_version(bare_sesacctl: Cli) -> None:
