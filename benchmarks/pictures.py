@@ -143,7 +143,7 @@ class AtWork:
         if not self._started and all(line.partitions for line in report.instances):
             self._started = True
             self._producing.enter_context(running(PRODUCE))
-        return report.totals.stored > _ENOUGH and all(line.rate for line in report.instances)
+        return report.totals.stored > _ENOUGH
 
 
 def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda report: False) -> None:
