@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
 from sesacctl.broker import clients, topics
 from sesacctl.broker.offsets import log_offsets
+from sesacctl.database import connections
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline import consume
@@ -72,6 +75,66 @@ def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
     with running(shop, ORDERS, checkpoint=run_ahead) as found:
         wait_until(lambda: stored(shop) >= 20, 30, "the records that were passed over were not read")
     assert (stored(shop), control(shop)) == (20, 0)
+
+
+def rows(settings: Settings) -> int:
+    return int(query(settings, "SELECT count(*) FROM orders")[0][0])
+
+
+def test_a_member_that_joins_in_the_middle_of_a_batch_doubles_nothing(shop: Settings) -> None:
+    """Without the primary key, which would hide it."""
+    query(shop, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
+    send(shop, ORDERS, many_orders(500))
+    polled, rebalancing = threading.Event(), threading.Event()
+
+    def hold(label: str) -> None:
+        if label == "after poll" and not polled.is_set():
+            polled.set()
+            assert rebalancing.wait(30)
+
+    with running(shop, ORDERS, checkpoint=hold):
+        assert polled.wait(30)
+        with running(shop, ORDERS) as second:
+            wait_until(lambda: group_state(shop) == "PreparingRebalance", 30, "nobody else joins")
+            rebalancing.set()
+            wait_until(lambda: second.instance._ownership.names, 30, "the second one has no partitions")
+            send(shop, ORDERS, many_orders(500))
+            wait_until(lambda: stored(shop) >= 1_000, 30, "not all is stored")
+    assert (stored(shop), rows(shop), audit(shop).lag) == (1_000, 1_000, 0)
+
+
+def group_state(settings: Settings) -> str:
+    client = clients.admin(settings)
+    try:
+        return str(client.describe_groups([settings.kafka_group])[settings.kafka_group]["group_state"])
+    finally:
+        client.close()
+
+
+def test_a_commit_whose_answer_is_lost_is_seen_in_the_offset(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the primary key, which would hide a second copy."""
+    query(shop, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
+    send(shop, ORDERS, many_orders(500))
+    about_to, lost = threading.Event(), threading.Event()
+    commit = connections._Connection.commit
+
+    def commit_unheard(connection: Any) -> None:
+        commit(connection)
+        consumers = connection.info.dsn_parameters["application_name"] == "sesacctl/consume"
+        if consumers and about_to.is_set() and not lost.is_set():
+            lost.set()
+            connection.close()
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    def watch(label: str) -> None:
+        if label == "before commit":
+            about_to.set()
+
+    monkeypatch.setattr(connections._Connection, "commit", commit_unheard)
+    with running(shop, ORDERS, checkpoint=watch) as found:
+        wait_until(lambda: lost.is_set() and stored(shop) >= 500, 30, "not all is stored")
+        wait_until(lambda: found.seen[-1] == ("running", None), 30, "it does not go on")
+    assert (stored(shop), rows(shop), audit(shop).counts.duplicates) == (500, 500, 0)
 
 
 def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:

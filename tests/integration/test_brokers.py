@@ -1,4 +1,4 @@
-"""Producers while brokers die and hang, on a stack of the module's own. Longer ones are in tests/faults."""
+"""Producers and consumers while brokers die and hang, on a stack of their own. Longer ones: tests/faults."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import pytest
 
 from sesacctl.broker import Sender, topics
 from sesacctl.errors import ServerUnreachable
-from sesacctl.events import User, UserEvent
+from sesacctl.events import ORDERS, User, UserEvent
 from sesacctl.pipeline.ledger import read_ledger
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
+from tests.consumers import check, consuming, stored
+from tests.events import add_parents, many_orders, send
 from tests.servers import RunningStack, clean_environment
 from tests.shop import check_ledger, fill_cache, producing, row_ids
 from tests.waiting import wait_until
@@ -138,3 +140,16 @@ def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
             assert process.wait(5.0) == 130
         cli.close()
         check_ledger(part.settings, ledger)
+
+
+def test_consumers_go_on_without_one_broker_of_three(private_stack: RunningStack) -> None:
+    with private_stack.slice() as part:
+        topics.init(part.settings)
+        add_parents(part.settings, users=100)
+        with consuming(part.settings):
+            send(part.settings, ORDERS, many_orders(500))
+            wait_until(lambda: stored(part.settings) == 500, 60, "the first are not stored")
+            private_stack.kill("kafka-3")
+            send(part.settings, ORDERS, many_orders(500))
+            wait_until(lambda: stored(part.settings) == 1_000, 60, "the others are not stored")
+        check(part.settings, 1_000)
