@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
@@ -115,6 +115,22 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         )
     connection.bound = bound
     return connection
+
+
+def read_row(settings: Settings, statement: str, values: Sequence[Any], *, command: str) -> tuple[Any, ...]:
+    """The only row of a query, over a connection of its own.
+
+    Raises:
+        As `connect` and `translated`.
+    """
+    connection = connect(settings, command=command)
+    try:
+        with translated(settings), connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            row: tuple[Any, ...] = cursor.fetchone()
+            return row
+    finally:
+        connection.close()
 
 
 def wait_until(ready: Callable[[], T], *, seconds: float) -> T:

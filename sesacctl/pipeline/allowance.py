@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import read_row
 from sesacctl.pipeline.asking import Asking
 from sesacctl.settings import Settings
 
@@ -102,14 +102,9 @@ def stored_events(settings: Settings, kinds: tuple[str, ...]) -> int:
     Raises:
         ServerUnreachable, ServerRefused, SchemaNotAtHead
     """
-    connection = connect(settings, command="consume-count")
-    try:
-        with translated(settings), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM sink_offsets"
-                " WHERE consumer_group = %s AND topic = ANY(%s)",
-                (settings.kafka_group, [settings.topic(kind) for kind in kinds]),
-            )
-            return int(cursor.fetchone()[0])
-    finally:
-        connection.close()
+    statement = (
+        "SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM sink_offsets"
+        " WHERE consumer_group = %s AND topic = ANY(%s)"
+    )
+    values = (settings.kafka_group, [settings.topic(kind) for kind in kinds])
+    return int(read_row(settings, statement, values, command="consume-count")[0])

@@ -11,7 +11,7 @@ from typing import Any
 from kafka import TopicPartition
 
 from sesacctl.broker import clients
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import read_row
 from sesacctl.events import PARTITIONS, Reason
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.failures import Failure
@@ -153,13 +153,6 @@ def count_parked(settings: Settings, kinds: Sequence[str] = tuple(PARTITIONS)) -
     Raises:
         ServerUnreachable, ServerRefused, SchemaNotAtHead
     """
-    connection = connect(settings, command="parked")
-    try:
-        with translated(settings), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM parked_events WHERE consumer_group = %s AND topic = ANY(%s)",
-                (settings.kafka_group, [settings.topic(kind) for kind in kinds]),
-            )
-            return int(cursor.fetchone()[0])
-    finally:
-        connection.close()
+    statement = "SELECT count(*) FROM parked_events WHERE consumer_group = %s AND topic = ANY(%s)"
+    values = (settings.kafka_group, [settings.topic(kind) for kind in kinds])
+    return int(read_row(settings, statement, values, command="parked")[0])

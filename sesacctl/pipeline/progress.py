@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import connect, read_row, translated
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.settings import Settings
@@ -121,17 +121,12 @@ class UntilEmpty:
         return not self._untried()
 
     def _untried(self) -> bool:
-        connection = connect(self._settings, command="progress")
-        try:
-            with translated(self._settings), connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT clock_timestamp(), EXISTS (SELECT FROM parked_events"
-                    " WHERE consumer_group = %s AND (topic, partition) IN %s"
-                    " AND coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz))",
-                    (self._settings.kafka_group, self._partitions, self._reached_at),
-                )
-                now, untried = cursor.fetchone()
-        finally:
-            connection.close()
+        statement = (
+            "SELECT clock_timestamp(), EXISTS (SELECT FROM parked_events"
+            " WHERE consumer_group = %s AND (topic, partition) IN %s"
+            " AND coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz))"
+        )
+        values = (self._settings.kafka_group, self._partitions, self._reached_at)
+        now, untried = read_row(self._settings, statement, values, command="progress")
         self._reached_at = self._reached_at or now
         return bool(untried)
