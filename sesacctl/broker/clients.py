@@ -230,7 +230,8 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (SaslAuthenticationFailedError, AuthorizationError) as error:
-        raise ServerRefused(f"Kafka at {servers} refused us: {type(error).__name__}", hint=USER_HINT) from None
+        why = ": ".join((type(error).__name__, *map(str, error.args)))
+        raise ServerRefused(f"Kafka at {servers} refused us: {why}", hint=USER_HINT) from None
     except UnknownTopicOrPartitionError:
         raise TopicMissing from None
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RetriableError, OSError) as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
+
+_AGREE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +52,27 @@ def existing_topics(client: KafkaAdminClient, names: Sequence[str]) -> dict[str,
 
 
 def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
-    """Those of `names` that exist, in that order; Kafka's own errors."""
-    found = existing_topics(client, names)
-    existing = [name for name in names if name in found]
-    if not existing:
-        return []
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in existing]
-    configs = client.describe_configs(resources, config_filter="all")["topic"]
-    sizes = _sizes(client, existing)
-    return [_state(found[name], configs[name], sizes[name]) for name in existing]
+    """Those of `names` that exist, in that order.
+
+    Raises:
+        TopicAuthorizationFailedError: the settings of one may not be read; and Kafka's other errors.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    configs: dict[str, dict[str, Any]] = {}
+
+    def look() -> bool:
+        nonlocal found, configs
+        found = existing_topics(client, names)
+        configs = _configs(client, list(found))
+        return all(configs[name] for name in found)
+
+    # One broker may know a topic that its neighbour no longer knows, or not yet: it has no settings there for a moment.
+    # kafka-python drops the error that comes with them, so a right that is missing shows only in that they never come.
+    if not wait_until(look, _AGREE_SECONDS):
+        hidden = ", ".join(name for name in found if not configs[name])
+        raise TopicAuthorizationFailedError(f"the settings of {hidden} may not be read (DescribeConfigs)")
+    sizes = _sizes(client, list(found))
+    return [_state(found[name], configs[name], sizes[name]) for name in names if name in found]
 
 
 def brokers_with(client: KafkaAdminClient, names: Sequence[str]) -> set[tuple[int, str, int]]:
@@ -66,6 +82,24 @@ def brokers_with(client: KafkaAdminClient, names: Sequence[str]) -> set[tuple[in
         for broker, topic in _log_topics(client, names)
         for partition in topic["partitions"]
     }
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Look until it is true, `seconds` at the most; whether it was."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.1)
+    return True
+
+
+def _configs(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answer: dict[str, dict[str, Any]] = client.describe_configs(resources, config_filter="all")["topic"]
+    return answer
 
 
 def _state(topic: dict[str, Any], configs: dict[str, Any], size: int) -> TopicState:
@@ -95,7 +129,7 @@ def _partition(entry: dict[str, Any]) -> PartitionState:
 
 def _sizes(client: KafkaAdminClient, names: Sequence[str]) -> Counter[str]:
     sizes = Counter[str]()
-    for _, topic in _log_topics(client, names):
+    for _, topic in _log_topics(client, names) if names else ():
         sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
     return sizes
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +21,7 @@ from sesacctl.broker.topic_state import (
     existing_topics,
     living_brokers,
     read_topics,
+    wait_until,
 )
 from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import PARTITIONS
@@ -89,7 +88,7 @@ def require(settings: Settings) -> dict[str, UUID]:
     client = admin(settings)
     try:
         with translated(settings):
-            _wait(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
+            wait_until(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
     finally:
         client.close()
     _complain(settings, names, found)
@@ -177,7 +176,7 @@ class _Setup:
             if broker in self._brokers
         }
         self._client.wait_for_topics(list(topics))
-        if not _wait(lambda: expected <= brokers_with(self._client, topics), _WAIT_SECONDS):
+        if not wait_until(lambda: expected <= brokers_with(self._client, topics), _WAIT_SECONDS):
             self.warnings.append(f"after {_WAIT_SECONDS:g} s, not all brokers know of {', '.join(topics)}")
 
     def _configs(self, replicas: int) -> dict[str, str]:
@@ -195,7 +194,7 @@ class _Setup:
             if refused:
                 raise refused[0]
             # min ISR is raised only after that: with fewer replicas than that, nothing could be written meanwhile.
-            if not _wait(lambda: not self._client.list_partition_reassignments(list(plan)), _WAIT_SECONDS):
+            if not wait_until(lambda: not self._client.list_partition_reassignments(list(plan)), _WAIT_SECONDS):
                 self.warnings.append(f"{state.topic}: its new replicas are still being filled; run this again later")
                 return 1
         return self._replicas
@@ -220,13 +219,3 @@ def _names(settings: Settings) -> list[str]:
 def _complain(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
     if missing := [name for name in names if name not in set(found)]:
         raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look until it is true, `seconds` at the most; whether it was."""
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.1)
-    return True

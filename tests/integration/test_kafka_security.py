@@ -43,6 +43,17 @@ def broker() -> Iterator[SecureBroker]:
         shutil.rmtree(folder)
 
 
+def deny(broker: SecureBroker, pattern: ResourcePattern, operation: ACLOperation) -> None:
+    """The user may do anything but that; all others may look."""
+    rights = [
+        ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern),
+        ACL("User:*", "*", ACLOperation.DESCRIBE, ACLPermissionType.ALLOW, pattern),
+    ]
+    admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{broker.plain}")
+    assert not admin.create_acls(rights)["failed"]
+    admin.close()
+
+
 @pytest.mark.parametrize(
     ("listener", "values"),
     [("scram", SCRAM | LOGIN), ("scram", PLAIN | LOGIN), ("tls", TLS), ("both", BOTH | LOGIN)],
@@ -71,6 +82,17 @@ def test_a_wrong_password_is_told_as_one(broker: SecureBroker) -> None:
     assert "KAFKA_SASL_PASSWORD" in str(caught.value.hint)
 
 
+def test_settings_of_topics_that_may_not_be_read_are_told(broker: SecureBroker, settings: Settings) -> None:
+    owner = settings.model_copy(
+        update={"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": "hidden-"}
+    )
+    topics.init(owner)
+    deny(broker, ResourcePattern(ResourceType.TOPIC, owner.topic("orders")), ACLOperation.DESCRIBE_CONFIGS)
+    alice = broker.settings(broker.scram, **SCRAM, **LOGIN, kafka_topic_prefix="hidden-")
+    with pytest.raises(ServerRefused, match=r"settings of hidden-orders may not be read \(DescribeConfigs\)"):
+        topics.describe(alice)
+
+
 @pytest.mark.parametrize("what", [ResourceType.GROUP, ResourceType.TOPIC], ids=["group", "topic"])
 def test_a_consumer_without_the_right_to_read_says_so_and_is_not_started_again(
     broker: SecureBroker, settings: Settings, what: ResourceType
@@ -78,14 +100,7 @@ def test_a_consumer_without_the_right_to_read_says_so_and_is_not_started_again(
     own = {"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": f"{what.name}-"}
     topics.init(settings.model_copy(update=own))
     name = settings.kafka_group if what is ResourceType.GROUP else f"{what.name}-orders"
-    pattern, anybody = ResourcePattern(what, name), ("User:*", "*")
-    rights = [
-        ACL(f"User:{USER}", "*", ACLOperation.READ, ACLPermissionType.DENY, pattern),
-        ACL(*anybody, ACLOperation.DESCRIBE, ACLPermissionType.ALLOW, pattern),
-    ]
-    admin = KafkaAdminClient(bootstrap_servers=own["kafka_bootstrap_servers"])
-    assert not admin.create_acls(rights)["failed"]
-    admin.close()
+    deny(broker, ResourcePattern(what, name), ACLOperation.READ)
     alice = broker.settings(broker.scram, **SCRAM, **LOGIN).model_dump(exclude={"kafka_topic_prefix", "kafka_group"})
     kafka = {key: value for key, value in alice.items() if key.startswith("kafka")}
     supervisor = Supervisor(settings.model_copy(update={**own, **kafka}), instances=1)
