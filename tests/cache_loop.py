@@ -60,7 +60,7 @@ class Seen:
     def more(self) -> None:
         """Wait until it has seen the cache full once more."""
         full = self.full
-        wait_until(lambda: self.full > full, 20, "the reader saw no full cache any more")
+        wait_until(lambda: self.full > full, message="the reader saw no full cache any more")
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def polling(settings: Settings, *, rows: int = 1000) -> Iterator[Seen]:
     thread = threading.Thread(target=poll)
     thread.start()
     try:
-        wait_until(lambda: seen.full, 10, "the reader saw no full cache")
+        wait_until(lambda: seen.full, message="the reader saw no full cache")
         yield seen
     finally:
         stop.set()

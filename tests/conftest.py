@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sesacctl.settings import Settings
@@ -21,6 +22,8 @@ from tests.servers import PrivateServer, RunningStack, Slice
 
 _RUN_HOME = "SESAC_TEST_RUN_HOME"
 _GIVEN_HOME = "SESAC_TEST_HOME"
+hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine may hold up any example
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,10 +51,12 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture(scope="session")
-def stack() -> RunningStack:
+def stack() -> Iterator[RunningStack]:
     """The stack of this run: PostgreSQL, Valkey and three Kafka brokers. Tests must leave it running."""
     given = os.environ.get(_GIVEN_HOME)
-    return RunningStack(Path(given)) if given else servers.up(Path(os.environ[_RUN_HOME]))
+    running = RunningStack(Path(given)) if given else servers.up(Path(os.environ[_RUN_HOME]))
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -144,9 +149,11 @@ def _private_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def private_stack(_private_home: Path) -> RunningStack:
+def private_stack(_private_home: Path) -> Iterator[RunningStack]:
     """A stack whose servers a test may kill; shared by the module's tests, complete again for each."""
-    return servers.up(_private_home)
+    running = servers.up(_private_home)
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def consuming(settings: Settings, instances: int = 2) -> Iterator[list[ConsumeRe
         yield reports
     finally:
         stop.set()
-        run.join(timeout=40)
+        run.join(timeout=60)
     assert not run.is_alive()
 
 
@@ -123,7 +123,7 @@ def store_all(settings: Settings) -> None:
     """Consume what is in the topics now."""
     empty = UntilEmpty(settings)
     with running(settings):
-        wait_until(empty, 60, "the topics are not drained")
+        wait_until(empty, message="the topics are not drained")
 
 
 def check(settings: Settings, orders: int) -> None:

@@ -66,7 +66,7 @@ def send(settings: Settings, kind: str, messages: Iterable[Message], *, partitio
         topic = settings.topic(kind)
         futures = [producer.send(topic, key=key, value=value, partition=partition) for key, value in messages]
         for future in futures:
-            future.get(timeout=30)
+            future.get(timeout=60)
     finally:
         producer.close()
 

@@ -146,6 +146,11 @@ class RunningStack:
         """One for all tests: a client's first contact costs as much as a small test."""
         return KafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"].split(","))
 
+    def close(self) -> None:
+        """Disconnect; the stack runs on."""
+        if "_admin" in vars(self):
+            self._admin.close()
+
     def complete(self) -> None:
         """A test that killed a server need not start it again."""
         if any(program.find() is None for program in self._programs()):
@@ -210,7 +215,7 @@ def delete_topics(admin: KafkaAdminClient, settings: Settings) -> None:
 
 def wait_gone(process: Any) -> None:
     """Return when a killed process is gone, or only its exit status is left."""
-    wait_until(lambda: not process.is_running() or process.status() == "zombie", 10, f"{process} is still there")
+    wait_until(lambda: not process.is_running() or process.status() == "zombie", message=f"{process} is still there")
 
 
 class PrivateServer:

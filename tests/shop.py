@@ -62,7 +62,7 @@ def read_partitions(settings: Settings, kind: str = "orders") -> dict[int, list[
                 records[partition.partition].extend(found)
             return all(consumer.position(partition) >= ends[partition] for partition in partitions)
 
-        wait_until(finished, 30, f"{topic} is not read to its end")
+        wait_until(finished, message=f"{topic} is not read to its end")
         return records
     finally:
         consumer.close()

@@ -95,7 +95,7 @@ def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings)
 def test_a_log_that_was_cut_is_told_by_audit_and_consume(consumed: Settings, sesacctl: Cli) -> None:
     query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + 5, stored = stored + 5 WHERE partition = 0"
           " AND topic LIKE '%orders'")  # fmt: skip
-    done = sesacctl("audit", "--deep", "-o", "json", timeout=25)
+    done = sesacctl("audit", "--deep", "-o", "json", timeout=60)
     assert (done.returncode, json.loads(done.stdout)["deep"]["cut"]) == (5, 5)
     assert "5 stored offsets are beyond the end of their log" in done.stderr
     done = sesacctl("consume", "-n", 1)

@@ -29,48 +29,21 @@ from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.conftest import Cli
 from tests.servers import PrivateServer
-from tests.waiting import wait_until
-
-PERIOD = 0.2
-
-
-def run(settings: Settings, rounds: int, on_round: Any, heartbeat: Heartbeat | None = None) -> list[float]:
-    """When each of some rounds ended."""
-    ends: list[float] = []
-    stop = threading.Event()
-
-    def note(result: RefreshResult) -> None:
-        ends.append(monotonic())
-        on_round(len(ends))
-        if len(ends) == rounds:
-            stop.set()
-
-    with Refresher(settings, size=10, fresh=5) as refresher:
-        refresher.run(stop, PERIOD, heartbeat=heartbeat, on_round=note)
-    return ends
-
-
-def test_rounds_do_not_drift(settings: Settings) -> None:
-    fill(settings, users=20, products=20)
-    pause = threading.Event()
-    ends = run(settings, 12, lambda number: pause.wait(PERIOD / 4))
-    assert ends[-1] - ends[0] == pytest.approx(11 * PERIOD, abs=PERIOD / 2)
-
-
-def test_a_round_that_overruns_skips_periods_and_says_so(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    fill(settings, users=20)
-    pause = threading.Event()
-    ends = run(settings, 4, lambda number: pause.wait(2.5 * PERIOD if number == 2 else 0))
-    said = [vars(record)["periods_skipped"] for record in caplog.records if "periods_skipped" in vars(record)]
-    assert said == [2]
-    assert ends[2] - ends[0] == pytest.approx(4 * PERIOD, abs=PERIOD / 2)
-    assert ends[3] - ends[0] == pytest.approx(5 * PERIOD, abs=PERIOD / 2)
+from tests.waiting import BUSY_SECONDS, wait_until
 
 
 def test_the_loop_gives_signs_of_life(settings: Settings, tmp_path: Path) -> None:
     fill(settings, users=20)
     alive: list[Pulse] = []
-    run(settings, 3, lambda number: alive.extend(read_pulses(tmp_path)), Heartbeat(tmp_path, "cache-refresh"))
+    stop = threading.Event()
+
+    def look(_: RefreshResult) -> None:
+        alive.extend(read_pulses(tmp_path))
+        if len(alive) == 3:
+            stop.set()
+
+    with Refresher(settings, size=10, fresh=5) as refresher:
+        refresher.run(stop, 0.2, heartbeat=Heartbeat(tmp_path, "cache-refresh"), on_round=look)
     assert [pulse.alive for pulse in alive] == [True] * 3
     assert alive[0].seconds_left < 120
 
@@ -84,7 +57,7 @@ def test_the_worker_drains_on_sigterm(sesacctl: Cli, settings: Settings) -> None
     assert [line["generation"] for line in lines] == [1, 2, 3]
     assert read_pulses(home)[0].alive
     worker.send_signal(signal.SIGTERM)
-    out, log = worker.communicate(timeout=10)
+    out, log = worker.communicate(timeout=60)
     assert worker.returncode == 0, log
     assert read_pulses(home) == ()
     assert all(json.loads(line)["schema_version"] == 1 for line in out.splitlines())
@@ -107,7 +80,7 @@ def test_a_second_signal_ends_a_worker_that_waits_for_a_server(
         worker.send_signal(signal.SIGINT)
         return worker.poll() is not None
 
-    wait_until(ended, 3, "two signals did not end it")
+    wait_until(ended, message="two signals did not end it")
     assert monotonic() - start < ANSWER_SECONDS
     assert worker.returncode == 130
 
@@ -134,7 +107,7 @@ def test_a_server_that_is_down_at_the_start_is_named(
     start = monotonic()
     done = sesacctl("cache", "refresh", *loop)
     assert done.returncode == 4
-    assert monotonic() - start < 10
+    assert monotonic() - start < 10 + BUSY_SECONDS
     assert {"REDIS_PORT": "127.0.0.1:1", "POSTGRES_HOST": "/nowhere"}[variable] in done.stderr
     assert "sesacctl up" in done.stderr
     assert variable in done.stderr
@@ -237,7 +210,7 @@ def test_stats_again_and_again(sesacctl: Cli, settings: Settings) -> None:
     assert worker.stdout is not None
     assert [json.loads(worker.stdout.readline())["generation"] for _ in range(3)] == [None] * 3
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=60) == 0
 
 
 def test_fairness_is_broken_when_a_row_was_passed_over(sesacctl: Cli, settings: Settings) -> None:
@@ -343,7 +316,7 @@ def test_reset_aging_waits_for_a_refresh(settings: Settings) -> None:
         thread.start()
         assert not done.wait(0.3)
         refreshing.connection.rollback()
-        thread.join(10)
+        thread.join(60)
     assert done.is_set()
 
 
@@ -369,7 +342,7 @@ def test_reset_aging_that_meets_a_deadlock_says_so(sesacctl: Cli, settings: Sett
         wait_until(lambda: waits_for_a_lock(watcher, "cache-reset-aging"))
         other.execute("UPDATE users SET age = 1 WHERE user_id = 'u_00000005'")
         other.connection.rollback()
-        _, said = reset.communicate(timeout=30)
+        _, said = reset.communicate(timeout=60)
     assert reset.returncode == 5
     assert "another session changed the same rows in another order: deadlock detected" in said
     assert len(said.splitlines()) == 2

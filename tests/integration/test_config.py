@@ -81,7 +81,7 @@ def in_terminal(cli: Cli, answer: str, *arguments: str) -> int:
     while b"[y/N]" not in asked:
         asked += os.read(ours, 4096)
     os.write(ours, f"{answer}\n".encode())
-    code = process.wait(30)
+    code = process.wait(60)
     os.close(ours)
     return code
 

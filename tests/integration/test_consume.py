@@ -13,11 +13,12 @@ from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
 from sesacctl.pipeline import rewind
 from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.supervise import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import instances, stored
 from tests.events import add_parents, many_orders, message, order, query, send
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
 
 def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:
@@ -64,9 +65,9 @@ def test_one_of_nine_killed_in_mid_load_is_restarted_and_nothing_is_lost(setting
     send(settings, ORDERS, many_orders(4_000))
     os.kill(victim, signal.SIGKILL)
     send(settings, ORDERS, many_orders(4_000))
-    wait_until(lambda: stored(settings) >= 10_000, timeout=40, message="everything is stored")
+    wait_until(lambda: stored(settings) >= 10_000, message="everything is stored")
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=DRAIN_SECONDS + BUSY_SECONDS)
     assert process.returncode == 0, errors
     assert "starting it again" in errors
     result = audit(settings)
@@ -106,7 +107,7 @@ def test_ctrl_c_ends_the_question_and_moves_nothing(settings: Settings, sesacctl
         seen += process.stderr.read(1)
         assert process.poll() is None, seen
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     os.close(keyboard)
     os.close(terminal)
     assert process.returncode == 2
@@ -135,7 +136,7 @@ def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl
     wait_until(lambda: stored(settings) == 5, message="it runs")
     query(settings, "DROP TABLE orders")
     send(settings, ORDERS, many_orders(5))
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 6, errors
     assert "orders" in errors
     assert query(settings, "SELECT sum(next_offset), sum(stored), sum(dead) FROM sink_offsets") == [(5, 5, 0)]

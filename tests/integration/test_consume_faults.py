@@ -34,7 +34,7 @@ from sesacctl.stack.process import installed
 from tests.conftest import Cli
 from tests.consumers import check, has_stored, instances, sending, stored
 from tests.events import add_parents, batch, many_orders, query, send
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
 CHECKPOINTS = (
     "after poll",
@@ -94,7 +94,7 @@ def is_gone(client: KafkaAdminClient, topic: str) -> bool:
 def finish(process: subprocess.Popen[str]) -> str:
     """Ask a supervisor to drain; its log."""
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=25)
+    _, errors = process.communicate(timeout=DRAIN_SECONDS + BUSY_SECONDS)
     assert process.returncode == 0, errors
     return errors
 
@@ -106,7 +106,7 @@ def test_a_killed_supervisor_takes_its_instances_with_it(ready: Settings, sesacc
     wait_until(lambda: stored(ready) > 0, message="the first orders are stored")
     pids = instances(process.pid)
     process.kill()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout=15, message="the instances are gone")
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10 + BUSY_SECONDS, "the instances are gone")
     sender.join()
     assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
     check(ready, 5_000)
@@ -127,7 +127,7 @@ def test_a_second_signal_ends_it_at_once(ready: Settings, sesacctl: Cli) -> None
     try:
         started = time.monotonic()
         # Two that come before the first was looked at are one signal.
-        wait_until(lambda: interrupt(process), timeout=10)
+        wait_until(lambda: interrupt(process))
         assert process.returncode == 130
         assert time.monotonic() - started < DRAIN_SECONDS
     finally:
@@ -148,7 +148,7 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_start(ready: Setting
         topics.init(ready)
         send(ready, ORDERS, many_orders(longer_or_shorter))
         total += longer_or_shorter
-        wait_until(partial(has_stored, ready, total), timeout=60, message="it is stored from its first record")
+        wait_until(partial(has_stored, ready, total), message="it is stored from its first record")
     finish(process)
     assert query(ready, "SELECT count(*) FROM orders") == [(total,)]
     assert audit(ready).missing == 0
@@ -190,7 +190,7 @@ def test_a_database_restored_from_a_dump_is_filled_again_from_kafka(
     wait_until(lambda: stored(ready) == 400, message="the second half is stored")
     postgres_tool(ready, "pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", database, dump)
     assert stored(ready) == 200
-    wait_until(lambda: stored(ready) == 400, timeout=40, message="the gap is consumed again")
+    wait_until(lambda: stored(ready) == 400, message="the gap is consumed again")
     assert process.stdout is not None
     report = json.loads(process.stdout.readline())  # one a line, each interval
     assert all(line["max_rss_bytes"] > 1e6 and line["restarts"] == 0 for line in report["instances"])
@@ -206,11 +206,11 @@ def test_an_instance_stopped_past_its_session_is_fenced_and_joins_again(ready: S
     os.kill(victim, signal.SIGSTOP)
     try:
         send(ready, ORDERS, many_orders(400))
-        wait_until(lambda: stored(ready) == 600, timeout=60, message="the other one takes its partitions over")
+        wait_until(lambda: stored(ready) == 600, message="the other one takes its partitions over")
     finally:
         os.kill(victim, signal.SIGCONT)
     send(ready, ORDERS, many_orders(400))
-    wait_until(lambda: stored(ready) == 1_000, timeout=60, message="everything is stored")
+    wait_until(lambda: stored(ready) == 1_000, message="everything is stored")
     finish(process)
     check(ready, 1_000)
 
@@ -218,10 +218,10 @@ def test_an_instance_stopped_past_its_session_is_fenced_and_joins_again(ready: S
 def test_two_supervisors_on_one_machine_share_the_partitions(ready: Settings, sesacctl: Cli) -> None:
     first, second = sesacctl.start("consume", "-n", 2), sesacctl.start("consume", "-n", 2)
     send(ready, ORDERS, many_orders(1_000))
-    wait_until(lambda: stored(ready) == 1_000, timeout=60, message="everything is stored")
+    wait_until(lambda: stored(ready) == 1_000, message="everything is stored")
     finish(first)
     send(ready, ORDERS, many_orders(500))
-    wait_until(lambda: stored(ready) == 1_500, timeout=60, message="the second goes on alone")
+    wait_until(lambda: stored(ready) == 1_500, message="the second goes on alone")
     finish(second)
     check(ready, 1_500)
 

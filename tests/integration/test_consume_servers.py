@@ -41,7 +41,7 @@ def test_postgresql_killed_in_mid_load_is_waited_for(own: Settings, private_post
             lambda: any(line.state == "waiting" for line in reports[0].instances), message="they wait, and say so"
         )
         private_postgres.start()
-        wait_until(lambda: stored(own) == 1_000, timeout=60, message="everything is stored")
+        wait_until(lambda: stored(own) == 1_000, message="everything is stored")
         assert reports[0].restarts == 0, "waiting for a server is no reason to restart"
     check(own, 1_000)
 

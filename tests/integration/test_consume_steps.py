@@ -53,7 +53,7 @@ def test_markers_and_aborted_records_take_offsets_and_nothing_else(shop: Setting
                 producer.send(shop.topic(ORDERS), key=key, value=value, partition=0)
             producer.flush()
             end_transaction()
-            wait_until(partial(accounted, shop, 11 * number), 30, f"transaction {number} is not accounted for")
+            wait_until(partial(accounted, shop, 11 * number), message=f"transaction {number} is not accounted for")
     producer.close()
     assert (stored(shop), control(shop)) == (20, 13)
     [log] = [found for found in log_offsets(shop) if found.topic == shop.topic(ORDERS) and found.partition == 0]
@@ -73,7 +73,7 @@ def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
             ahead.set()
 
     with running(shop, ORDERS, checkpoint=run_ahead) as found:
-        wait_until(lambda: stored(shop) >= 20, 30, "the records that were passed over were not read")
+        wait_until(lambda: stored(shop) >= 20, message="the records that were passed over were not read")
     assert (stored(shop), control(shop)) == (20, 0)
 
 
@@ -95,11 +95,11 @@ def test_a_member_that_joins_in_the_middle_of_a_batch_doubles_nothing(shop: Sett
     with running(shop, ORDERS, checkpoint=hold):
         assert polled.wait(30)
         with running(shop, ORDERS) as second:
-            wait_until(lambda: group_state(shop) == "PreparingRebalance", 30, "nobody else joins")
+            wait_until(lambda: group_state(shop) == "PreparingRebalance", message="nobody else joins")
             rebalancing.set()
-            wait_until(lambda: second.instance._ownership.names, 30, "the second one has no partitions")
+            wait_until(lambda: second.instance._ownership.names, message="the second one has no partitions")
             send(shop, ORDERS, many_orders(500))
-            wait_until(lambda: stored(shop) >= 1_000, 30, "not all is stored")
+            wait_until(lambda: stored(shop) >= 1_000, message="not all is stored")
     assert (stored(shop), rows(shop), audit(shop).lag) == (1_000, 1_000, 0)
 
 
@@ -132,8 +132,8 @@ def test_a_commit_whose_answer_is_lost_is_seen_in_the_offset(shop: Settings, mon
 
     monkeypatch.setattr(connections._Connection, "commit", commit_unheard)
     with running(shop, ORDERS, checkpoint=watch) as found:
-        wait_until(lambda: lost.is_set() and stored(shop) >= 500, 30, "not all is stored")
-        wait_until(lambda: found.seen[-1] == ("running", None), 30, "it does not go on")
+        wait_until(lambda: lost.is_set() and stored(shop) >= 500, message="not all is stored")
+        wait_until(lambda: found.seen[-1] == ("running", None), message="it does not go on")
     assert (stored(shop), rows(shop), audit(shop).counts.duplicates) == (500, 500, 0)
 
 
@@ -146,9 +146,9 @@ def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:
             send(shop, ORDERS, many_orders(1), partition=0)
 
     with running(shop, checkpoint=more):
-        wait_until(lambda: query(shop, "SELECT 1 FROM parked_events"), 30, "it was not parked")
+        wait_until(lambda: query(shop, "SELECT 1 FROM parked_events"), message="it was not parked")
         send(shop, USERS, [message(user(900))])
-        wait_until(lambda: query(shop, "SELECT 1 FROM orders WHERE order_id = 'o1'"), 30, "it is still parked")
+        wait_until(lambda: query(shop, "SELECT 1 FROM orders WHERE order_id = 'o1'"), message="it is still parked")
 
 
 def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Settings) -> None:
@@ -156,7 +156,7 @@ def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Setti
     consumer, connection = clients.consumer(shop, group_instance_id="test"), connect(shop, command="test")
     try:
         sink, parents = Sink(connection, group=shop.kafka_group), [shop.topic(kind) for kind in (USERS, PRODUCTS)]
-        wait_until(lambda: parents_without_lag(consumer, sink, parents), 30, "nothing is in the two topics")
+        wait_until(lambda: parents_without_lag(consumer, sink, parents), message="nothing is in the two topics")
         assert not parents_without_lag(consumer, sink, [*parents, "nowhere"])
         send(shop, USERS, [message(user(901))])
         assert not parents_without_lag(consumer, sink, parents)
@@ -173,11 +173,11 @@ def test_kafka_that_is_away_is_said_and_that_it_is_back(
     monkeypatch.setattr(clients, "is_connected", lambda client: not away.is_set() and is_connected(client))
     monkeypatch.setattr(consume, "LOST_SECONDS", 0.1)
     with caplog.at_level("INFO", "sesacctl"), running(shop, ORDERS) as found:
-        wait_until(lambda: ("running", None) in found.seen, 30, "it does not run")
+        wait_until(lambda: ("running", None) in found.seen, message="it does not run")
         away.set()
-        wait_until(lambda: ("waiting", "Kafka") in found.seen, 30, "it does not say so")
+        wait_until(lambda: ("waiting", "Kafka") in found.seen, message="it does not say so")
         away.clear()
-        wait_until(lambda: found.seen[-1] == ("running", None), 30, "it does not say that it is back")
+        wait_until(lambda: found.seen[-1] == ("running", None), message="it does not say that it is back")
     actions = [getattr(record, "action", None) for record in caplog.records]
     said = [action for action in actions if action in ("consume.waiting", "consume.resumed")]
     assert said == ["consume.waiting", "consume.resumed"]

@@ -15,6 +15,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.integration.postgres_cluster import FAR, PASSWORD, Cluster, cluster
 from tests.integration.test_db_schema import execute
+from tests.waiting import BUSY_SECONDS
 
 
 def within(cli: Cli, environment: dict[str, str]) -> Cli:
@@ -96,14 +97,14 @@ def test_a_server_that_is_down(bare_sesacctl: Cli, command: str) -> None:
     assert done.returncode == 4
     assert "PostgreSQL at 127.0.0.1:1 cannot be reached" in done.stderr
     assert "sesacctl up, or set POSTGRES_HOST" in done.stderr
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 10 + BUSY_SECONDS
 
 
 def test_waiting_for_a_server_ends(bare_sesacctl: Cli) -> None:
     started = time.monotonic()
     done = bare_sesacctl("db", "init", "--wait", "--timeout", "1s", POSTGRES_HOST="/nowhere")
     assert done.returncode == 4
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 10 + BUSY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_check_can_wait_for_the_schema(settings: Settings, sesacctl: Cli) -> Non
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(3)
     schema.upgrade(settings)
-    assert waiting.wait(15) == 0
+    assert waiting.wait(60) == 0
 
 
 def test_the_same_random_seed_makes_the_same_rows(settings: Settings) -> None:

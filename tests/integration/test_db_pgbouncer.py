@@ -46,7 +46,7 @@ def pooled(settings: Settings, short_path: Path) -> Iterator[Settings]:
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     process = subprocess.Popen([PGBOUNCER, "-q", ini], stderr=subprocess.DEVNULL, **identity)
     try:
-        wait_until((short_path / ".s.PGSQL.6543").exists, 10)
+        wait_until((short_path / ".s.PGSQL.6543").exists)
         yield settings.model_copy(update={"postgres_host": str(short_path), "postgres_port": 6543})
     finally:
         process.terminate()

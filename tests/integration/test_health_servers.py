@@ -34,9 +34,9 @@ from tests.conftest import Cli
 from tests.events import many_orders, send
 from tests.listeners import listener
 from tests.servers import PrivateServer, RunningStack
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
-ANSWERS_WITHIN = 10.0
+ANSWERS_WITHIN = 10 + BUSY_SECONDS
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_stopped_brokers(private_stack: RunningStack) -> None:
         try:
             private_stack.kill("kafka-2", signal.SIGSTOP)
             assert address in seen(part.settings)["Kafka"].evidence
-            wait_until(lambda: seen(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY, 30)
+            wait_until(lambda: seen(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY)
             kafka = seen(part.settings)["Kafka"]
             assert kafka.evidence.startswith(f"2 of 3 brokers, no answer from {address}")
             for broker in ("kafka-1", "kafka-3"):
@@ -221,7 +221,7 @@ def test_waiting_ends_when_all_is_well(settings: Settings, sesacctl: Cli) -> Non
     assert waiting.stderr is not None
     assert waiting.stderr.readline() == "waiting for Kafka\n"
     topics.init(settings)
-    assert waiting.wait(30) == 0
+    assert waiting.wait(60) == 0
 
 
 def test_waiting_gives_up(settings: Settings) -> None:
@@ -280,5 +280,5 @@ def test_a_worker_gives_signs_of_life(loop: Settings, sesacctl: Cli) -> None:
     assert live(sesacctl, home)[0] == 0
     assert seen(changed(loop, sesac_home=home))["workers here"].evidence == "cache-refresh"
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
     assert "workers here" not in seen(changed(loop, sesac_home=home))

@@ -16,6 +16,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import query
 from tests.servers import NOWHERE, RunningStack, clean_environment, run_sesacctl
+from tests.waiting import BUSY_SECONDS
 
 
 def test_the_steps_of_a_newcomer(settings: Settings, sesacctl: Cli) -> None:
@@ -91,7 +92,7 @@ def test_a_one_shot_command_without_servers_exits_4_and_says_what_to_do(
     assert "127.0.0.1:1" in done.stderr + done.stdout
     assert "sesacctl up" in done.stderr
     assert "Traceback" not in done.stderr
-    assert seconds < 20  # 10 s, and as much for a busy machine
+    assert seconds < 10 + BUSY_SECONDS
 
 
 def test_produce_with_an_empty_cache_exits_5_and_sends_nothing(settings: Settings, sesacctl: Cli) -> None:

@@ -31,7 +31,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.servers import PrivateServer, Slice
 from tests.shop import fill_cache, producing, read_partitions, read_topic, row_ids
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -151,16 +151,16 @@ def test_redis_lost_in_mid_load_is_waited_for(
     with producing(settings, rate=300) as running:
         running.more(100)
         private_valkey.kill()
-        wait_until(lambda: running.now().waiting_for == "the cache", 20)
+        wait_until(lambda: running.now().waiting_for == "the cache")
         before = running.now().orders
-        wait_until(lambda: running.now().in_flight == 0, 20)
+        wait_until(lambda: running.now().in_flight == 0)
         assert running.now().orders == before
         private_valkey.start()
         fill_cache(settings)
         running.more(100)
         assert running.now().waiting_for is None
         private_valkey.kill()
-        wait_until(lambda: running.now().waiting_for == "the cache", 20)
+        wait_until(lambda: running.now().waiting_for == "the cache")
         report = running.end()
     assert report.waiting_for is None, "it has ended"
     assert report.acknowledged == report.sent == len(set(row_ids(ready)))
@@ -185,9 +185,9 @@ def test_a_cache_refreshed_in_mid_load_is_used(ready: Settings) -> None:
 def test_sigterm_lets_everything_in_flight_be_acknowledged(ready: Settings, sesacctl: Cli) -> None:
     process = sesacctl.start("produce", "-o", "json", "--ledger", "l.jsonl")
     ledger = sesacctl.folder / "l.jsonl"
-    wait_until(lambda: ledger.exists() and b"acked" in ledger.read_bytes(), 30)
+    wait_until(lambda: ledger.exists() and b"acked" in ledger.read_bytes())
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     report = json.loads(out)
     assert report["acknowledged"] == report["sent"] > 0
@@ -225,7 +225,8 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(settings: Setti
 
 def test_brokers_that_are_all_down_are_named(settings: Settings, sesacctl: Cli) -> None:
     fill_cache(settings)
-    done = sesacctl("produce", "--count", 1, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1,127.0.0.1:2", timeout=20)
+    nowhere = "127.0.0.1:1,127.0.0.1:2"
+    done = sesacctl("produce", "--count", 1, KAFKA_BOOTSTRAP_SERVERS=nowhere, timeout=10 + BUSY_SECONDS)
     assert done.returncode == 4
     assert "127.0.0.1:1, 127.0.0.1:2" in done.stderr
 
@@ -249,7 +250,7 @@ def test_each_interval_has_a_line_and_the_end_a_summary(ready: Settings, sesacct
     assert len(lines) == 2
     assert lines[0]["seconds"] < lines[-1]["seconds"]
     assert lines[-1]["orders"] == 275
-    summary, said = plain.communicate(timeout=30)
+    summary, said = plain.communicate(timeout=60)
     assert plain.returncode == 0, said
     line = r"5 s: 2\d\d orders, \d+/s, in flight \d+, acknowledged \d+, failed 0, p99 \d+ ms\n"
     assert len(re.findall(line, said)) == 1, said
@@ -281,7 +282,7 @@ def test_a_terminal_shows_a_live_screen(ready: Settings, environment: dict[str, 
 
     listener = threading.Thread(target=listen)
     listener.start()
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=60)
     listener.join(10)
     os.close(controller)
     assert process.returncode == 0

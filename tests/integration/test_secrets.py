@@ -164,7 +164,7 @@ def test_rows_are_in_no_error_of_a_full_redis(settings: Settings, sesacctl: Cli,
         assert worker.stderr is not None
         logged = [next(line for line in worker.stderr if "refresh.waiting" in line)]
         worker.send_signal(signal.SIGTERM)
-        logged += worker.communicate(timeout=30)
+        logged += worker.communicate(timeout=60)
         once = sesacctl("cache", "refresh", "--log-level", "debug")
     assert (once.returncode, worker.returncode) == (4, 0)
     for said in (once.stdout + once.stderr, "".join(logged)):

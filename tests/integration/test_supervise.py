@@ -18,13 +18,13 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline import supervise
 from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, consuming, instances, stored
 from tests.events import add_parents, many_orders, send
 from tests.listeners import listener
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_sigterm_to_the_whole_group_of_processes_is_a_drain_as_any_other(ready
     below = psutil.Process(process.pid).children(recursive=True)
     for each in [*below, process]:
         each.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=25)
+    _, errors = process.communicate(timeout=DRAIN_SECONDS + BUSY_SECONDS)
     assert process.returncode == 0, errors
     assert "died with exit code" not in errors
     assert not any(psutil.pid_exists(pid) for pid in consumers)

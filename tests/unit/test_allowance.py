@@ -24,10 +24,10 @@ def test_a_grant_that_was_lost_is_settled_by_what_postgresql_has() -> None:
     assert not allowance.spent()
     stored += 20
     allowance.used(1)
-    assert wait_until(lambda: not allowance.spent() and allowance.take(2, 100), 5) == 80
+    assert wait_until(lambda: not allowance.spent() and allowance.take(2, 100)) == 80
     stored += 80
     allowance.lost(2)
-    wait_until(allowance.spent, 5)
+    wait_until(allowance.spent)
 
 
 def test_a_member_that_dies_between_two_steps_has_lost_nothing() -> None:

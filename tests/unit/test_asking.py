@@ -16,7 +16,7 @@ def test_it_never_waits_and_gives_each_answer_once() -> None:
     asking = Asking(lambda: free.wait(20), every=60)
     assert [asking.answer() for _ in range(3)] == [None] * 3
     free.set()
-    assert wait_until(asking.answer, 5) is True
+    assert wait_until(asking.answer) is True
     assert asking.answer() is None
 
 
@@ -29,7 +29,7 @@ def test_a_server_that_is_away_is_asked_again_and_one_that_refuses_is_not() -> N
         return True
 
     asking = Asking(question, every=0)
-    assert wait_until(asking.answer, 5)
+    assert wait_until(asking.answer)
     errors.append(ServerRefused("no"))
     with pytest.raises(ServerRefused):
-        wait_until(lambda: asking.answer() and False, 5)
+        wait_until(lambda: asking.answer() and False)

@@ -288,9 +288,9 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_in_a_command_leaves_no_traceback(bare_sesacctl: Cli) -> None:
     with listener() as silent:
         process = bare_sesacctl.start("db", "check", POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=str(silent.port))
-        wait_until(lambda: silent.used, 30)
+        wait_until(lambda: silent.used)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == err == ""
 
@@ -379,7 +379,7 @@ def test_colours_in_a_terminal_unless_told_not_to(
     except OSError:  # Linux's way to say that the other side is closed
         pass
     os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert (b"\x1b[1;31m" in shown or b"\x1b[31m" in shown) is coloured
 
 

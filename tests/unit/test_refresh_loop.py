@@ -33,14 +33,17 @@ class Clock(threading.Event):
         return self.is_set()
 
 
-def waits(outcomes: Iterator[bool], monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the loop waits after each round, of which some work; it is stopped at the last."""
+def waits(
+    outcomes: Iterator[bool], monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float] | None = None
+) -> list[float]:
+    """How long the loop waits after each round. Some work, each takes so many `seconds`, and the last one stops it."""
+    takes = seconds or repeat(ROUND_SECONDS)
     clock = Clock()
     monkeypatch.setattr(refresh, "monotonic", lambda: clock.now)
 
     def run_once(self: Refresher, *, period: float) -> RefreshResult:
         works = next(outcomes, None)
-        clock.now += ROUND_SECONDS
+        clock.now += next(takes)
         if works is None:
             clock.set()
         elif not works:
@@ -51,6 +54,20 @@ def waits(outcomes: Iterator[bool], monkeypatch: pytest.MonkeyPatch) -> list[flo
     with Refresher(Settings()) as refresher:
         refresher.run(clock, PERIOD)
     return clock.waits
+
+
+def test_rounds_do_not_drift_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [0.5, 30.0, 2.0, 49.0, 0.5]
+    found = waits(repeat(True, 4), monkeypatch, iter(lengths))
+    assert [wait + length for wait, length in zip(found, lengths, strict=True)] == [PERIOD] * 5
+
+
+def test_a_round_that_overruns_skips_periods_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = waits(repeat(True, 3), monkeypatch, iter([0.5, 2.5 * PERIOD, 0.5, 0.5]))
+    assert found == [PERIOD - 0.5, 0.5 * PERIOD, PERIOD - 0.5, PERIOD - 0.5]
+    assert [vars(record)["periods_skipped"] for record in caplog.records if "periods_skipped" in vars(record)] == [2]
 
 
 def test_it_tries_again_later_and_later_however_long_the_outage_is(monkeypatch: pytest.MonkeyPatch) -> None:
