@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from sesacctl import settings as settings_module
-from sesacctl.database.database import url
+from sesacctl.database.location import locate
 from sesacctl.events import CODECS, ORDERS
 from sesacctl.settings import Settings
 
@@ -27,10 +27,7 @@ def main() -> None:
 
 
 def _connect(settings: Settings) -> Any:
-    location = url(settings)
-    return psycopg2.connect(
-        **location.translate_connect_args(username="user", database="dbname"), **dict(location.query)
-    )
+    return psycopg2.connect(**locate(settings).parameters)
 
 
 def _consumer(settings: Settings, group: str) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from sesacctl.broker.clients import admin, translated
 from sesacctl.broker.topic_state import (
@@ -114,11 +113,13 @@ def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
     try:
         with translated(settings):
             setup = _Setup(client, dry_run)
-            existing = {state.topic: state for state in read_topics(client, _names(settings))}
-            changes = [
-                setup.reconcile(existing[topic], partitions) if topic in existing else setup.create(topic, partitions)
-                for topic, partitions in zip(_names(settings), PARTITIONS.values(), strict=True)
-            ]
+            wanted = dict(zip(_names(settings), PARTITIONS.values(), strict=True))
+            # The controller knows at once what exists; a broker may still show a topic that was deleted just now.
+            created = {topic: setup.create(topic, partitions) for topic, partitions in wanted.items()}
+            existing = setup.read([topic for topic, change in created.items() if change is None])
+            changed = {state.topic: setup.reconcile(state, wanted[state.topic]) for state in existing}
+            changes = [change for topic in wanted if (change := created[topic] or changed.get(topic))]
+            _complain(settings, list(wanted), [change.topic for change in changes])
             setup.wait_until_known([change.topic for change in changes if change.action == "created"])
     finally:
         client.close()
@@ -132,6 +133,7 @@ class _Setup:
         self._client, self._dry_run = client, dry_run
         self._brokers = living_brokers(client)
         self._replicas = min(REPLICATION_FACTOR, len(self._brokers))
+        self._refused: TopicAuthorizationFailedError | None = None
         self.warnings: list[str] = []
         if self._replicas < REPLICATION_FACTOR:
             self.warnings.append(
@@ -139,13 +141,31 @@ class _Setup:
                 " start the others, then run this again"
             )
 
-    def create(self, topic: str, partitions: int) -> TopicChange:
+    def create(self, topic: str, partitions: int) -> TopicChange | None:
+        """What was made; None where the topic exists, or may not be made."""
         configs = self._configs(self._replicas)
         wanted = {"num_partitions": partitions, "replication_factor": self._replicas, "configs": configs}
-        with suppress(TopicAlreadyExistsError):  # another `init` was faster, and wants the same
+        try:
             self._client.create_topics({topic: wanted}, validate_only=self._dry_run)
+        except TopicAlreadyExistsError:
+            return None
+        except TopicAuthorizationFailedError as error:  # Kafka says so even where it exists
+            self._refused = error
+            return None
         settings = (f"{key}={value}" for key, value in configs.items())
         return TopicChange(topic, "created", [f"partitions={partitions}", f"replicas={self._replicas}", *settings])
+
+    def read(self, topics: Sequence[str]) -> list[TopicState]:
+        """Those that exist, once the brokers know of them; what `create` was refused where one does not."""
+        found: list[TopicState] = []
+
+        def look() -> bool:
+            found[:] = read_topics(self._client, topics)
+            return len(found) == len(topics)
+
+        if not wait_until(look, _YOUNG_SECONDS if self._refused else _WAIT_SECONDS) and self._refused:
+            raise self._refused
+        return found
 
     def reconcile(self, state: TopicState, partitions: int) -> TopicChange:
         details: list[str] = []

@@ -49,9 +49,9 @@ def init(
     settings = begin()
     from sesacctl.database import database, init_db, seed
 
-    location = database.url(settings)
-    if init_db.changes_existing(settings, wait_seconds=timeout if wait else None) and not database.is_local(location):
-        render.confirm(f"Migrate database {location.database} on {database.address(location)}?", yes=yes)
+    location = database.locate(settings)
+    if init_db.changes_existing(settings, wait_seconds=timeout if wait else None) and not location.is_local:
+        render.confirm(f"Migrate database {location.database} on {location.address}?", yes=yes)
     with _seeding(seed.USERS, seed.PRODUCTS) as on_progress:
         result = init_db.initialize(settings, with_seed=with_seed, on_progress=on_progress)
     render.show(result, output, _init_table)

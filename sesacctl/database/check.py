@@ -65,7 +65,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     if wait_seconds:
         with suppress(SchemaNotAtHead):  # the report says so
             database.wait_until(lambda: schema.require_head(settings), seconds=wait_seconds)
-    location = database.url(settings)
+    location = database.locate(settings)
     engine = database.engine_for(settings, command="db-check")
     try:
         with database.translated(settings), engine.connect() as connection:
@@ -73,13 +73,13 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
             revision = schema.current(raw)
             return Report(
                 db_type=settings.db_type.value,
-                server=database.address(location),
+                server=location.address,
                 database=raw.info.dbname,
                 user=raw.info.user,
                 server_version=raw.get_parameter_status("server_version"),
                 latency_ms=_latency(raw),
                 tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
-                pooler=database.is_transaction_pooler(location),
+                pooler=location.is_transaction_pooler,
                 revision=revision,
                 head=schema.head(),
                 drift=drift(connection) if revision == schema.head() else (),

@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 import psycopg2
 import stamina
 from psycopg2 import errorcodes, extensions
-from sqlalchemy import exc
 
 from sesacctl.database.deadline import NoAnswer, deadline
-from sesacctl.database.urls import address, url
+from sesacctl.database.location import locate
 from sesacctl.errors import (
     CheckFailed,
     DatabaseMissing,
@@ -100,18 +99,19 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     Raises:
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
     """
-    location = url(settings)
+    location = locate(settings)
     if settings.db_type is DbType.RDS and not settings.rds_sslrootcert:
         warn_of_unverified_host()
     with translated(settings):
         connection = psycopg2.connect(
-            **location.translate_connect_args(username="user", database="dbname"),
-            **location.query,
-            **_SOCKET,
-            application_name=f"sesacctl/{command}",
-            client_encoding="utf8",
-            connect_timeout=CONNECT_SECONDS,
             connection_factory=_Connection,
+            **{
+                **location.parameters,
+                **_SOCKET,
+                "application_name": f"sesacctl/{command}",
+                "client_encoding": "utf8",
+                "connect_timeout": CONNECT_SECONDS,
+            },
         )
     connection.bound = bound
     return connection
@@ -156,16 +156,12 @@ def warn_of_unverified_host() -> None:
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """PostgreSQL's and SQLAlchemy's errors, raised as ours; what is not the user's to mend passes unchanged."""
+    """PostgreSQL's errors, raised as ours; what is not the user's to mend passes unchanged."""
     try:
         yield
-    except psycopg2.Error as error:
-        ours = as_ours(error, settings)
-        if ours is None:
-            raise
-        raise ours from error
-    except exc.DBAPIError as error:
-        ours = as_ours(error.orig, settings) if isinstance(error.orig, psycopg2.Error) else None
+    except Exception as error:
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps psycopg2's error, and is not imported for that here
+        ours = as_ours(cause, settings) if isinstance(cause, psycopg2.Error) else None
         if ours is None:
             raise
         raise ours from error
@@ -180,8 +176,8 @@ def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
 
 
 def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
-    location = url(settings)
-    server = f"PostgreSQL at {address(location)}"
+    location = locate(settings)
+    server = f"PostgreSQL at {location.address}"
     if code[:2] == "28" or code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return ServerRefused(f"{server} refused: {text}", hint=f"set {_USER_VARIABLE[settings.db_type]}")
     if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
@@ -198,15 +194,15 @@ def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
 
 
 def _without_code(error: psycopg2.Error, text: str, settings: Settings) -> SesacctlError | None:
-    location = url(settings)
-    server = f"PostgreSQL at {address(location)}"
+    location = locate(settings)
+    server = f"PostgreSQL at {location.address}"
     if isinstance(error, NoAnswer):
         return ServerUnreachable(f"{server} gave {text}", hint=_reach_hint(settings))
     if _NO_DATABASE.search(text):
         return DatabaseMissing(f"Database {location.database} does not exist on {server}")
     if _AUTHENTICATION.search(text):
         return ServerRefused(
-            f"{server} refused the authentication of user {location.username}: {text}",
+            f"{server} refused the authentication of user {location.user}: {text}",
             hint=f"set {_USER_VARIABLE[settings.db_type]}",
         )
     if _TLS.search(text) and settings.db_type is not DbType.LOCAL:

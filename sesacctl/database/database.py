@@ -7,29 +7,23 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, NullPool, create_engine
-from sqlalchemy.orm import Session, sessionmaker
-
 from sesacctl import settings as settings_module
 from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated, wait_until
 from sesacctl.database.deadline import NoAnswer, deadline
-from sesacctl.database.urls import address, is_local, is_transaction_pooler, url
+from sesacctl.database.location import locate
 from sesacctl.settings import Settings
 
 __all__ = [
     "SCOPED",
     "NoAnswer",
     "SessionLocal",
-    "address",
     "connect",
     "deadline",
     "engine",
     "engine_for",
-    "is_local",
-    "is_transaction_pooler",
+    "locate",
     "session_scope",
     "translated",
-    "url",
     "wait_until",
 ]
 
@@ -37,6 +31,9 @@ __all__ = [
 SCOPED = "sesacctl.session_scope"
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session, sessionmaker
+
     engine: Engine
     SessionLocal: sessionmaker[Session]
 
@@ -47,9 +44,20 @@ def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SEC
     Raises:
         ConfigurationError: a variable is missing or wrong.
     """
-    location = url(settings)
-    pool: dict[str, Any] = {"poolclass": NullPool} if is_transaction_pooler(location) else {"pool_pre_ping": True}
-    return create_engine(location, creator=lambda: connect(settings, command=command, bound=bound), **pool)
+    from sqlalchemy import URL, NullPool, create_engine
+
+    location = locate(settings)
+    pool: dict[str, Any] = {"poolclass": NullPool} if location.is_transaction_pooler else {"pool_pre_ping": True}
+    shown = URL.create(
+        "postgresql+psycopg2",
+        username=location.user,
+        password=location.password,
+        host=location.host,
+        port=location.port,
+        database=location.database,
+        query=location.options,
+    )
+    return create_engine(shown, creator=lambda: connect(settings, command=command, bound=bound), **pool)
 
 
 @contextmanager
@@ -72,6 +80,8 @@ def _default_engine() -> Engine:
 
 @cache
 def _session_factory() -> sessionmaker[Session]:
+    from sqlalchemy.orm import sessionmaker
+
     return sessionmaker(_default_engine())
 
 

@@ -69,10 +69,10 @@ def initialize(
     adopted = _adopt(settings) if before is None else None
     schema.upgrade(settings)
     logger.info("schema ready", extra={"action": "schema.ready", "revision": schema.head()})
-    location = database.url(settings)
+    location = database.locate(settings)
     return Initialized(
-        server=database.address(location),
-        database=str(location.database),
+        server=location.address,
+        database=location.database,
         created_database=created,
         before=before,
         adopted=adopted,

@@ -57,14 +57,14 @@ def plan(settings: Settings, revision: str = "head", *, downgrade: bool = False)
         raise UsageError(
             f"{revision}: {error} (the database is at {current or 'base'})", hint="sesacctl db check"
         ) from error
-    location = database.url(settings)
+    location = database.locate(settings)
     steps = tuple(Step(revision=script.revision, summary=script.doc) for script in found)
     last = found[-1] if found else None
     after = (last.down_revision or "base") if downgrade and last else last.revision if last else current
     return Plan(
-        server=database.address(location),
-        database=str(location.database),
-        on_this_machine=database.is_local(location),
+        server=location.address,
+        database=location.database,
+        on_this_machine=location.is_local,
         current=current,
         target=str(after or "base"),
         downgrade=downgrade,

@@ -1,6 +1,7 @@
 """The schema's revisions, over Alembic.
 
-Alembic is imported only to migrate: every loop asks for the head when it starts, and it costs a quarter of a second.
+Alembic and SQLAlchemy are imported only to migrate: every loop asks for the head when it starts, and they cost a
+quarter of a second.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from sesacctl.database import database
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
@@ -21,6 +20,7 @@ from sesacctl.settings import Settings
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection
 
 # Any number: what matters is that all migrations of this pipeline ask for the same lock.
 ADVISORY_LOCK = 0x5E5AC
@@ -171,10 +171,10 @@ def require_direct(settings: Settings) -> None:
     Raises:
         ConfigurationError: names the direct address.
     """
-    location = database.url(settings)
-    if not database.is_transaction_pooler(location):
+    location = database.locate(settings)
+    if not location.is_transaction_pooler:
         return
-    project = (location.username or "").partition(".")[2]
+    project = (location.user or "").partition(".")[2]
     host = f"db.{project}.supabase.co" if project else location.host
     raise ConfigurationError(
         f"Port {location.port} is a transaction pooler, which cannot run migrations",
@@ -183,6 +183,8 @@ def require_direct(settings: Settings) -> None:
 
 
 def _run(settings: Settings, action: Action, revision: str, lock_seconds: float) -> None:
+    from sqlalchemy.exc import IntegrityError
+
     require_direct(settings)
     engine = database.engine_for(settings, command="db-migrate", bound=MIGRATION_SECONDS)
     try:

@@ -67,10 +67,10 @@ def _values() -> list[Finding]:
 def _combinations(settings: Settings) -> list[Finding]:
     from sesacctl.broker import clients
     from sesacctl.cache import connections
-    from sesacctl.database import urls
+    from sesacctl.database import location
 
     checks: dict[str, Callable[[Settings], object]] = {
-        "PostgreSQL": urls.url,
+        "PostgreSQL": location.locate,
         "Redis": connections.connect,
         "Kafka": clients.connection_options,
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,6 +31,7 @@ from sesacctl.pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
+_AGREE_SECONDS = 3.0
 Records = dict[TopicPartition, list[Any]]
 # These mean that the group is changing: poll again, and the new generation is noticed.
 _POLL_AGAIN = (
@@ -74,10 +78,12 @@ class Ownership:
         except NoOffsetForPartitionError:
             pass  # a new assignment: we seek before the next poll
         except OffsetOutOfRangeError as error:
-            self._handle_gap(sink, error.args[0])
+            if self._is_same_topic(error.args[0]):
+                self._handle_gap(sink, error.args[0])
         except LogTruncationError as error:
-            stored = {tp: owned.next_offset for tp, owned in self._owned.items()}
-            gaps.require_no_cut(self._consumer, error.divergent_offsets, stored)
+            if self._is_same_topic(error.divergent_offsets):
+                stored = {tp: owned.next_offset for tp, owned in self._owned.items()}
+                gaps.require_no_cut(self._consumer, error.divergent_offsets, stored)
         except _POLL_AGAIN as error:
             log.debug("poll: %s", error, extra={"action": "consume.poll"})
         self.invalidate()  # the position may have passed records that were not handed out
@@ -244,10 +250,22 @@ class Ownership:
         known = sink.positions(self.keys)
         return all(known.get((o.topic_id, tp.partition)) == o.next_offset for tp, o in self._owned.items())
 
+    def _is_same_topic(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether records are missing in the topic that was read; one that was created again begins anew.
+
+        Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
+        """
+        ids = {tp.topic: self._owned[tp].topic_id for tp in partitions if tp in self._owned}
+        deadline, pause = time.monotonic() + _AGREE_SECONDS, threading.Event()
+        while clients.refresh_topics(self._consumer) and not pause.wait(0.1):
+            if any(clients.topic_id(self._consumer, topic) != known for topic, known in ids.items()):
+                return False
+            if time.monotonic() > deadline:
+                return True
+        return False
+
     def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
         """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""
-        if not clients.refresh_topics(self._consumer) or self.stale():
-            return  # it is another topic by now, or that is not known
         ours = {tp: offset for tp, offset in positions.items() if tp in self._owned}
         for tp, start in gaps.expired(self._consumer, ours, accept=self._accept_gap).items():
             owned = self._owned[tp]

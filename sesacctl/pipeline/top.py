@@ -67,7 +67,7 @@ class Top:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigurationError: what the database's kind needs is not set."""
         self._settings = settings
-        self._database = database.url(settings).database or ""
+        self._database = database.locate(settings).database
         self._last: Observation | None = None
         self._history = {key: deque[float](maxlen=HISTORY) for key, *_ in _STAGES}
 

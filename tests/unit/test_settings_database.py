@@ -1,4 +1,4 @@
-"""The URL of each `DB_TYPE`: any password, TLS modes, and errors that name the variable and show no secret."""
+"""The location of each `DB_TYPE`: any password, TLS modes, and errors that name the variable and show no secret."""
 
 from __future__ import annotations
 
@@ -43,25 +43,19 @@ def rds(**values: Any) -> Settings:
 @pytest.mark.parametrize("password", [PRINTABLE, "비밀번호 한글", "p@ss:w/o#rd?%41&[x]", "%", "\\'\""])
 def test_any_password_survives_in_every_kind(password: str) -> None:
     for settings in (load(postgres_password=password), supabase(DIRECT, password), rds(rds_password=password)):
-        assert database.url(settings).password == password
+        assert database.locate(settings).password == password
 
 
 def test_local_is_made_of_its_parts() -> None:
-    url = database.url(load(postgres_user="u", postgres_db="d", postgres_host="h", postgres_port=1234))
-    assert (url.drivername, url.username, url.host, url.port, url.database) == (
-        "postgresql+psycopg2",
-        "u",
-        "h",
-        1234,
-        "d",
-    )
+    found = database.locate(load(postgres_user="u", postgres_db="d", postgres_host="h", postgres_port=1234))
+    assert (found.user, found.host, found.port, found.database) == ("u", "h", 1234, "d")
 
 
 def test_a_folder_is_a_socket() -> None:
-    url = database.url(load(postgres_host="/run/한글 folder"))
-    assert url.translate_connect_args()["host"] == "/run/한글 folder"
-    assert database.address(url) == "/run/한글 folder"
-    assert database.is_local(url)
+    found = database.locate(load(postgres_host="/run/한글 folder"))
+    assert found.parameters["host"] == "/run/한글 folder"
+    assert found.address == "/run/한글 folder"
+    assert found.is_local
 
 
 @pytest.mark.parametrize(
@@ -69,26 +63,29 @@ def test_a_folder_is_a_socket() -> None:
     [("localhost", True), ("127.0.0.1", True), ("::1", True), ("db.example.com", False), ("localhost.evil.com", False)],
 )
 def test_which_hosts_are_this_machine(host: str, local: bool) -> None:
-    assert database.is_local(database.url(load(postgres_host=host))) is local
+    assert database.locate(load(postgres_host=host)).is_local is local
 
 
 def test_supabase_demands_tls() -> None:
-    assert database.url(supabase(DIRECT)).query["sslmode"] == "require"
-    assert database.url(supabase(DIRECT + "?sslmode=verify-full")).query["sslmode"] == "verify-full"
+    assert database.locate(supabase(DIRECT)).options["sslmode"] == "require"
+    assert database.locate(supabase(DIRECT + "?sslmode=verify-full")).options["sslmode"] == "verify-full"
     with pytest.raises(ConfigurationError, match="SUPABASE_DIRECT_URL turns TLS off"):
-        database.url(supabase(DIRECT + "?sslmode=prefer"))
+        database.locate(supabase(DIRECT + "?sslmode=prefer"))
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_supabase_schemes_mean_psycopg2(scheme: str) -> None:
-    assert database.url(supabase(DIRECT.replace("postgresql", scheme))).drivername == "postgresql+psycopg2"
+def test_all_schemes_of_postgresql_are_taken(scheme: str) -> None:
+    assert database.locate(supabase(DIRECT.replace("postgresql", scheme))).host == "db.abcd.supabase.co"
 
 
 def test_rds_verifies_the_host_when_it_can(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
-    assert database.url(rds(rds_sslrootcert=bundle)).query == {"sslmode": "verify-full", "sslrootcert": str(bundle)}
-    assert database.url(rds()).query == {"sslmode": "require"}
+    assert database.locate(rds(rds_sslrootcert=bundle)).options == {
+        "sslmode": "verify-full",
+        "sslrootcert": str(bundle),
+    }
+    assert database.locate(rds()).options == {"sslmode": "require"}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +98,11 @@ def test_rds_verifies_the_host_when_it_can(tmp_path: Path) -> None:
         (lambda: supabase(f"mysql://u:{SECRET}@h/d"), "SUPABASE_DIRECT_URL"),
         (lambda: supabase("not a URL"), "SUPABASE_DIRECT_URL"),
         (lambda: supabase(f"postgresql://u:{SECRET}@h:port/d"), "SUPABASE_DIRECT_URL"),
+        (lambda: supabase(f"postgresql://u:{SECRET}@h,g/d"), "SUPABASE_DIRECT_URL"),
+        (lambda: supabase(f"postgresql://u:{SECRET}@/d"), "SUPABASE_DIRECT_URL"),
+        (lambda: supabase(f"postgresql://u:%zz{SECRET}@h/d"), "SUPABASE_DIRECT_URL"),
+        (lambda: supabase(f"postgresql://u:{SECRET}@h/d?pgbouncer=true"), "SUPABASE_DIRECT_URL"),
+        (lambda: supabase(f"host=h password={SECRET}"), "SUPABASE_DIRECT_URL"),
         (lambda: load(db_type=DbType.RDS, **{**RDS, "rds_user": None}), "RDS_USER"),
         (lambda: load(db_type=DbType.RDS, **{**RDS, "rds_password": None}), "RDS_PASSWORD"),
         (lambda: load(db_type=DbType.RDS, **{**RDS, "rds_host": None}), "RDS_HOST"),
@@ -110,14 +112,15 @@ def test_rds_verifies_the_host_when_it_can(tmp_path: Path) -> None:
 )
 def test_what_is_missing_is_named_and_no_secret_shown(settings: Any, variable: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        database.url(settings())
+        database.locate(settings())
     assert variable in str(caught.value)
     assert SECRET not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
     assert caught.value.exit_code == 3
 
 
-def test_a_url_hides_its_password() -> None:
-    assert SECRET not in str(database.url(rds()))
+def test_a_location_hides_its_password() -> None:
+    assert SECRET not in repr(database.locate(rds()))
+    assert SECRET not in str(database.engine_for(rds(), command="test").url)
 
 
 def test_the_transaction_pooler_keeps_no_connections() -> None:
