@@ -70,10 +70,11 @@ def consuming(settings: Settings, instances: int = 2) -> Iterator[list[ConsumeRe
 
 
 class Running:
-    """An instance in a thread; `seen` has what it reports: states, and servers that it waits for."""
+    """An instance in a thread; `seen` has what it reports: states, and servers that it waits for; `errors` its end."""
 
     def __init__(self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None]) -> None:
         self.seen: list[tuple[str, str | None]] = []
+        self.errors: list[BaseException] = []
         self.member_id = f"test-{uuid4()}"
         self.instance = Instance(
             settings=settings,
@@ -99,13 +100,12 @@ def running(
 ) -> Iterator[Running]:
     """An instance at work until the end of the block, of all kinds if none is given; what ended it is raised there."""
     stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint)
-    errors: list[BaseException] = []
 
     def work() -> None:
         try:
             found.instance.run(stop)
         except BaseException as error:
-            errors.append(error)
+            found.errors.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -116,7 +116,7 @@ def running(
         thread.join(30)
         leave_group(settings, [found.member_id], seconds=5.0)
     assert not thread.is_alive()
-    assert not errors, errors
+    assert not found.errors, found.errors
 
 
 def store_all(settings: Settings) -> None:

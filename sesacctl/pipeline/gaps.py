@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.errors import OffsetGap
+
+_AGREE_SECONDS = 3.0
+
+
+def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
+    """Whether records are missing in the topics that were read, by name; one that was created again begins anew.
+
+    Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
+    """
+    deadline, pause = time.monotonic() + _AGREE_SECONDS, threading.Event()
+    while clients.refresh_topics(consumer) and not pause.wait(0.1):
+        if any(clients.topic_id(consumer, topic) != known for topic, known in ids.items()):
+            return False
+        if time.monotonic() > deadline:
+            return True
+    return False
 
 
 def expired(consumer: Any, positions: Mapping[TopicPartition, int], *, accept: bool) -> dict[TopicPartition, int]:

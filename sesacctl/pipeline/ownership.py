@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +29,6 @@ from sesacctl.pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
-_AGREE_SECONDS = 3.0
 Records = dict[TopicPartition, list[Any]]
 # These mean that the group is changing: poll again, and the new generation is noticed.
 _POLL_AGAIN = (
@@ -78,10 +75,10 @@ class Ownership:
         except NoOffsetForPartitionError:
             pass  # a new assignment: we seek before the next poll
         except OffsetOutOfRangeError as error:
-            if self._is_same_topic(error.args[0]):
+            if self._is_in_same_topic(error.args[0]):
                 self._handle_gap(sink, error.args[0])
         except LogTruncationError as error:
-            if self._is_same_topic(error.divergent_offsets):
+            if self._is_in_same_topic(error.divergent_offsets):
                 stored = {tp: owned.next_offset for tp, owned in self._owned.items()}
                 gaps.require_no_cut(self._consumer, error.divergent_offsets, stored)
         except _POLL_AGAIN as error:
@@ -250,19 +247,10 @@ class Ownership:
         known = sink.positions(self.keys)
         return all(known.get((o.topic_id, tp.partition)) == o.next_offset for tp, o in self._owned.items())
 
-    def _is_same_topic(self, partitions: Iterable[TopicPartition]) -> bool:
-        """Whether records are missing in the topic that was read; one that was created again begins anew.
-
-        Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
-        """
-        ids = {tp.topic: self._owned[tp].topic_id for tp in partitions if tp in self._owned}
-        deadline, pause = time.monotonic() + _AGREE_SECONDS, threading.Event()
-        while clients.refresh_topics(self._consumer) and not pause.wait(0.1):
-            if any(clients.topic_id(self._consumer, topic) != known for topic, known in ids.items()):
-                return False
-            if time.monotonic() > deadline:
-                return True
-        return False
+    def _is_in_same_topic(self, partitions: Iterable[TopicPartition]) -> bool:
+        return gaps.is_same_topic(
+            self._consumer, {tp.topic: self._owned[tp].topic_id for tp in partitions if tp in self._owned}
+        )
 
     def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
         """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import psycopg2
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import LogTruncationError
 
 from sesacctl.broker import clients, topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import connections
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline import consume
+from sesacctl.pipeline import consume, gaps
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.parked import parents_without_lag
 from sesacctl.pipeline.sink import Sink
 from sesacctl.settings import Settings
-from tests.consumers import running, stored
+from tests.consumers import Running, running, stored
 from tests.events import add_parents, many_orders, message, order, query, send, user
 from tests.waiting import wait_until
 
@@ -75,6 +78,51 @@ def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
     with running(shop, ORDERS, checkpoint=run_ahead) as found:
         wait_until(lambda: stored(shop) >= 20, message="the records that were passed over were not read")
     assert (stored(shop), control(shop)) == (20, 0)
+
+
+@contextmanager
+def truncated(shop: Settings, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]) -> Iterator[Running]:
+    """An instance that has stored 20 orders and is told, once, that its log was cut to nothing, after `first`."""
+    monkeypatch.setattr(gaps, "_AGREE_SECONDS", 0.5)
+    cut = threading.Event()
+    log = TopicPartition(shop.topic(ORDERS), 0)
+    send(shop, ORDERS, many_orders(20), partition=0)
+    with running(shop, ORDERS) as found:
+        wait_until(lambda: stored(shop) == 20, message="the first are not stored")
+        poll = found.consumer.poll
+
+        def poll_cut(**keywords: Any) -> Any:
+            if cut.is_set():
+                return poll(**keywords)
+            cut.set()
+            first()
+            raise LogTruncationError({log: OffsetAndMetadata(0, "", 0)})
+
+        monkeypatch.setattr(found.consumer, "poll", poll_cut)
+        yield found
+
+
+def test_a_topic_that_was_created_again_is_no_cut_log(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new log is shorter, which looks alike until the consumer learns of the new topic's id."""
+
+    def create_again() -> None:
+        client = clients.admin(shop)
+        client.delete_topics([shop.topic(ORDERS)])
+        client.close()
+        topics.init(shop)
+        send(shop, ORDERS, many_orders(5), partition=0)
+
+    with truncated(shop, monkeypatch, create_again):
+        wait_until(lambda: stored(shop) == 25, message="the new topic is not read from its start")
+    assert audit(shop, deep=True).missing == 0
+
+
+def test_a_log_that_was_cut_stops_the_instance(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"next offset to store is 20, .* the log was cut at 0"),
+        truncated(shop, monkeypatch, lambda: None) as found,
+    ):
+        wait_until(lambda: found.errors, message="it goes on")
 
 
 def rows(settings: Settings) -> int:
