@@ -1,9 +1,10 @@
-"""Producers and consumers while brokers die and hang, on a stack of their own. Longer ones: tests/faults."""
+"""Producers, consumers and `health` while brokers die and hang, on a stack of their own. Longer ones: tests/faults."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,14 +16,17 @@ import pytest
 from sesacctl.broker import Sender, topics
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS, User, UserEvent
+from sesacctl.pipeline.health import health, wait_healthy
 from sesacctl.pipeline.ledger import read_ledger
+from sesacctl.pipeline.verdicts import Check, Verdict
+from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
 from tests.consumers import check, consuming, stored
 from tests.events import add_parents, many_orders, send
 from tests.servers import RunningStack, clean_environment
 from tests.shop import check_ledger, fill_cache, producing, row_ids
-from tests.waiting import wait_until
+from tests.waiting import BUSY_SECONDS, wait_until
 
 BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
 
@@ -153,3 +157,27 @@ def test_consumers_go_on_without_one_broker_of_three(private_stack: RunningStack
             send(part.settings, ORDERS, many_orders(500))
             wait_until(lambda: stored(part.settings) == 1_000, message="the others are not stored")
         check(part.settings, 1_000)
+
+
+def checks(settings: Settings) -> dict[str, Check]:
+    """What `health` finds, in time."""
+    started = time.monotonic()
+    found = {each.name: each for each in health(settings).checks}
+    assert time.monotonic() - started < 10 + BUSY_SECONDS
+    return found
+
+
+def test_health_names_brokers_that_hang(private_stack: RunningStack) -> None:
+    with private_stack.slice() as part:
+        topics.init(part.settings)
+        address = part.settings.brokers[1]
+        with hanging(private_stack, "kafka-2"):
+            assert address in checks(part.settings)["Kafka"].evidence
+            wait_until(lambda: checks(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY)
+            evidence = checks(part.settings)["Kafka"].evidence
+            assert evidence.startswith(f"2 of 3 brokers, no answer from {address}")
+            with hanging(private_stack, "kafka-1", "kafka-3"):
+                found = checks(part.settings)
+                assert [name for name, each in found.items() if each.verdict is Verdict.DOWN] == ["Kafka"]
+                assert address in found["Kafka"].evidence
+        assert wait_healthy(part.settings, seconds=60, only_servers=True).healthy

@@ -33,8 +33,8 @@ from tests.cache_data import fill
 from tests.conftest import Cli
 from tests.events import many_orders, send
 from tests.listeners import listener
-from tests.servers import PrivateServer, RunningStack
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.servers import PrivateServer
+from tests.waiting import BUSY_SECONDS
 
 ANSWERS_WITHIN = 10 + BUSY_SECONDS
 
@@ -193,27 +193,6 @@ def test_a_stopped_postgresql(loop: Settings, private_postgres: PrivateServer) -
 def test_a_stopped_redis(loop: Settings, private_valkey: PrivateServer) -> None:
     private_valkey.suspend()
     assert down(seen(private_valkey.over(loop))) == ["Redis"]
-
-
-def test_stopped_brokers(private_stack: RunningStack) -> None:
-    with private_stack.slice() as part:
-        topics.init(part.settings)
-        address = part.settings.brokers[1]
-        try:
-            private_stack.kill("kafka-2", signal.SIGSTOP)
-            assert address in seen(part.settings)["Kafka"].evidence
-            wait_until(lambda: seen(part.settings)["Kafka"].verdict is Verdict.UNHEALTHY)
-            kafka = seen(part.settings)["Kafka"]
-            assert kafka.evidence.startswith(f"2 of 3 brokers, no answer from {address}")
-            for broker in ("kafka-1", "kafka-3"):
-                private_stack.kill(broker, signal.SIGSTOP)
-            checks = seen(part.settings)
-            assert down(checks) == ["Kafka"]
-            assert address in checks["Kafka"].evidence
-        finally:
-            for broker in ("kafka-1", "kafka-2", "kafka-3"):
-                private_stack.kill(broker, signal.SIGCONT)
-        assert wait_healthy(part.settings, seconds=60, only_servers=True).healthy
 
 
 def test_waiting_ends_when_all_is_well(settings: Settings, sesacctl: Cli) -> None:
