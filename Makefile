@@ -18,7 +18,7 @@ demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
 	@$(BIN)/sesacctl demo
 
 test: check ## Check the code and test it on real PostgreSQL, Valkey and Kafka servers
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## Lint, types and layers; needs no server
 	@$(BIN)/ruff check .

@@ -12,12 +12,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from sesacctl.settings import Settings
 from tests import servers
+from tests.prefork import Prefork
 from tests.servers import PrivateServer, RunningStack, Slice
 
 _RUN_HOME = "SESAC_TEST_RUN_HOME"
@@ -78,12 +80,21 @@ def environment(part: Slice, tmp_path: Path) -> dict[str, str]:
     return servers.clean_environment(**part.environment, SESAC_HOME=str(tmp_path / ".sesac"))
 
 
+@pytest.fixture(scope="session")
+def prefork() -> Iterator[Prefork]:
+    """Runs short commands of this worker."""
+    runner = Prefork(servers.clean_environment())
+    yield runner
+    runner.close()
+
+
 class Cli:
     """Runs the real command line in an empty folder."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], prefork: Prefork | None = None) -> None:
         self.folder = folder
         self.environment = environment
+        self._prefork = prefork
         self.stdin: int = subprocess.DEVNULL
         self._running: list[subprocess.Popen[str]] = []
 
@@ -91,9 +102,13 @@ class Cli:
         self, *arguments: object, timeout: float = 60.0, input: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; keywords are further environment variables."""
-        return servers.run_sesacctl(
-            *arguments, env={**self.environment, **environment}, cwd=self.folder, timeout=timeout, input=input
+        env = {**self.environment, **environment}
+        as_python_starts = any(name.startswith("PYTHON") for name in env)
+        run: Any = servers.run_sesacctl if self._prefork is None or as_python_starts else self._prefork.run
+        done: subprocess.CompletedProcess[str] = run(
+            *map(str, arguments), env=env, cwd=self.folder, timeout=timeout, input=input
         )
+        return done
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         """Start and go on; standard output and error are pipes. Killed at the end of the test if it still runs."""
@@ -117,21 +132,21 @@ class Cli:
 
 
 @pytest.fixture
-def sesacctl(environment: dict[str, str], tmp_path: Path) -> Iterator[Cli]:
+def sesacctl(environment: dict[str, str], tmp_path: Path, prefork: Prefork) -> Iterator[Cli]:
     """The command line, pointed to this test's own part of the stack."""
     folder = tmp_path / "work"
     folder.mkdir()
-    cli = Cli(folder, environment)
+    cli = Cli(folder, environment, prefork)
     yield cli
     cli.close()
 
 
 @pytest.fixture
-def bare_sesacctl(tmp_path: Path) -> Iterator[Cli]:
+def bare_sesacctl(tmp_path: Path, prefork: Prefork) -> Iterator[Cli]:
     """The command line without any server or setting."""
     folder = tmp_path / "bare"
     folder.mkdir()
-    cli = Cli(folder, servers.clean_environment(SESAC_HOME=str(tmp_path / ".sesac")))
+    cli = Cli(folder, servers.clean_environment(SESAC_HOME=str(tmp_path / ".sesac")), prefork)
     yield cli
     cli.close()
 
