@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,12 @@ from sesacctl.errors import CheckFailed, ConfigurationError, ServerNotStarted, S
 from sesacctl.stack import kafka, ports, postgres, valkey
 from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
-from sesacctl.stack.kafka import Kafka
-from sesacctl.stack.layout import Layout, State
-from sesacctl.stack.postgres import Postgres
+from sesacctl.stack.layout import Layout
 from sesacctl.stack.process import Program, require
-from sesacctl.stack.valkey import Valkey
+from sesacctl.stack.servers import OnStep, Servers, start
 
 log = logging.getLogger(__name__)
 
-OnStep = Callable[[str], None]
-_PORT_SECONDS = 2.0
 SERVERS = (postgres.NAME, valkey.NAME, *(f"kafka-{number}" for number in kafka.BROKERS))
 
 
@@ -59,19 +52,6 @@ class DownResult:
     purged: bool
 
 
-class _Stack:
-    """The servers of one folder."""
-
-    def __init__(self, layout: Layout, state: State) -> None:
-        self.postgres = Postgres(layout, state)
-        self.valkey = Valkey(layout, state)
-        self.kafka = Kafka(layout, state)
-
-    @property
-    def programs(self) -> list[Program]:
-        return [self.postgres.program, self.valkey.program, *self.kafka.programs]
-
-
 def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
     """Start what does not run, and wait until everything answers; a second call only checks.
 
@@ -83,10 +63,7 @@ def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
     layout = Layout(home)
     with layout.own(on_wait=lambda: on_step("another command works on this stack: waiting")):
         try:
-            state = _choose(layout)
-            stack = _Stack(layout, state)
-            layout.save(state)
-            started = _start_all(stack, on_step)
+            stack, started = start(layout, on_step)
             environment = _environment(stack)
             layout.write_environment(environment)
         except OSError as error:
@@ -102,7 +79,7 @@ def down(home: Path, *, purge: bool = False, on_step: OnStep = log.info) -> Down
     if not layout.exists:
         return DownResult(home=str(layout.home), stopped=[], purged=False)
     with file_lock(layout.lock, on_wait=lambda: on_step("another command works on this stack: waiting")):
-        stack = _Stack(layout, layout.load())
+        stack = Servers(layout, layout.load())
         stopped: list[str] = []
         for name, server in (("Kafka", stack.kafka), ("Valkey", stack.valkey), ("PostgreSQL", stack.postgres)):
             on_step(f"{name}: stopping")
@@ -123,7 +100,7 @@ def status(home: Path) -> list[ServerStatus]:
             ServerStatus(server=name, pid=None, address="", state="down", version=None, memory_bytes=None)
             for name in SERVERS
         ]
-    stack = _Stack(layout, state)
+    stack = Servers(layout, state)
     lines = [
         _status(stack.postgres.program, stack.postgres.address, stack.postgres.version()),
         _status(stack.valkey.program, stack.valkey.address, stack.valkey.version()),
@@ -163,85 +140,7 @@ def log_tail(home: Path, server: str, lines: int) -> list[str]:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _choose(layout: Layout) -> State:
-    """The state, with new ports in place of those that another program took while our server was away."""
-    state = layout.load()
-    socket_folder = layout.choose_socket_folder(state.socket_folder)
-    if state.socket_folder not in ("", socket_folder):  # something tidied the temporary folder
-        Postgres(layout, state).stop()
-    state.socket_folder = socket_folder
-    state.cluster_id = state.cluster_id or _cluster_id(layout) or kafka.new_cluster_id()
-    server = Valkey(layout, state)
-    if not state.valkey_port or _is_taken(server.program, state.valkey_port):
-        server.stop()
-        [state.valkey_port] = ports.choose(1)
-    brokers = Kafka(layout, state)
-    if len(state.kafka_ports) != len(kafka.BROKERS) or any(
-        _is_taken(program, port)
-        for program, pair in zip(brokers.programs, state.kafka_ports, strict=True)
-        for port in pair
-    ):
-        # Each broker is told all addresses at its start, so that those that run have to be started again.
-        brokers.stop()
-        chosen = ports.choose(2 * len(kafka.BROKERS))
-        state.kafka_ports = [chosen[number : number + 2] for number in range(0, len(chosen), 2)]
-    return state
-
-
-def _is_taken(program: Program, port: int) -> bool:
-    return program.find() is None and not ports.becomes_free(port, _PORT_SECONDS)
-
-
-def _cluster_id(layout: Layout) -> str | None:
-    """The id that the brokers' folders were formatted with, should the state file be lost."""
-    for number in kafka.BROKERS:
-        path = layout.data / f"kafka-{number}" / "meta.properties"
-        if path.exists():
-            lines = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
-            return lines.get("cluster.id")
-    return None
-
-
-def _start_all(stack: _Stack, on_step: OnStep) -> list[str]:
-    """Bring up all servers at once; the names of those that did not run."""
-    missing = [program for program in stack.programs if program.find() is None]
-    names = [program.name for program in missing]
-    brokers = [program.name for program in stack.kafka.programs if program in missing]
-    cancel = threading.Event()
-
-    def run_postgres() -> None:
-        _bring_up(stack.postgres, cancel)
-        on_step("PostgreSQL: ready")
-
-    def run_valkey() -> None:
-        _bring_up(stack.valkey, cancel)
-        on_step("Valkey: ready")
-
-    def run_kafka() -> None:
-        if brokers:
-            stack.kafka.start(brokers, on_step, cancel)
-        else:
-            stack.kafka.wait_ready(cancel)
-        on_step("Kafka: three brokers ready")
-
-    def _bring_up(server: Postgres | Valkey, cancel: threading.Event) -> None:
-        if server.program.name in names:
-            server.start(cancel)
-        else:
-            server.wait_ready(cancel)
-
-    with ThreadPoolExecutor(3, thread_name_prefix="up") as pool:
-        futures = [pool.submit(run) for run in (run_postgres, run_valkey, run_kafka)]
-        try:
-            for future in futures:
-                future.result()
-        except KeyboardInterrupt:
-            cancel.set()
-            raise
-    return names
-
-
-def _environment(stack: _Stack) -> dict[str, str]:
+def _environment(stack: Servers) -> dict[str, str]:
     return {
         "DB_TYPE": "local",
         "POSTGRES_HOST": str(stack.postgres.socket_folder),

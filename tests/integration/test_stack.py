@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from redis import Redis
 
-from sesacctl.stack import jars, ports
+from sesacctl.stack import jars, ports, stack
+from sesacctl.stack.valkey import Valkey
 from tests.conftest import Cli
 from tests.servers import RunningStack, clean_environment, run_sesacctl
 
@@ -144,6 +146,32 @@ def test_a_port_that_another_program_took_is_replaced(private_stack: RunningStac
         other.listen()
         assert up(private_stack) == ["valkey"]
     assert int(private_stack.environment["REDIS_PORT"]) != before
+    with redis(private_stack) as client:
+        assert client.ping()
+
+
+def test_a_port_that_is_taken_while_its_server_starts_is_replaced(
+    private_stack: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = int(private_stack.environment["REDIS_PORT"])
+    private_stack.kill("valkey")
+    assert ports.becomes_free(before, 10)
+    start, said = Valkey.start, list[str]()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def start_late(server: Valkey, cancel: threading.Event) -> None:
+            if server.port == before:
+                other.bind((ports.HOST, before))
+                other.listen()
+            start(server, cancel)
+
+        monkeypatch.setattr(Valkey, "start", start_late)
+        result = stack.up(private_stack.home, on_step=said.append)
+    assert result.started == ["valkey"]
+    assert "another program was faster to take a port: trying others" in said
+    assert int(result.environment["REDIS_PORT"]) != before
+    private_stack.environment = result.environment
     with redis(private_stack) as client:
         assert client.ping()
 
