@@ -107,7 +107,7 @@ def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
     Never deletes and never takes partitions or replicas away. When it returns, all brokers know what is new.
 
     Raises:
-        ServerUnreachable, ServerRefused
+        TopicMissing: somebody deletes one meanwhile; ServerUnreachable, ServerRefused
     """
     client = admin(settings)
     try:

@@ -17,7 +17,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, R
 
 from sesacctl.broker import Sender, clients, topics
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
-from sesacctl.events import User, UserEvent
+from sesacctl.events import PARTITIONS, User, UserEvent
 from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -43,11 +43,15 @@ def broker() -> Iterator[SecureBroker]:
         shutil.rmtree(folder)
 
 
-def deny(broker: SecureBroker, pattern: ResourcePattern, operation: ACLOperation) -> None:
-    """The user may do anything but that; all others may look."""
+def deny(broker: SecureBroker, operation: ACLOperation, *patterns: ResourcePattern) -> None:
+    """The user may do anything there but that; all others may do everything."""
     rights = [
-        ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern),
-        ACL("User:*", "*", ACLOperation.DESCRIBE, ACLPermissionType.ALLOW, pattern),
+        right
+        for pattern in patterns
+        for right in (
+            ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern),
+            ACL("User:*", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern),
+        )
     ]
     admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{broker.plain}")
     assert not admin.create_acls(rights)["failed"]
@@ -87,7 +91,7 @@ def test_settings_of_topics_that_may_not_be_read_are_told(broker: SecureBroker, 
         update={"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": "hidden-"}
     )
     topics.init(owner)
-    deny(broker, ResourcePattern(ResourceType.TOPIC, owner.topic("orders")), ACLOperation.DESCRIBE_CONFIGS)
+    deny(broker, ACLOperation.DESCRIBE_CONFIGS, ResourcePattern(ResourceType.TOPIC, owner.topic("orders")))
     alice = broker.settings(broker.scram, **SCRAM, **LOGIN, kafka_topic_prefix="hidden-")
     with pytest.raises(ServerRefused, match=r"settings of hidden-orders may not be read \(DescribeConfigs\)"):
         topics.describe(alice)
@@ -100,7 +104,7 @@ def test_a_consumer_without_the_right_to_read_says_so_and_is_not_started_again(
     own = {"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": f"{what.name}-"}
     topics.init(settings.model_copy(update=own))
     name = settings.kafka_group if what is ResourceType.GROUP else f"{what.name}-orders"
-    deny(broker, ResourcePattern(what, name), ACLOperation.READ)
+    deny(broker, ACLOperation.READ, ResourcePattern(what, name))
     alice = broker.settings(broker.scram, **SCRAM, **LOGIN).model_dump(exclude={"kafka_topic_prefix", "kafka_group"})
     kafka = {key: value for key, value in alice.items() if key.startswith("kafka")}
     supervisor = Supervisor(settings.model_copy(update={**own, **kafka}), instances=1)
@@ -169,3 +173,17 @@ def test_a_password_is_never_shown(broker: SecureBroker, bare_sesacctl: Cli) -> 
     assert done.returncode == 4
     assert USER in done.stderr
     assert secret not in done.stderr + done.stdout
+
+
+def test_topics_that_exist_need_no_right_to_create(broker: SecureBroker, settings: Settings) -> None:
+    """The last one here: the right is taken away for the whole cluster."""
+    plain = {"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": "made-"}
+    topics.init(settings.model_copy(update=plain))
+    names = [f"{prefix}-{kind}" for prefix in ("made", "new") for kind in PARTITIONS]
+    cluster = ResourcePattern(ResourceType.CLUSTER, "kafka-cluster")
+    deny(broker, ACLOperation.CREATE, cluster, *(ResourcePattern(ResourceType.TOPIC, name) for name in names))
+    alice = broker.settings(broker.scram, **SCRAM, **LOGIN)
+    found = topics.init(alice.model_copy(update={"kafka_topic_prefix": "made-"}))
+    assert [change.action for change in found.topics] == ["unchanged"] * 3
+    with pytest.raises(ServerRefused, match="TopicAuthorizationFailedError"):
+        topics.init(alice.model_copy(update={"kafka_topic_prefix": "new-"}))
