@@ -71,6 +71,8 @@ def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicSta
     if not wait_until(look, _AGREE_SECONDS):
         hidden = ", ".join(name for name in found if not configs[name])
         raise TopicAuthorizationFailedError(f"the settings of {hidden} may not be read (DescribeConfigs)")
+    if not found:
+        return []
     sizes = _sizes(client, list(found))
     return [_state(found[name], configs[name], sizes[name]) for name in names if name in found]
 
@@ -129,7 +131,7 @@ def _partition(entry: dict[str, Any]) -> PartitionState:
 
 def _sizes(client: KafkaAdminClient, names: Sequence[str]) -> Counter[str]:
     sizes = Counter[str]()
-    for _, topic in _log_topics(client, names) if names else ():
+    for _, topic in _log_topics(client, names):
         sizes[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
     return sizes
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -11,6 +9,7 @@ from uuid import UUID
 from kafka import OffsetAndMetadata, TopicPartition
 
 from sesacctl.broker import clients
+from sesacctl.broker.topic_state import wait_until
 from sesacctl.errors import OffsetGap
 
 _AGREE_SECONDS = 3.0
@@ -21,13 +20,13 @@ def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
 
     Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
     """
-    deadline, pause = time.monotonic() + _AGREE_SECONDS, threading.Event()
-    while clients.refresh_topics(consumer) and not pause.wait(0.1):
-        if any(clients.topic_id(consumer, topic) != known for topic, known in ids.items()):
-            return False
-        if time.monotonic() > deadline:
-            return True
-    return False
+
+    def is_in_doubt() -> bool:
+        return not clients.refresh_topics(consumer) or any(
+            clients.topic_id(consumer, topic) != known for topic, known in ids.items()
+        )
+
+    return not wait_until(is_in_doubt, _AGREE_SECONDS)
 
 
 def expired(consumer: Any, positions: Mapping[TopicPartition, int], *, accept: bool) -> dict[TopicPartition, int]:

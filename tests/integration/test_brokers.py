@@ -24,11 +24,20 @@ from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
 from tests.consumers import check, consuming, stored
 from tests.events import add_parents, many_orders, send
-from tests.servers import RunningStack, clean_environment
+from tests.servers import RunningStack, Slice, clean_environment
 from tests.shop import check_ledger, fill_cache, producing, row_ids
 from tests.waiting import BUSY_SECONDS, wait_until
 
 BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
+
+
+@contextmanager
+def shop(stack: RunningStack) -> Iterator[Slice]:
+    """A part of it with topics and a full cache."""
+    with stack.slice() as part:
+        topics.init(part.settings)
+        fill_cache(part.settings)
+        yield part
 
 
 @contextmanager
@@ -47,9 +56,7 @@ def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
     private_stack: RunningStack, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "l.jsonl"
-    with private_stack.slice() as part:
-        topics.init(part.settings)
-        fill_cache(part.settings)
+    with shop(private_stack) as part:
         with producing(part.settings, rate=800, new_users_per_second=20.0, ledger=ledger) as running:
             running.more(500)
             private_stack.kill("kafka-2")
@@ -74,9 +81,7 @@ def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
 ) -> None:
     """Flat out, so that what is in flight reaches its bound."""
     ledger = tmp_path / "l.jsonl"
-    with private_stack.slice() as part:
-        topics.init(part.settings)
-        fill_cache(part.settings)
+    with shop(private_stack) as part:
         with producing(part.settings, ledger=ledger) as running:
             running.more(1000)
             with hanging(private_stack, *BROKER_NAMES[1:]):
@@ -99,9 +104,7 @@ def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
     monkeypatch.setattr("sesacctl.pipeline.produce.STOP_SECONDS", 1.0)
     monkeypatch.setattr("sesacctl.broker.sender._CLOSE_SECONDS", 1.0)
     ledger = tmp_path / "l.jsonl"
-    with private_stack.slice() as part:
-        topics.init(part.settings)
-        fill_cache(part.settings)
+    with shop(private_stack) as part:
         sender = Sender(part.settings, delivery_seconds=1.0, max_in_flight_bytes=1)
         with producing(part.settings, rate=200, seconds=3.0, delivery_seconds=2.0, ledger=ledger) as running:
             running.more(100)
@@ -127,9 +130,7 @@ def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
 def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
     private_stack: RunningStack, tmp_path: Path
 ) -> None:
-    with private_stack.slice() as part:
-        topics.init(part.settings)
-        fill_cache(part.settings)
+    with shop(private_stack) as part:
         cli = Cli(tmp_path, clean_environment(**part.environment, SESAC_HOME=str(tmp_path / ".sesac")))
         process = cli.start("produce", "--rate", 200, "--ledger", "l.jsonl")
         ledger = tmp_path / "l.jsonl"
