@@ -36,7 +36,7 @@ def partition(kind: str = "orders", number: int = 0, *, end: int = 100, stored: 
 
 DATABASE = DatabaseView(
     version="18.4",
-    revision="0004",
+    revision="0005",
     standby=False,
     now=NOW,
     rows={"users": 10_000, "products": 20_000},

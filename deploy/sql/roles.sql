@@ -43,7 +43,8 @@ DECLARE
     table_name text;
 BEGIN
     FOREACH table_name IN ARRAY ARRAY[
-        'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'alembic_version'
+        'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'log_cuts', 'row_changes',
+        'alembic_version'
     ] LOOP
         CONTINUE WHEN to_regclass('public.' || table_name) IS NULL;
         EXECUTE format('ALTER TABLE public.%I OWNER TO sesac_migrate', table_name);

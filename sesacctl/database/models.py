@@ -6,7 +6,19 @@ import datetime as dt
 import uuid
 from typing import Annotated, Any
 
-from sqlalchemy import CHAR, BigInteger, DateTime, ForeignKey, Identity, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -95,6 +107,11 @@ class SinkOffset(Base):
     """How far one partition has been stored; moved in the transaction that stores the rows."""
 
     __tablename__ = "sink_offsets"
+    __table_args__ = (
+        CheckConstraint(
+            "epoch_offset IS NOT DISTINCT FROM next_offset", name="ck_sink_offsets_written_by_an_older_sesacctl"
+        ),
+    )
 
     consumer_group: Mapped[str] = mapped_column(String(255), primary_key=True)
     topic: Mapped[str] = mapped_column(String(249))
@@ -109,6 +126,20 @@ class SinkOffset(Base):
     expired: Mapped[Counter]
     control: Mapped[Counter]
     updated_at: Mapped[Now]
+    # As Kafka keeps it beside a committed offset: the epoch of the last batch before `epoch_offset`.
+    leader_epoch: Mapped[int | None]
+    epoch_offset: Mapped[int | None] = mapped_column(BigInteger)
+    last_offset: Mapped[int | None] = mapped_column(BigInteger)
+    last_timestamp: Mapped[int | None] = mapped_column(BigInteger)
+    last_crc: Mapped[int | None] = mapped_column(BigInteger)
+
+
+# Of key, value and headers; NULL and empty differ.
+_FINGERPRINT = (
+    "sha256(coalesce('\\x01'::bytea || sha256(key), '\\x00'::bytea)"
+    " || coalesce('\\x01'::bytea || sha256(value), '\\x00'::bytea)"
+    " || (headers::text)::bytea)"
+)
 
 
 class _RawRecord:
@@ -124,17 +155,23 @@ class _RawRecord:
     value: Mapped[bytes | None] = mapped_column(LargeBinary)
     headers: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'"))
     record_time: Mapped[Time | None]
+    # After a log was cut, another record has the same position.
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary, Computed(_FINGERPRINT, persisted=True))
+    # In the counters of its partition; no longer once these began anew.
+    counted: Mapped[bool] = mapped_column(server_default=sql("true"))
 
 
-def _one_per_position(table: str) -> UniqueConstraint:
-    return UniqueConstraint("consumer_group", "topic_id", "partition", "offset", name=f"uq_{table}_position")
+def _kept_once(table: str) -> UniqueConstraint:
+    return UniqueConstraint(
+        "consumer_group", "topic_id", "partition", "offset", "fingerprint", name=f"uq_{table}_record"
+    )
 
 
 class DeadLetter(_RawRecord, Base):
     """A record that cannot be stored, and why; never deleted, at most marked as discarded."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (_one_per_position("dead_letters"), Index("ix_dead_letters_reason", "reason"))
+    __table_args__ = (_kept_once("dead_letters"), Index("ix_dead_letters_reason", "reason"))
 
     reason: Mapped[Text50]
     detail: Mapped[str]
@@ -146,9 +183,46 @@ class ParkedEvent(_RawRecord, Base):
     """A record whose user or product is not there yet; retried by the owner of its partition."""
 
     __tablename__ = "parked_events"
-    __table_args__ = (_one_per_position("parked_events"),)
+    __table_args__ = (_kept_once("parked_events"),)
 
     detail: Mapped[str]
     parked_at: Mapped[Now]
     tried_at: Mapped[Time | None]
     attempts: Mapped[int] = mapped_column(server_default=sql("0"))
+
+
+class LogCut(Base):
+    """The verdict that a log is not the one that was read; it stands until a person accepts it."""
+
+    __tablename__ = "log_cuts"
+    __table_args__ = (
+        Index(
+            "uq_log_cuts_open",
+            *("consumer_group", "topic_id", "partition"),
+            unique=True,
+            postgresql_where=sql("accepted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[Serial]
+    consumer_group: Mapped[str] = mapped_column(String(255))
+    topic: Mapped[str] = mapped_column(String(249))
+    topic_id: Mapped[uuid.UUID]
+    partition: Mapped[int]
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+    diverged_at: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[str]
+    found_at: Mapped[Now]
+    accepted_at: Mapped[Time | None]
+
+
+class RowChange(Base):
+    """Rows that came into a table or left it lawfully and not by the sink: what `audit` holds `count(*)` against."""
+
+    __tablename__ = "row_changes"
+
+    id: Mapped[Serial]
+    table_name: Mapped[str] = mapped_column(String(63))
+    change: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[Text50]
+    at: Mapped[Now]

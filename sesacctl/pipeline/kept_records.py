@@ -18,7 +18,7 @@ from sesacctl.pipeline.staging import write_staged
 
 register_uuid()
 
-_POSITION = 'consumer_group, topic_id, partition, "offset"'
+_RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
 _RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
 _SELECT = (
     'id, topic, topic_id, partition, "offset", key, value, headers,'
@@ -51,7 +51,7 @@ def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal]) -> N
     if refusals:
         execute_values(
             cursor,
-            f"INSERT INTO dead_letters ({_RAW}, reason, detail) VALUES %s ON CONFLICT ({_POSITION}) DO UPDATE"
+            f"INSERT INTO dead_letters ({_RAW}, reason, detail) VALUES %s ON CONFLICT ({_RECORD}) DO UPDATE"
             " SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL",
             [(*_raw(group, refusal), refusal.reason.value, refusal.detail) for refusal in refusals],
         )
@@ -62,7 +62,7 @@ def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
     if refusals:
         execute_values(
             cursor,
-            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s ON CONFLICT ({_POSITION}) DO NOTHING",
+            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s ON CONFLICT ({_RECORD}) DO NOTHING",
             [(*_raw(group, refusal), refusal.detail) for refusal in refusals],
         )
 

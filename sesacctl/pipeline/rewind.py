@@ -75,12 +75,13 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
         with translated(settings), connection, connection.cursor() as cursor:
             execute_values(
                 cursor,
-                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset)"
-                " VALUES %s ON CONFLICT (consumer_group, topic_id, partition) DO UPDATE SET"
-                " first_offset = EXCLUDED.first_offset, next_offset = EXCLUDED.next_offset, stored = 0,"
+                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"
+                " epoch_offset) VALUES %s ON CONFLICT (consumer_group, topic_id, partition) DO UPDATE SET"
+                " first_offset = EXCLUDED.first_offset, next_offset = EXCLUDED.next_offset,"
+                " epoch_offset = EXCLUDED.epoch_offset, stored = 0,"
                 " duplicates = 0, dead = 0, parked = 0, expired = 0, control = 0, updated_at = now()",
                 [
-                    (settings.kafka_group, found.topic, found.topic_id, found.partition, found.after, found.after)
+                    (settings.kafka_group, found.topic, found.topic_id, found.partition, *[found.after] * 3)
                     for found in sorted(moves, key=lambda found: (found.topic_id, found.partition))
                 ],
             )

@@ -52,10 +52,10 @@ class Sink:
         """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (consumer_group, topic_id, partition)"
+                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"
+                " epoch_offset) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (consumer_group, topic_id, partition)"
                 " DO UPDATE SET topic = EXCLUDED.topic RETURNING next_offset",
-                (self._group, topic, *key, offset, offset),
+                (self._group, topic, *key, offset, offset, offset),
             )
             return int(cursor.fetchone()[0])
 
@@ -124,7 +124,8 @@ class Sink:
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
         execute_values(
             cursor,
-            "UPDATE sink_offsets AS o SET next_offset = v.next_offset, stored = o.stored + v.stored,"
+            "UPDATE sink_offsets AS o SET next_offset = v.next_offset, epoch_offset = v.next_offset,"
+            " stored = o.stored + v.stored,"
             " duplicates = o.duplicates + v.duplicates, dead = o.dead + v.dead, parked = o.parked + v.parked,"
             " expired = o.expired + v.expired, control = o.control + v.control, updated_at = now()"
             " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen, next_offset,"

@@ -20,9 +20,12 @@ LOOP = (
     "UPDATE users SET last_cached_at = now()",
     "UPDATE products SET last_cached_at = now()",
     "SELECT pg_try_advisory_xact_lock(1)",
-    "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset)"
-    " VALUES ('g', 't', gen_random_uuid(), 0, 0, 0)",
-    "UPDATE sink_offsets SET next_offset = 1, stored = stored + 1",
+    "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset, epoch_offset)"
+    " VALUES ('g', 't', gen_random_uuid(), 0, 0, 0, 0)",
+    "UPDATE sink_offsets SET next_offset = 1, epoch_offset = 1, stored = stored + 1",
+    "INSERT INTO row_changes (table_name, change, reason) VALUES ('users', 1, 'test')",
+    "INSERT INTO log_cuts (consumer_group, topic, topic_id, partition, next_offset, detail)"
+    " VALUES ('g', 't', gen_random_uuid(), 0, 0, '')",
     "CREATE TEMP TABLE staged (LIKE orders INCLUDING DEFAULTS) ON COMMIT DROP",
     'INSERT INTO dead_letters (consumer_group, topic, topic_id, partition, "offset", reason, detail)'
     " VALUES ('g', 't', gen_random_uuid(), 0, 0, 'r', 'd')",
