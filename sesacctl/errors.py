@@ -146,14 +146,23 @@ class DeadLetterMissing(CheckFailed):
 class OffsetGap(CheckFailed):
     """Records that were not stored yet are no longer on the brokers."""
 
-    def __init__(self, partition: str, offset: int, start: int, end: int) -> None:
-        gap, way_on = f"offsets {offset} to {start - 1} have expired", "--accept-gap"
-        if offset >= start:
-            gap, way_on = f"the log was cut at {end}", "--from latest"
-        super().__init__(
-            f"{partition}: the next offset to store is {offset}, but the log has {start} to {end}: {gap}",
-            hint=f"sesacctl audit, then restore the topic, or sesacctl consume {way_on}",
-        )
+    default_hint = "sesacctl topics describe, then restore the topic, or sesacctl consume --accept-gap"
+
+    def __init__(self, partition: str, first: int, end: int, why: str) -> None:
+        """Offsets from `first` up to but not including `end`; `why` goes on with the sentence."""
+        super().__init__(f"{partition}: offsets {first} to {end - 1} are not in PostgreSQL and not in Kafka: {why}")
+
+
+class LogCut(CheckFailed):
+    """A log is not the one that was read: the brokers have lost its end, or another has taken its place."""
+
+    default_hint = "sesacctl audit, then restore the topic, or sesacctl offsets accept-cut --dry-run"
+
+
+class HeldBack(CheckFailed):
+    """What is left in Kafka is behind another producer's open transaction."""
+
+    default_hint = "sesacctl lag; end that producer's transaction, then the same command again"
 
 
 class InvalidRow(CheckFailed):

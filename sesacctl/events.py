@@ -118,6 +118,7 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     REFUSED = "refused"
     ORPHAN = "orphan"
+    UNREADABLE = "unreadable"
 
 
 class Malformed(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -72,7 +73,9 @@ def consuming(settings: Settings, instances: int = 2) -> Iterator[list[ConsumeRe
 class Running:
     """An instance in a thread; `seen` has what it reports: states, and servers that it waits for; `errors` its end."""
 
-    def __init__(self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None], **options: Any
+    ) -> None:
         self.seen: list[tuple[str, str | None]] = []
         self.errors: list[BaseException] = []
         self.member_id = f"test-{uuid4()}"
@@ -82,8 +85,8 @@ class Running:
             number=0,
             member_id=self.member_id,
             report=self._note,
-            park_seconds=600,
             checkpoint=checkpoint,
+            **{"park_seconds": 600.0} | options,
         )
 
     def _note(self, status: Status) -> None:
@@ -96,10 +99,10 @@ class Running:
 
 @contextmanager
 def running(
-    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None
+    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None, **options: Any
 ) -> Iterator[Running]:
     """An instance at work until the end of the block, of all kinds if none is given; what ended it is raised there."""
-    stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint)
+    stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint, **options)
 
     def work() -> None:
         try:
@@ -122,8 +125,8 @@ def running(
 def store_all(settings: Settings) -> None:
     """Consume what is in the topics now."""
     empty = UntilEmpty(settings)
-    with running(settings):
-        wait_until(empty, message="the topics are not drained")
+    with running(settings) as found:
+        wait_until(lambda: found.errors or empty(), message="the topics are not drained")
 
 
 def check(settings: Settings, orders: int) -> None:

@@ -46,7 +46,7 @@ def message(event: Event) -> Message:
 def records(messages: Iterable[Message], *, first: int = 0) -> list[Record]:
     """Consumed records of messages at offsets from `first` on."""
     return [
-        Record(offset, 1_000 * offset, key, value, [(b"h", b"\xff")])
+        Record(offset, 1_000 * offset, key, value, [(b"h", b"\xff"), (b"i", None)], 0)
         for offset, (key, value) in enumerate(messages, first)
     ]
 

@@ -27,6 +27,7 @@ def partition(kind: str = "orders", number: int = 0, *, end: int = 100, stored: 
         partition=number,
         log_start=0,
         log_end=end,
+        log_stable_end=end,
         first=0,
         next=stored + lost,
         kafka_offset=stored,
@@ -75,6 +76,8 @@ GOOD = Observation(
     redis=REDIS,
     kafka=KAFKA,
     partitions=[partition()],
+    held_back=[],
+    cuts={},
     silent=[],
     problems={},
 )

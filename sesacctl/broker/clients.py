@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.group import RoundRobinPartitionAssignor
 from kafka.errors import (
     AuthorizationError,
+    IllegalStateError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
@@ -20,9 +22,10 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
 )
+from kafka.protocol.consumer import IsolationLevel
 
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
-from sesacctl.broker.records import fast_reading
+from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
@@ -164,6 +167,27 @@ def position(client: KafkaConsumer, partition: TopicPartition) -> int | None:
     return None if found is None else int(found.offset)
 
 
+def leader_epoch(client: KafkaConsumer, partition: TopicPartition) -> int:
+    """The epoch of the last batch before the position, -1 while it is not known."""
+    found = client._subscription.position(partition) if client._subscription.is_assigned(partition) else None
+    return -1 if found is None else int(found.leader_epoch)
+
+
+def seek(client: KafkaConsumer, partition: TopicPartition, offset: int, epoch: int | None) -> bool:
+    """Read on from an offset whose last batch had that leader epoch: the brokers say if their log differs before it.
+
+    `KafkaConsumer.seek` takes no epoch. False if the partition has been taken from the consumer.
+    """
+    try:
+        client.seek(partition, offset)
+        if epoch is not None:
+            client._subscription.assignment[partition].seek(OffsetAndMetadata(offset, "", epoch))
+    except (ValueError, KeyError, IllegalStateError):
+        return False
+    skipped(client).forget(partition)
+    return True
+
+
 def highwater(client: KafkaConsumer, partition: TopicPartition) -> int | None:
     """The end of the partition's log as of the last fetch; None before one, or if it is not assigned."""
     if not client._subscription.is_assigned(partition):
@@ -193,8 +217,10 @@ def log_starts(client: KafkaConsumer, partitions: Sequence[TopicPartition]) -> d
 
 
 def log_ends(client: KafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int] | None:
-    """The offset after the last record of each log; None if not all of them are known within `LOOK_MS`."""
-    return _offsets(client.end_offsets, partitions)
+    """Each log's high watermark, which open transactions do not hold back; None if not all are known in `LOOK_MS`."""
+    whole = copy.copy(client._fetcher)  # it has no parameter for that
+    whole._isolation_level = IsolationLevel.READ_UNCOMMITTED
+    return _offsets(whole.end_offsets, partitions)
 
 
 def _offsets(

@@ -13,7 +13,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin, translated, unreachable
-from sesacctl.broker.topic_state import living_brokers
+from sesacctl.broker.topic_state import living_brokers, unsafe_settings
 from sesacctl.broker.topics import described
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
@@ -26,6 +26,7 @@ class Cluster:
     """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack.
 
     `newest_event`: the highest time that an event of ours has, in seconds since 1970; None if there is none.
+    `unsafe`: settings of topics with which Kafka may lose what it has acknowledged.
     """
 
     brokers: tuple[int, ...]
@@ -36,6 +37,7 @@ class Cluster:
     below_min_isr: int
     members: int
     newest_event: float | None
+    unsafe: tuple[str, ...] = ()
 
 
 def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
@@ -51,6 +53,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
             found = described(settings, client)
             members = _members(client, settings.kafka_group)
             newest = _newest(client, found.values())
+            unsafe = tuple(unsafe_settings(client, list(found)))
     finally:
         client.close()
     partitions = [partition for topic in found.values() for partition in topic["partitions"]]
@@ -63,6 +66,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         below_min_isr=sum(len(each["isr_nodes"]) < max(1, len(each["replica_nodes"]) - 1) for each in partitions),
         members=members,
         newest_event=newest,
+        unsafe=unsafe,
     )
 
 

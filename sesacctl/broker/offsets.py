@@ -20,7 +20,11 @@ _EARLIEST, _LATEST = -2, -1
 
 @dataclass(frozen=True, slots=True)
 class LogOffsets:
-    """One partition's log: the first offset there is, the next one to be written, and what the group committed."""
+    """One partition's log: the first offset there is, the next one to be written, and what the group committed.
+
+    `end` is the high watermark. Behind `stable_end`, the last stable offset, are records that nobody can read before
+    another producer's transaction ends.
+    """
 
     kind: str
     topic: str
@@ -28,11 +32,17 @@ class LogOffsets:
     partition: int
     start: int
     end: int
+    stable_end: int
     committed: int | None
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """What tells the log from others: topics that are created again keep their names."""
+        return self.topic_id, self.partition
 
 
 def log_offsets(settings: Settings) -> list[LogOffsets]:
-    """Every partition of the three topics, in order; `end` is the end of what a read-committed consumer can read.
+    """Every partition of the three topics, in order.
 
     Raises:
         TopicMissing: one does not exist; ServerUnreachable, ServerRefused
@@ -48,7 +58,9 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
                 for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
             ]
             starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
-            ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+            # In this order: what is stable now is not beyond the end that is asked for after it.
+            stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+            ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
             committed = _committed(client, settings.kafka_group, partitions)
     finally:
         client.close()
@@ -60,6 +72,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             partition=tp.partition,
             start=starts[tp].offset,
             end=ends[tp].offset,
+            stable_end=stable[tp].offset,
             committed=committed.get(tp),
         )
         for tp in partitions

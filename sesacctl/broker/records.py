@@ -8,7 +8,10 @@ versions that are laid out like this.
 
 from __future__ import annotations
 
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -18,26 +21,72 @@ from msgspec import Struct
 
 
 class Record(Struct, gc=False):
-    """A record as it came; `timestamp` in milliseconds since 1970, -1 if unknown. Header names may be any bytes."""
+    """A record as it came; `timestamp` in milliseconds since 1970, -1 if unknown. Header names may be any bytes.
+
+    `leader_epoch`: of the batch that it is in, -1 if unknown.
+    """
 
     offset: int
     timestamp: int
     key: bytes | None
     value: bytes | None
     headers: list[tuple[bytes, bytes | None]]
+    leader_epoch: int
+
+    def crc(self) -> int:
+        """CRC-32 of key and value: with the offset and the timestamp enough to tell two records apart."""
+        return zlib.crc32(self.value or b"", zlib.crc32(self.key or b""))
+
+
+Span = tuple[int, int]
+"""Offsets from the first up to but not including the second."""
+
+
+class Skipped:
+    """Offsets that a reader has passed over knowingly: transaction markers, and records that were aborted."""
+
+    def __init__(self) -> None:
+        self._ends: defaultdict[Any, dict[int, int]] = defaultdict(dict)
+
+    def add(self, partition: Any, first: int, end: int) -> None:
+        """Note a batch; the same one may be read again."""
+        self._ends[partition][first] = end
+
+    def within(self, partition: Any, first: int, end: int) -> list[Span]:
+        """What of `first` to `end` was passed over; what lies before `first` is forgotten."""
+        found = self._ends[partition]
+        for begin in [begin for begin, stop in found.items() if stop <= first]:
+            del found[begin]
+        return [(max(begin, first), min(stop, end)) for begin, stop in found.items() if begin < end]
+
+    def forget(self, partition: Any) -> None:
+        """Reading begins elsewhere, perhaps in another log of that name."""
+        self._ends.pop(partition, None)
 
 
 def fast_reading(consumer: KafkaConsumer) -> None:
-    """Have `poll` hand out `Record`s instead of kafka-python's own."""
-    consumer._fetcher.PartitionRecords = _PartitionRecords
+    """Have `poll` hand out `Record`s instead of kafka-python's own, and note what it passes over."""
+    consumer._fetcher.PartitionRecords = partial(_PartitionRecords, Skipped())
+
+
+def skipped(consumer: KafkaConsumer) -> Skipped:
+    """What a consumer that reads fast has passed over."""
+    found: Skipped = consumer._fetcher.PartitionRecords.args[0]
+    return found
 
 
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    def __init__(self, skipped: Skipped, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._skipped = skipped
+
     def _unpack_records(self, tp: Any, records: Any, *deserializers: object) -> Iterator[Record]:
         while (batch := records.next_batch()) is not None:
             if not batch.validate_crc():
                 raise CorruptRecordError(f"{tp.topic}-{tp.partition}: the batch at {batch.base_offset} is damaged")
-            if not self._is_hidden(batch):
+            if self._is_hidden(batch):
+                self._skipped.add(tp, batch.base_offset, batch.next_offset)
+            else:
                 for record in _read(batch):
                     self.next_fetch_offset = record.offset + 1
                     yield record
@@ -66,11 +115,11 @@ def _read(batch: Any) -> Iterator[Record]:
         CorruptRecordError: lengths do not fit.
     """
     if batch.magic < 2:
-        yield from (Record(each.offset, each.timestamp or -1, each.key, each.value, []) for each in batch)
+        yield from (Record(each.offset, each.timestamp or -1, each.key, each.value, [], -1) for each in batch)
         return
     batch._maybe_uncompress()
     data, at = bytes(batch._buffer), batch._pos
-    base, first_ms = batch.base_offset, batch.first_timestamp
+    base, first_ms, epoch = batch.base_offset, batch.first_timestamp, batch.leader_epoch
     appended_ms = batch.max_timestamp if batch.timestamp_type else None
     try:
         for _ in range(batch.records_count):
@@ -88,7 +137,7 @@ def _read(batch: Any) -> Iterator[Record]:
                 at += 1
             if at != end:
                 break
-            yield Record(base + offset, timestamp, key, value, headers)
+            yield Record(base + offset, timestamp, key, value, headers, epoch)
         else:
             if at == len(data):
                 return

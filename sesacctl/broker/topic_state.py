@@ -13,6 +13,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
+SAFE = {"cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
+"""Compaction deletes records from the middle of a log; an unclean election cuts its end."""
 _AGREE_SECONDS = 5.0
 
 
@@ -29,7 +31,10 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicState:
-    """One topic. `size_bytes` is on the disks of all brokers that answer; the two counts are of partitions."""
+    """One topic. `size_bytes` is on the disks of all brokers that answer; the two counts are of partitions.
+
+    `unsafe` are settings with which Kafka may lose or change what it has acknowledged, as `name=value`.
+    """
 
     topic: str
     topic_id: str
@@ -38,6 +43,8 @@ class TopicState:
     under_replicated: int
     retention_ms: int
     min_insync_replicas: int
+    cleanup_policy: str
+    unsafe: list[str]
     size_bytes: int
 
 
@@ -77,6 +84,16 @@ def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicSta
     return [_state(found[name], configs[name], sizes[name]) for name in names if name in found]
 
 
+def unsafe_settings(client: KafkaAdminClient, names: Sequence[str]) -> list[str]:
+    """Settings of these topics with which Kafka may lose what it has acknowledged; none where they may not be read."""
+    return [f"{name}: {each}" for name, found in _configs(client, names).items() for each in _unsafe(found)]
+
+
+def _unsafe(configs: dict[str, Any]) -> list[str]:
+    found = ((name, configs[name]["value"]) for name in SAFE if name in configs)
+    return [f"{name}={value}" for name, value in found if value != SAFE[name]]
+
+
 def brokers_with(client: KafkaAdminClient, names: Sequence[str]) -> set[tuple[int, str, int]]:
     """Broker, topic and partition of every replica that is there; brokers that do not answer are left out."""
     return {
@@ -114,6 +131,8 @@ def _state(topic: dict[str, Any], configs: dict[str, Any], size: int) -> TopicSt
         under_replicated=sum(each.under_replicated for each in partitions),
         retention_ms=int(configs["retention.ms"]["value"]),
         min_insync_replicas=int(configs["min.insync.replicas"]["value"]),
+        cleanup_policy=configs["cleanup.policy"]["value"],
+        unsafe=_unsafe(configs),
         size_bytes=size,
     )
 

@@ -14,12 +14,14 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from sesacctl.broker.clients import admin, translated
 from sesacctl.broker.topic_state import (
+    SAFE,
     PartitionState,
     TopicState,
     brokers_with,
     existing_topics,
     living_brokers,
     read_topics,
+    unsafe_settings,
     wait_until,
 )
 from sesacctl.errors import ServerRefused, TopicMissing
@@ -92,6 +94,16 @@ def require(settings: Settings) -> dict[str, UUID]:
         client.close()
     _complain(settings, names, found)
     return found
+
+
+def unsafe(settings: Settings) -> list[str]:
+    """Settings of the three topics with which Kafka may lose what it has acknowledged; errors as `described`."""
+    client = admin(settings)
+    try:
+        with translated(settings):
+            return unsafe_settings(client, list(described(settings, client)))
+    finally:
+        client.close()
 
 
 def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:
@@ -177,7 +189,8 @@ class _Setup:
             self.warnings.append(f"{state.topic}: keys move to other partitions, so order per key begins anew")
         elif have > partitions:
             self.warnings.append(f"{state.topic} has {have} partitions, more than the {partitions} it needs: left so")
-        current = {"retention.ms": state.retention_ms, "min.insync.replicas": state.min_insync_replicas}
+        current = {"retention.ms": state.retention_ms, "min.insync.replicas": state.min_insync_replicas, **SAFE}
+        current |= dict(each.split("=", 1) for each in state.unsafe)
         wanted = {key: value for key, value in self._configs(replicas).items() if str(current[key]) != value}
         if wanted:
             self._alter(state.topic, wanted)
@@ -200,7 +213,7 @@ class _Setup:
             self.warnings.append(f"after {_WAIT_SECONDS:g} s, not all brokers know of {', '.join(topics)}")
 
     def _configs(self, replicas: int) -> dict[str, str]:
-        return {"retention.ms": str(RETENTION_MS), "min.insync.replicas": str(max(1, replicas - 1))}
+        return {"retention.ms": str(RETENTION_MS), "min.insync.replicas": str(max(1, replicas - 1)), **SAFE}
 
     def _reconcile_replicas(self, state: TopicState, details: list[str]) -> int:
         """Add replicas where there are too few; how many each partition has at the least, in the end."""

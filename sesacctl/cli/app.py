@@ -25,6 +25,7 @@ COMMANDS = {
     "topics": ("topics:app", "Create and describe the three topics"),
     "produce": ("produce:app", "Send orders made from the cache to Kafka"),
     "consume": ("consume:app", "Store events from Kafka in PostgreSQL, exactly once"),
+    "offsets": ("offsets:app", "Consume again, skip, or go on after a log was cut"),
     "lag": ("lag:app", "Events not stored yet, per partition"),
     "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),
     "audit": ("audit:app", "Prove that nothing was lost or stored twice"),

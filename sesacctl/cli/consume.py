@@ -12,11 +12,9 @@ from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOpt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
     from sesacctl.pipeline.batch import Counts
     from sesacctl.pipeline.members import ConsumeReport, InstanceReport
-    from sesacctl.pipeline.rewind import Move
     from sesacctl.settings import Settings
 
 app = typer.Typer()
@@ -33,7 +31,7 @@ def consume(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="First move to `earliest`, `latest`, a time or an offset, in PostgreSQL too."),
+        typer.Option("--from", help="First reset the offsets, as `offsets reset --to` does."),
     ] = None,
     topics_wanted: Annotated[
         str, typer.Option("--topics", help="Only these: orders, users, products.")
@@ -56,7 +54,7 @@ def consume(
     Example: sesacctl consume --instances 9 --until-empty
     """
     settings = options.begin(kafka_group=group)
-    kinds = _kinds(topics_wanted)
+    kinds = options.kinds(topics_wanted)
     from sesacctl.broker import topics
     from sesacctl.cli.signals import stop_event
     from sesacctl.database import schema
@@ -107,28 +105,18 @@ def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
         render.say(f"{orders} still parked: {whose} user or product has not come yet")
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    from sesacctl.events import ORDERS, PRODUCTS, USERS
-
-    kinds = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if not set(kinds) <= {ORDERS, USERS, PRODUCTS}:
-        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between")
-    return kinds
-
-
 def _move(settings: Settings, kinds: tuple[str, ...], start: str, *, yes: bool) -> None:
-    from sesacctl.pipeline import rewind
+    from sesacctl.cli import offsets
+    from sesacctl.pipeline import reset_offsets
+    from sesacctl.pipeline.log_cuts import stops
 
-    moves = rewind.plan(settings, kinds, start)
+    moves = reset_offsets.plan(settings, kinds, start)
+    for move in moves:
+        if move.cut:  # it takes a decision of its own, not one that a restarted service repeats
+            raise stops(move.topic, move.partition, move.cut)
     if moves:
-        render.stderr.print(_moves(moves))
-        render.confirm(f"Move the offsets of group {settings.kafka_group} in PostgreSQL?", yes=yes)
-        rewind.move(settings, moves)
-
-
-def _moves(moves: list[Move]) -> Table:
-    rows = [(f"{move.topic}-{move.partition}", move.before, move.after) for move in moves]
-    return render.table("Offsets", ("partition", "now", "then"), rows)
+        render.stderr.print(offsets.table(moves))
+        offsets.confirm_and_move(settings, moves, yes=yes)
 
 
 def _line(report: ConsumeReport) -> str:

@@ -10,7 +10,7 @@ from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from sesacctl.pipeline.lag import LagReport
 
@@ -40,7 +40,11 @@ def lag(
     render.show(LagMeter(settings, window=window, first=window).read(stop.wait), output, _table)
 
 
-def _table(report: LagReport) -> Table:
+def _table(report: LagReport) -> RenderableType:
+    from rich.console import Group
+
+    from sesacctl.pipeline.log_cuts import stops
+
     rows = [
         (f"{p.topic}-{p.partition}", p.log_start, p.log_end, p.next, p.kafka_offset, p.lag) for p in report.partitions
     ]
@@ -49,4 +53,6 @@ def _table(report: LagReport) -> Table:
         f"Lag of group {report.group}: {report.lag:,} events, {report.verdict}{drain};"
         f" {report.produced_rate:,.0f}/s produced, {report.stored_rate:,.0f}/s stored"
     )
-    return render.table(title, ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag"), rows)
+    grid = render.table(title, ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag"), rows)
+    cuts = (stops(p.topic, p.partition, p.cut_log) for p in report.partitions if p.cut_log)
+    return Group(grid, *(render.text(each.sentence) for each in report.held_back), *(render.text(cut) for cut in cuts))

@@ -80,6 +80,20 @@ MetricsPortOption = Annotated[
 ]
 
 
+def kinds(text: str) -> tuple[str, ...]:
+    """`orders,users,products`, or some of them, as a tuple.
+
+    Raises:
+        typer.BadParameter: there is another name in it.
+    """
+    from sesacctl.events import ORDERS, PRODUCTS, USERS
+
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not set(found) <= {ORDERS, USERS, PRODUCTS}:
+        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between")
+    return found
+
+
 def duration_option(help_text: str, name: str) -> Any:
     """A Typer option that takes a duration and gives seconds."""
     return typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)

@@ -70,9 +70,20 @@ def _states(states: list[TopicState]) -> Table:
             render.text(state.under_replicated, "bold red" if state.under_replicated else ""),
             state.min_insync_replicas,
             f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "for ever",
+            render.text(", ".join(state.unsafe), "bold red"),
             words.size(state.size_bytes),
         )
         for state in states
     ]
-    columns = ("topic", "partitions", "leaders", "in sync", "under-replicated", "min ISR", "retention", "size")
+    columns = (
+        "topic",
+        "partitions",
+        "leaders",
+        "in sync",
+        "under-replicated",
+        "min ISR",
+        "retention",
+        "unsafe",
+        "size",
+    )
     return render.table("Topics", columns, rows)

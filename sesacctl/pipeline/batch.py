@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,6 +12,8 @@ from msgspec import Struct
 
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
 from sesacctl.pipeline.failures import Failure
+
+log = logging.getLogger(__name__)
 
 # Parents first, so that an order finds a user who came in the same step.
 WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
@@ -44,9 +47,38 @@ class Counts:
         return sum(getattr(self, name) for name in COUNTERS)
 
 
+@dataclass(frozen=True, slots=True)
+class LogMark:
+    """What PostgreSQL keeps of a log below its next offset: an offset alone does not tell one log from another.
+
+    As Kafka does beside a committed offset, it has the leader epoch of the last batch; and, for clusters whose epochs
+    begin again, offset, time in milliseconds and CRC-32 of the last record. Each is None while it is not known.
+    """
+
+    next_offset: int
+    leader_epoch: int | None = None
+    last_offset: int | None = None
+    last_timestamp: int | None = None
+    last_crc: int | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything but the offset is known."""
+        return self.leader_epoch is not None or self.last_offset is not None
+
+    def is_of(self, record: Any) -> bool:
+        """Whether a record is the last one that was stored."""
+        found = (record.offset, record.timestamp, record.crc())
+        return found == (self.last_offset, self.last_timestamp, self.last_crc)
+
+
 @dataclass(slots=True)
 class Batch:
-    """Records of one partition: offsets from `seen` (PostgreSQL's next) up to but not including `end`."""
+    """Records of one partition: offsets from `seen` (PostgreSQL's next) up to but not including `end`.
+
+    `skipped` are spans in which the reader saw transaction markers or aborted records; `holes_accepted`: count what is
+    between as expired, as a person has decided. `leader_epoch` is for a batch without records.
+    """
 
     kind: str
     topic: str
@@ -55,12 +87,41 @@ class Batch:
     seen: int
     end: int
     records: Sequence[Any]
+    skipped: Sequence[tuple[int, int]] = ()
+    holes_accepted: bool = False
+    leader_epoch: int = -1
     counts: Counts = field(default_factory=Counts)
 
     @property
     def key(self) -> Key:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.partition
+
+    @property
+    def control(self) -> int:
+        """Offsets of markers and aborted records."""
+        return sum(max(0, min(end, self.end) - max(first, self.seen)) for first, end in self.skipped)
+
+    @property
+    def holes(self) -> int:
+        """Offsets that are neither records nor control: nobody has seen what was there."""
+        return self.end - self.seen - len(self.records) - self.control
+
+    @property
+    def mark(self) -> LogMark:
+        """What is known of the log up to `end`."""
+        if not self.records:
+            return LogMark(self.end, _known(self.leader_epoch))
+        return mark_of(self.end, self.records[-1])
+
+
+def mark_of(next_offset: int, last: Any) -> LogMark:
+    """What is known of a log up to an offset whose last record is `last`."""
+    return LogMark(next_offset, _known(last.leader_epoch), last.offset, last.timestamp, last.crc())
+
+
+def _known(leader_epoch: int) -> int | None:
+    return None if leader_epoch < 0 else leader_epoch
 
 
 class Entry(Struct, gc=False):
@@ -87,7 +148,7 @@ class Refusal:
     decoded: bool = False
 
 
-def cut(batches: Sequence[Batch], most: int) -> None:
+def truncate(batches: Sequence[Batch], most: int) -> None:
     """Leave the first `most` records of all batches together; a batch may keep none."""
     for batch in batches:
         if len(batch.records) > most:
@@ -107,6 +168,9 @@ def decode(batches: Sequence[Batch]) -> tuple[dict[str, list[Entry]], list[Refus
                 row, unknown = read(record.key, record.value, record.timestamp)
             except Malformed as error:
                 refusals.append(Refusal(Failure.DATA, error.reason, str(error), record, batch))
+            except Exception as error:  # a bug of ours would come back with the same record, for ever
+                log.exception("%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"})
+                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, repr(error), record, batch))
             else:
                 batch.counts.unknown_fields += unknown
                 found.append(Entry(row, record, batch))
@@ -128,5 +192,5 @@ def tally(batches: Sequence[Batch], entries: dict[str, list[Entry]], refusals: S
         else:
             counts.dead += 1
     for batch in batches:
-        # Transaction markers and aborted records take offsets too, and are never handed out.
-        batch.counts.control = batch.end - batch.seen - len(batch.records)
+        batch.counts.control = batch.control
+        batch.counts.expired = batch.holes if batch.holes_accepted else 0

@@ -17,9 +17,10 @@ from sesacctl.database.connections import as_ours, connect
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import PRODUCTS, USERS
 from sesacctl.pipeline.allowance import Budget
-from sesacctl.pipeline.batch import Batch, Counts, cut
+from sesacctl.pipeline.batch import Batch, Counts, truncate
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.log_cuts import CutFound, stops
 from sesacctl.pipeline.ownership import Ownership, Records
 from sesacctl.pipeline.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.sink import Fenced, Sink
@@ -126,12 +127,27 @@ class Instance:
                 stored = self._step(self._sink, records) if records else 0
                 self._look_around(self._sink, idle=not records)
                 return stored
+        except CutFound as found:
+            self._stop_for_cut(self._sink, found)
         except Fenced as error:
             log.info("%s; reading again", error, extra={"action": "consume.fenced"})
             self._ownership.invalidate()
         except psycopg2.Error as error:
             self._handle_database_error(error)
         return 0
+
+    def _stop_for_cut(self, sink: Sink, found: CutFound) -> None:
+        """The verdict is kept first: it must outlive this process, and a log that grows again.
+
+        Raises:
+            LogCut
+        """
+        try:
+            sink.record_cut(found.topic, found.key, found.cut)
+        except psycopg2.Error as error:
+            self._handle_database_error(error)  # it will be found again
+        else:
+            raise stops(found.topic, found.key[1], found.cut)
 
     def _step(self, sink: Sink, records: Records) -> int:
         self._checkpoint("after poll")
@@ -158,7 +174,7 @@ class Instance:
             return polled
         granted = self._budget.take(polled)
         if granted < polled:
-            cut(batches, granted)
+            truncate(batches, granted)
             self._ownership.invalidate()
         return granted
 
@@ -175,12 +191,19 @@ class Instance:
             self._checkpoint("after offset commit")
         if self._parked.due():
             self._retry_parked(sink)
-        if self._comparing.due() and not self._ownership.agrees(sink):
-            log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
-            self._ownership.invalidate()
+        if self._comparing.due():
+            self._compare(sink)
         elif idle and (passed := self._ownership.control_batches()):
             sink.store(passed)
             self._stored(passed)
+
+    def _compare(self, sink: Sink) -> None:
+        self._ownership.require_whole_logs()
+        for key, mark in self._ownership.baselines():
+            sink.keep_mark(key, mark)
+        if not self._ownership.agrees(sink):
+            log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
+            self._ownership.invalidate()
 
     def _retry_parked(self, sink: Sink) -> None:
         counts = retry_parked(
@@ -188,6 +211,7 @@ class Instance:
             group=self._settings.kafka_group,
             kinds=self._kinds,
             partitions=self._ownership.partitions,
+            beyond=self._ownership.beyond,
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: parents_without_lag(self._consumer, sink, self._parents),
         )

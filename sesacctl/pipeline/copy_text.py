@@ -14,15 +14,19 @@ _encode_times = msgspec.json.Encoder().encode
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def copy_rows(cursor: Any, kind: str, rows: Sequence[Row], *, table: str | None = None) -> None:
-    """COPY rows into the table of their kind, or into `table` with the same columns.
+def copy_rows(cursor: Any, kind: str, rows: Sequence[Row], *, table: str | None = None) -> int:
+    """COPY rows into the table of their kind, or into `table` with the same columns; returns how many are there now.
+
+    Fewer than were sent: a trigger dropped some.
 
     Raises:
         psycopg2.Error: none of them was stored.
     """
-    if rows:
-        columns = ", ".join(CODECS[kind].columns)
-        cursor.copy_expert(f"COPY {table or kind} ({columns}) FROM STDIN", io.StringIO(copy_text(rows)))
+    if not rows:
+        return 0
+    columns = ", ".join(CODECS[kind].columns)
+    cursor.copy_expert(f"COPY {table or kind} ({columns}) FROM STDIN", io.StringIO(copy_text(rows)))
+    return int(cursor.rowcount)
 
 
 def copy_text(rows: Sequence[Row]) -> str:

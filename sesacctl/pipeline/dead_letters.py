@@ -190,7 +190,7 @@ def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]
     done, refused = [], []
     for record in known:
         refusal = results[record.id]
-        name = settle(changes[record.source], "dead", refusal)
+        name = settle(changes, record, "dead", refusal)
         if name:
             done.append(record.id)
         else:

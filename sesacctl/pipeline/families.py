@@ -92,6 +92,10 @@ def _partitions(partitions: list[Progress], group: str) -> Iterator[Family]:
     for each in partitions:
         stored[group, each.topic] += each.counts.stored
         missing[group, each.topic] += abs(each.missing)
+    held = [(log, each.held) for each, log in logs]
+    yield Family("sesacctl_offsets_held", "Behind an open transaction of a producer.", labels=of_log, values=held)
+    cut = [(log, each.cut_log is not None or each.cut > 0) for each, log in logs]
+    yield Family("sesacctl_log_cut", "Whether the log is not the one that was stored.", labels=of_log, values=cut)
     of_topic = ("consumergroup", "topic")
     yield Family("sesacctl_events_stored_total", "Events stored as rows.", "counter", of_topic, list(stored.items()))
     text = "Offsets that no counter accounts for."

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.broker.topic_state import wait_until
 from sesacctl.errors import OffsetGap
+from sesacctl.pipeline.batch import Batch
+
+log = logging.getLogger(__name__)
 
 _AGREE_SECONDS = 3.0
 
 
 def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
-    """Whether records are missing in the topics that were read, by name; one that was created again begins anew.
+    """True if the topics still have these ids, by name; one that was created again begins anew.
 
     Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
     """
@@ -29,34 +33,33 @@ def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
     return not wait_until(is_in_doubt, _AGREE_SECONDS)
 
 
-def expired(consumer: Any, positions: Mapping[TopicPartition, int], *, accept: bool) -> dict[TopicPartition, int]:
-    """Where the logs begin whose records from these positions on have expired; none while Kafka does not say it.
+def pass_expired(tp: TopicPartition, first: int, start: int, *, accept: bool) -> None:
+    """Return if offsets below the log's start may be counted as expired.
 
     Raises:
-        OffsetGap: for an expired one unless that is to be accepted, and for a log that ends before the position.
+        OffsetGap: nobody has accepted that.
     """
-    starts, ends = (look(consumer, list(positions)) for look in (clients.log_starts, clients.log_ends))
-    if starts is None or ends is None:
-        return {}
-    for tp, offset in positions.items():
-        if offset > ends[tp] or (offset < starts[tp] and not accept):
-            raise OffsetGap(_name(tp), offset, starts[tp], ends[tp])
-    return {tp: starts[tp] for tp, offset in positions.items() if offset < starts[tp]}
+    _pass(tp, first, start, "they have expired", accept=accept)
 
 
-def require_no_cut(
-    consumer: Any, ends: Mapping[TopicPartition, OffsetAndMetadata | None], stored: Mapping[TopicPartition, int]
-) -> None:
-    """Brokers lost records that are `stored` up to an offset; what they put in their place may never be polled.
+def pass_holes(tp: TopicPartition, batch: Batch, *, accept: bool) -> None:
+    """Return if what is missing between the records of a batch may be counted as expired.
 
     Raises:
-        OffsetGap: the log was cut below that offset, or at one that the brokers do not know.
+        OffsetGap: nobody has accepted that; it names the first hole.
     """
-    for tp, end in ends.items():
-        if tp in stored and (end is None or end.offset < stored[tp]):
-            starts = clients.log_starts(consumer, [tp]) or {}
-            raise OffsetGap(_name(tp), stored[tp], starts.get(tp, 0), stored[tp] if end is None else end.offset)
+    seen = sorted([*((record.offset, record.offset + 1) for record in batch.records), *batch.skipped])
+    first = batch.seen
+    for begin, end in [*seen, (batch.end, batch.end)]:
+        if begin > first:
+            why = f"something has deleted {batch.holes} records from the middle of the log, such as compaction"
+            _pass(tp, first, begin, why, accept=accept)
+            return
+        first = max(first, end)
 
 
-def _name(tp: TopicPartition) -> str:
-    return f"{tp.topic}-{tp.partition}"
+def _pass(tp: TopicPartition, first: int, end: int, why: str, *, accept: bool) -> None:
+    gap = OffsetGap(f"{tp.topic}-{tp.partition}", first, end, why)
+    if not accept:
+        raise gap
+    log.warning("%s", gap, extra={"action": "consume.gap"})

@@ -22,13 +22,16 @@ _RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
 _RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
 _SELECT = (
     'id, topic, topic_id, partition, "offset", key, value, headers,'
-    " coalesce((extract(epoch FROM record_time) * 1000)::bigint, -1)"
+    " coalesce((extract(epoch FROM record_time) * 1000)::bigint, -1), counted"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRecord:
-    """A kept record with the attributes of a consumed one; `timestamp` in milliseconds, -1 if unknown."""
+    """A kept record with the attributes of a consumed one; `timestamp` in milliseconds, -1 if unknown.
+
+    `counted`: it is in the counters of its partition; these begin again when the offsets are moved by hand.
+    """
 
     id: int
     topic: str
@@ -39,6 +42,7 @@ class KeptRecord:
     value: bytes | None
     headers: list[tuple[bytes, bytes | None]]
     timestamp: int
+    counted: bool
 
     @property
     def source(self) -> Key:
@@ -46,23 +50,28 @@ class KeptRecord:
         return self.topic_id, self.partition
 
 
-def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
-    """Keep refused records with the reason; a record that is read again takes its old row's place."""
+def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, counted: bool = True) -> None:
+    """Keep refused records with the reason; a record that is read again takes its old row's place.
+
+    After a log was cut, another record has its position: that one is kept beside it.
+    """
     if refusals:
         execute_values(
             cursor,
-            f"INSERT INTO dead_letters ({_RAW}, reason, detail) VALUES %s ON CONFLICT ({_RECORD}) DO UPDATE"
-            " SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL",
-            [(*_raw(group, refusal), refusal.reason.value, refusal.detail) for refusal in refusals],
+            f"INSERT INTO dead_letters AS old ({_RAW}, reason, detail, counted) VALUES %s ON CONFLICT ({_RECORD})"
+            " DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL,"
+            " counted = old.counted OR EXCLUDED.counted",
+            [(*_raw(group, refusal), refusal.reason.value, refusal.detail, counted) for refusal in refusals],
         )
 
 
 def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
-    """Keep records whose user or product is not there yet."""
+    """Keep records whose user or product is not there yet; one that is read again goes on waiting as long as before."""
     if refusals:
         execute_values(
             cursor,
-            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s ON CONFLICT ({_RECORD}) DO NOTHING",
+            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s"
+            f" ON CONFLICT ({_RECORD}) DO UPDATE SET counted = true",
             [(*_raw(group, refusal), refusal.detail) for refusal in refusals],
         )
 
@@ -83,8 +92,10 @@ def select(cursor: Any, table: str, where: str, values: Sequence[Any], *, lock: 
     """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
     cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
     return [
-        KeptRecord(number, topic, topic_id, partition, offset, _bytes(key), _bytes(value), _headers(headers), at)
-        for number, topic, topic_id, partition, offset, key, value, headers, at in cursor.fetchall()
+        KeptRecord(
+            number, topic, topic_id, partition, offset, _bytes(key), _bytes(value), _headers(headers), at, counted
+        )
+        for number, topic, topic_id, partition, offset, key, value, headers, at, counted in cursor.fetchall()
     ]
 
 
@@ -137,19 +148,21 @@ def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecor
     return outcome
 
 
-def settle(counts: Counts, origin: str, refusal: Refusal | None) -> str | None:
-    """Move a record that was tried again from the counter `origin` to the one that it gives; None: refused again."""
+def settle(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, refusal: Refusal | None) -> str | None:
+    """Move a record that was tried again from the counter `origin` to the one that it returns; None: refused again."""
     if refusal is not None and refusal.failure is not Failure.DUPLICATE:
         return None
     to = "stored" if refusal is None else "duplicates"
-    move_count(counts, origin, to)
+    move_count(changes, record, origin, to)
     return to
 
 
-def move_count(counts: Counts, origin: str, to: str) -> None:
-    """Count one record less as `origin`, and one more as `to`."""
-    setattr(counts, origin, getattr(counts, origin) - 1)
-    setattr(counts, to, getattr(counts, to) + 1)
+def move_count(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, to: str) -> None:
+    """Count a record less as `origin` and more as `to`, if it is in its partition's counters at all."""
+    if record.counted:
+        counts = changes[record.source]
+        setattr(counts, origin, getattr(counts, origin) - 1)
+        setattr(counts, to, getattr(counts, to) + 1)
 
 
 def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:

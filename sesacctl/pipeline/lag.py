@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.broker.transactions import OpenTransaction
+from sesacctl.pipeline.progress import Progress, held_back, progress
 from sesacctl.settings import Settings
 
 
@@ -22,7 +23,10 @@ class LagVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LagReport:
-    """Lag in offsets; rates per second over `window` seconds; `drain_seconds` is None while it does not shrink."""
+    """Lag in offsets; rates per second over `window` seconds; `drain_seconds` is None while it does not shrink.
+
+    `held_back`: the part of it that nobody can read yet, and why.
+    """
 
     group: str
     verdict: LagVerdict
@@ -32,6 +36,7 @@ class LagReport:
     stored_rate: float
     drain_seconds: float | None
     partitions: list[Progress]
+    held_back: list[OpenTransaction]
 
 
 class LagMeter:
@@ -81,6 +86,7 @@ class LagMeter:
             stored_rate=round(stored_rate, 1),
             drain_seconds=drain,
             partitions=partitions,
+            held_back=held_back(self._settings, partitions),
         )
 
 

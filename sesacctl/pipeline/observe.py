@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sesacctl.broker.cluster import Cluster, answering, read_cluster
+from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.errors import ServerUnreachable, SesacctlError
-from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.pipeline.batch import Key
+from sesacctl.pipeline.log_cuts import CutLog
+from sesacctl.pipeline.log_identity import find_cuts, known_cuts
+from sesacctl.pipeline.progress import Progress, held_back, progress
 from sesacctl.pipeline.views import DatabaseView, RedisView, read_database, read_redis
 from sesacctl.settings import Settings
 
@@ -24,7 +28,8 @@ KAFKA_SECONDS = 2.0
 class Observation:
     """What was seen; a side is None when `problems` says why. `at` is `time.monotonic()`.
 
-    `silent`: addresses of brokers that do not answer; empty as well when nobody asked each of them.
+    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored. `silent`: addresses of
+    brokers that do not answer; empty as well when nobody asked each of them.
     """
 
     at: float
@@ -32,6 +37,8 @@ class Observation:
     redis: RedisView | None
     kafka: Cluster | None
     partitions: list[Progress] | None
+    held_back: list[OpenTransaction]
+    cuts: dict[Key, CutLog]
     silent: list[str]
     problems: Mapping[str, SesacctlError]
 
@@ -72,18 +79,29 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
             "Redis": lambda: read_redis(settings),
             "brokers": brokers,
             "Kafka": lambda: read_cluster(answering_brokers(), seconds=KAFKA_SECONDS),
-            "loop": lambda: progress(answering_brokers()),
+            "loop": lambda: _look_at_loop(answering_brokers(), closely=each_broker),
         }
     )
+    partitions, held, cuts = seen.get("loop", (None, [], {}))
     return Observation(
         at=time.monotonic(),
         database=seen.get("PostgreSQL"),
         redis=seen.get("Redis"),
         kafka=seen.get("Kafka"),
-        partitions=seen.get("loop"),
+        partitions=partitions,
+        held_back=held,
+        cuts=cuts,
         silent=seen.get("brokers", []),
         problems=problems,
     )
+
+
+def _look_at_loop(
+    settings: Settings, *, closely: bool
+) -> tuple[list[Progress], list[OpenTransaction], dict[Key, CutLog]]:
+    partitions = progress(settings)
+    cuts = find_cuts(settings, partitions, seconds=KAFKA_SECONDS) if closely else known_cuts(partitions)
+    return partitions, held_back(settings, partitions), cuts
 
 
 def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:

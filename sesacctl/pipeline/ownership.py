@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
-    IllegalStateError,
     KafkaError,
     LogTruncationError,
     NoOffsetForPartitionError,
@@ -23,8 +21,11 @@ from kafka.errors import (
 )
 
 from sesacctl.broker import clients
+from sesacctl.broker.records import skipped
 from sesacctl.pipeline import gaps
-from sesacctl.pipeline.batch import Batch, Key
+from sesacctl.pipeline.batch import Batch, Key, LogMark
+from sesacctl.pipeline.log_cuts import CutFound, cut_log, stops
+from sesacctl.pipeline.owned_log import OwnedLog, StrangeLog
 from sesacctl.pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,6 @@ _POLL_AGAIN = (
 )
 
 
-@dataclass(slots=True)
-class _Owned:
-    kind: str
-    topic_id: UUID
-    next_offset: int
-    sought: int  # where reading began
-
-
 class Ownership:
     """The partitions of one group member, with PostgreSQL's next offset of each.
 
@@ -60,15 +53,20 @@ class Ownership:
         self._consumer = consumer
         self._kinds = kinds
         self._accept_gap = accept_gap
-        self._owned: dict[TopicPartition, _Owned] = {}
+        self._owned: dict[TopicPartition, OwnedLog] = {}
         self._untold: set[TopicPartition] = set()
         self._membership: object = None
+        # By the brokers' leader epochs, where logs differ from what was stored; None: somewhere.
+        self._diverged: dict[Key, int | None] = {}
+        # Marks whose record is no longer there to be recognised.
+        self._expired: dict[Key, LogMark] = {}
 
     def poll(self, sink: Sink, *, timeout_ms: int) -> Records:
         """Raw records by partition; none when the group is changing.
 
         Raises:
-            OffsetGap: records that PostgreSQL does not have are gone; psycopg2.Error, Fenced
+            OffsetGap: records that PostgreSQL does not have are gone.
+            CutFound: the log ends before PostgreSQL's offset; psycopg2.Error, Fenced
         """
         try:
             return self._consumer.poll(timeout_ms=timeout_ms)  # type: ignore[no-any-return]
@@ -78,9 +76,10 @@ class Ownership:
             if self._is_in_same_topic(error.args[0]):
                 self._handle_gap(sink, error.args[0])
         except LogTruncationError as error:
-            if self._is_in_same_topic(error.divergent_offsets):
-                stored = {tp: owned.next_offset for tp, owned in self._owned.items()}
-                gaps.require_no_cut(self._consumer, error.divergent_offsets, stored)
+            # The last record decides where it is there: the epochs of a restored cluster begin again.
+            for tp, end in error.divergent_offsets.items():
+                if owned := self._owned.get(tp):
+                    self._diverged[owned.key] = end and end.offset
         except _POLL_AGAIN as error:
             log.debug("poll: %s", error, extra={"action": "consume.poll"})
         self.invalidate()  # the position may have passed records that were not handed out
@@ -92,7 +91,7 @@ class Ownership:
         self._consumer.pause(*assigned)
         for tp in assigned:
             if clients.position(self._consumer, tp) is None:
-                self._seek(tp, 0)  # anything but none, which would end every poll at once
+                clients.seek(self._consumer, tp, 0, None)  # anything but none, which would end every poll at once
         try:
             self._consumer.poll(timeout_ms=timeout_ms)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError, *_POLL_AGAIN) as error:
@@ -118,6 +117,7 @@ class Ownership:
         `stale` stays true while Kafka does not say where that is.
 
         Raises:
+            LogCut: the log is not the one that was read, as was found before; CutFound: as is found now
             psycopg2.Error
         """
         membership = self._look()
@@ -127,28 +127,44 @@ class Ownership:
             if (topic_id := clients.topic_id(self._consumer, tp.topic)) is not None
         }
         self._owned = {}
-        known = sink.positions([(topic_id, tp.partition) for tp, topic_id in wanted.items()])
+        cuts = sink.open_cuts()
+        for tp, topic_id in wanted.items():
+            if cut := cuts.get((topic_id, tp.partition)):
+                raise stops(tp.topic, tp.partition, cut)
+        known = sink.marks([(topic_id, tp.partition) for tp, topic_id in wanted.items()])
         new = [tp for tp, topic_id in wanted.items() if (topic_id, tp.partition) not in known]
         starts = clients.log_starts(self._consumer, new)
         if starts is None:
             return
         for tp, topic_id in wanted.items():
             key = (topic_id, tp.partition)
-            offset = known[key] if key in known else sink.begin_partition(tp.topic, key, starts[tp])
-            if not self._seek(tp, offset):
+            mark = known.get(key)
+            if mark is None:
+                mark = LogMark(sink.begin_partition(tp.topic, key, starts[tp]))
+                self._expired[key] = mark  # there is nothing before it to look at
+            if not self._begin(OwnedLog(tp, self._kinds[tp.topic], topic_id, mark, self._expired.get(key) != mark)):
                 return  # it was taken from us in between: `stale` stays true
-            self._owned[tp] = _Owned(self._kinds[tp.topic], topic_id, offset, sought=offset)
         self._consumer.resume(*self._owned)
         self._untold = set(self._owned)
         self._membership = membership
         log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
 
-    def _seek(self, tp: TopicPartition, offset: int) -> bool:
-        try:
-            self._consumer.seek(tp, offset)
-        except (ValueError, IllegalStateError):
-            return False
-        return True
+    def _begin(self, log: OwnedLog) -> bool:
+        """Read a partition from its last stored record on; False if it has been taken away.
+
+        Raises:
+            CutFound: the leader epochs differ, and that record is no longer there to contradict them.
+        """
+        differs = log.key in self._diverged
+        if differs and not log.readable and log.mark.leader_epoch is not None:
+            end = self._diverged[log.key]
+            if end is None or end < log.next_offset:
+                raise self._cut(log, "the brokers know nothing of its leader epoch")
+        self._owned[log.tp] = log
+        return clients.seek(self._consumer, log.tp, log.begins_at, None if differs else log.mark.leader_epoch)
+
+    def _cut(self, log: OwnedLog, found: str) -> CutFound:
+        return CutFound(log.tp.topic, log.key, cut_log(log.next_offset, found, self._diverged.get(log.key)))
 
     @property
     def connected(self) -> bool:
@@ -166,9 +182,11 @@ class Ownership:
         return [(tp.topic, tp.partition) for tp in self._owned]
 
     @property
-    def keys(self) -> list[Key]:
-        """The owned partitions as `sink_offsets` knows them."""
-        return [(owned.topic_id, tp.partition) for tp, owned in self._owned.items()]
+    def beyond(self) -> dict[str, int]:
+        """Topics of which the first partition is owned, with how many there are: what came from others has no owner."""
+        first = (tp.topic for tp in self._owned if tp.partition == 0)
+        counts = ((topic, len(clients.partitions(self._consumer, topic))) for topic in first)
+        return {topic: count for topic, count in counts if count}
 
     @property
     def lag(self) -> int:
@@ -180,43 +198,101 @@ class Ownership:
         )
 
     def batches(self, records: Records) -> list[Batch]:
-        """The records of owned partitions from PostgreSQL's offsets on."""
+        """The records of owned partitions from PostgreSQL's offsets on.
+
+        Raises:
+            CutFound: the log is not the one that was read; OffsetGap: records are gone from its middle.
+        """
         found = []
         for tp, polled in records.items():
             owned = self._owned.get(tp)
-            if owned is None or not self._is_next(owned, polled[0].offset):
+            if owned is None:
                 self.invalidate()
                 continue
-            stored_before = polled[0].offset < owned.next_offset
-            fresh = [record for record in polled if record.offset >= owned.next_offset] if stored_before else polled
-            if fresh:
-                found.append(self._batch(tp, owned, fresh[-1].offset + 1, fresh))
+            with self._same_log():
+                fresh = owned.fresh(polled)
+                if fresh and (batch := self._whole(owned, fresh[-1].offset + 1, fresh)):
+                    found.append(batch)
         return found
+
+    @contextmanager
+    def _same_log(self) -> Iterator[None]:
+        """What looks strange is a cut log, unless the topic was created again: then its new id will tell.
+
+        Raises:
+            CutFound
+        """
+        try:
+            yield
+        except StrangeLog as strange:
+            if self._is_in_same_topic([strange.log.tp]):
+                raise self._cut(strange.log, strange.found) from None
+            self.invalidate()
 
     def control_batches(self) -> list[Batch]:
         """Batches without records for transaction markers at the ends of logs, which move the position alone.
 
         Only right after a poll without records: what was polled and is not stored has moved the position, too.
+        Raises as `batches`.
         """
         found = []
         for tp, owned in self._owned.items():
             position = clients.position(self._consumer, tp)
             if position is None or position <= owned.next_offset:
                 continue
-            if self._is_next(owned, position):
-                found.append(self._batch(tp, owned, position, []))
-            else:
-                self.invalidate()
+            with self._same_log():
+                owned.require_recognised(position)
+                if batch := self._whole(owned, position, []):
+                    found.append(batch)
         return found
 
-    @staticmethod
-    def _is_next(owned: _Owned, offset: int) -> bool:
-        """Whether nothing was passed over: a gap is one of the log's own only where reading began before it."""
-        return offset <= owned.next_offset or owned.sought == owned.next_offset
+    def _whole(self, owned: OwnedLog, end: int, records: list[Any]) -> Batch | None:
+        """A batch in which every offset is accounted for; None if it has to be read again.
 
-    @staticmethod
-    def _batch(tp: TopicPartition, owned: _Owned, end: int, records: list[Any]) -> Batch:
-        return Batch(owned.kind, tp.topic, owned.topic_id, tp.partition, owned.next_offset, end, records)
+        Raises:
+            OffsetGap: records are gone, and that is not accepted.
+        """
+        batch = self._batch(owned, end, records)
+        if not batch.holes:
+            return batch
+        # Only where reading began right before it is a hole one of the log's own: the position may have run ahead.
+        if not owned.has_moved and self._is_in_same_topic([owned.tp]):
+            gaps.pass_holes(owned.tp, batch, accept=self._accept_gap)
+            batch.holes_accepted = True
+            return batch
+        self.invalidate()
+        return None
+
+    def _batch(self, owned: OwnedLog, end: int, records: list[Any]) -> Batch:
+        passed = skipped(self._consumer).within(owned.tp, owned.next_offset, end)
+        return owned.batch(end, records, skipped=passed, leader_epoch=clients.leader_epoch(self._consumer, owned.tp))
+
+    def baselines(self) -> list[tuple[Key, LogMark]]:
+        """What was seen right before the offsets of partitions of which PostgreSQL knows no record; each once."""
+        marks = ((owned.key, owned.take_baseline()) for owned in self._owned.values())
+        return [(key, mark) for key, mark in marks if mark is not None]
+
+    def require_whole_logs(self) -> None:
+        """Look whether a log ends before PostgreSQL's offset; asks the brokers only if the last fetch says so.
+
+        Raises:
+            CutFound: it was cut, and nothing was written to it since.
+        """
+        short = [
+            tp
+            for tp, owned in self._owned.items()
+            if (end := clients.highwater(self._consumer, tp)) is not None and end < owned.next_offset
+        ]
+        if not short or not self._is_in_same_topic(short):
+            return
+        ends = clients.log_ends(self._consumer, short) or {}
+        for tp, end in ends.items():
+            if end < self._owned[tp].next_offset:
+                raise self._too_short(self._owned[tp], end)
+
+    def _too_short(self, owned: OwnedLog, end: int) -> CutFound:
+        self._diverged.setdefault(owned.key, end)
+        return self._cut(owned, f"it ends at offset {end}")
 
     def moved(self, batches: list[Batch]) -> None:
         """Note the new offsets of stored batches."""
@@ -224,6 +300,7 @@ class Ownership:
             tp = TopicPartition(batch.topic, batch.partition)
             self._owned[tp].next_offset = batch.end
             self._untold.add(tp)
+            self._diverged.pop(batch.key, None)  # what was stored has the epochs of the log as it is now
 
     def tell_kafka(self, *, wait_ms: int | None = None) -> None:
         """Commit to Kafka the offsets that have moved, for lag tools alone: PostgreSQL's are the truth.
@@ -244,19 +321,31 @@ class Ownership:
 
     def agrees(self, sink: Sink) -> bool:
         """Whether PostgreSQL still has the offsets that are here; a restore from a backup keeps connections open."""
-        known = sink.positions(self.keys)
-        return all(known.get((o.topic_id, tp.partition)) == o.next_offset for tp, o in self._owned.items())
+        known = sink.positions([owned.key for owned in self._owned.values()])
+        return all(known.get(owned.key) == owned.next_offset for owned in self._owned.values())
 
     def _is_in_same_topic(self, partitions: Iterable[TopicPartition]) -> bool:
         return gaps.is_same_topic(
             self._consumer, {tp.topic: self._owned[tp].topic_id for tp in partitions if tp in self._owned}
         )
 
-    def _handle_gap(self, sink: Sink, positions: dict[TopicPartition, int]) -> None:
-        """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on."""
-        ours = {tp: offset for tp, offset in positions.items() if tp in self._owned}
-        for tp, start in gaps.expired(self._consumer, ours, accept=self._accept_gap).items():
-            owned = self._owned[tp]
-            sink.skip_expired(self._batch(tp, owned, start, []))
-            gap = f"{tp.topic}-{tp.partition}: offsets {owned.next_offset} to {start - 1} have expired"
-            log.warning(gap, extra={"action": "consume.gap"})
+    def _handle_gap(self, sink: Sink, positions: Mapping[TopicPartition, int]) -> None:
+        """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on.
+
+        Brokers say the same when they do not know the leader epoch that was asked for with the offset.
+        """
+        ours = [tp for tp in positions if tp in self._owned]
+        starts, ends = (look(self._consumer, ours) for look in (clients.log_starts, clients.log_ends))
+        if starts is None or ends is None:
+            return
+        for tp in ours:
+            owned, start = self._owned[tp], starts[tp]
+            if owned.next_offset > ends[tp]:
+                raise self._too_short(owned, ends[tp])
+            if owned.next_offset < start:
+                gaps.pass_expired(tp, owned.next_offset, start, accept=self._accept_gap)
+                sink.skip_expired(self._batch(owned, start, []))
+            elif positions[tp] < start:  # only the last stored record has expired, with which reading begins
+                self._expired[owned.key] = owned.mark
+            else:
+                self._diverged[owned.key] = None

@@ -13,7 +13,7 @@ from kafka import TopicPartition
 from sesacctl.broker import clients
 from sesacctl.database.connections import read_row
 from sesacctl.events import PARTITIONS, Reason
-from sesacctl.pipeline.batch import Counts, Key
+from sesacctl.pipeline.batch import Counts, Key, Refusal
 from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.kept_records import (
     KeptRecord,
@@ -30,7 +30,10 @@ from sesacctl.settings import Settings
 
 _CHUNK = 1_000
 _SECONDS = 0.5  # new events wait meanwhile
-_OURS = "consumer_group = %s AND (topic, partition) IN %s"
+_OURS = (
+    "consumer_group = %s AND ((topic, partition) IN %s OR EXISTS (SELECT FROM"
+    " unnest(%s::text[], %s::integer[]) AS log (name, partitions) WHERE name = topic AND partition >= partitions))"
+)
 
 
 def retry_parked(
@@ -39,21 +42,23 @@ def retry_parked(
     group: str,
     kinds: Mapping[str, str],
     partitions: Sequence[tuple[str, int]],
+    beyond: Mapping[str, int],
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
 ) -> Counts:
     """Try the parked events of these partitions once more, the longest untried first, for half a second.
 
     They are found by the topic's name: they outlive a topic that is deleted and created again under another id. What
+    came from partitions that no longer exist is tried, too: `beyond` has topics with their numbers of partitions. What
     is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only while
-    users and products have no lag. Gives the change of the counters: `parked` goes down.
+    users and products have no lag. Returns the change of the counters: `parked` goes down.
 
     Raises:
         psycopg2.Error: the transactions before, of a thousand events each, stay done.
     """
     if not partitions:
         return Counts()
-    owned = (group, tuple(partitions))
+    owned = (group, tuple(partitions), list(beyond), list(beyond.values()))
     with connection, connection.cursor() as cursor:
         cursor.execute(
             f"SELECT clock_timestamp(), parked_at <= now() - make_interval(secs => %s) FROM parked_events WHERE {_OURS}"
@@ -89,9 +94,10 @@ def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bo
 
 
 def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[list[KeptRecord], bool]:
-    """A chunk of what was not tried since `before`; and whether there is more."""
+    """A chunk of what was not tried since `before`, and whether there is more. Clocks may have been set back."""
     cursor.execute(
-        f"SELECT id, topic_id, partition FROM parked_events WHERE {_OURS} AND coalesce(tried_at, '-infinity') < %s"
+        f"SELECT id, topic_id, partition FROM parked_events WHERE {_OURS}"
+        " AND (coalesce(tried_at, '-infinity') < %s OR tried_at > clock_timestamp())"
         " ORDER BY tried_at NULLS FIRST, id LIMIT %s",
         (*owned, before, _CHUNK),
     )
@@ -117,10 +123,11 @@ def _settle(
     cursor: Any, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
 ) -> Counts:
     changes = defaultdict[Key, Counts](Counts)
-    still, dead = [], []
+    still: list[int] = []
+    dead: dict[bool, list[Refusal]] = {True: [], False: []}
     for record in records:
-        refusal, counts = outcome[record.id], changes[record.source]
-        if settle(counts, "parked", refusal):
+        refusal = outcome[record.id]
+        if settle(changes, record, "parked", refusal):
             continue
         assert refusal is not None
         if refusal.failure is Failure.PARK and record.id not in overdue:
@@ -128,9 +135,10 @@ def _settle(
             continue
         if refusal.failure is Failure.PARK:
             refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
-        move_count(counts, "parked", "dead")
-        dead.append(refusal)
-    save_dead_letters(cursor, group, dead)
+        move_count(changes, record, "parked", "dead")
+        dead[record.counted].append(refusal)
+    for counted, refusals in dead.items():
+        save_dead_letters(cursor, group, refusals, counted=counted)
     adjust_counters(cursor, group, changes)
     _forget(cursor, [record.id for record in records], still)
     total = Counts()
@@ -142,7 +150,8 @@ def _settle(
 def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
     cursor.execute("DELETE FROM parked_events WHERE id = ANY(%s) AND id <> ALL(%s)", (list(tried), list(still)))
     cursor.execute(
-        "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp() WHERE id = ANY(%s)",
+        "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp(),"
+        " parked_at = least(parked_at, clock_timestamp()) WHERE id = ANY(%s)",
         (list(still),),
     )
 

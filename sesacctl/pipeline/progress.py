@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,19 +11,27 @@ from uuid import UUID
 from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
+from sesacctl.broker.transactions import OpenTransaction, open_transactions
 from sesacctl.database.connections import connect, read_row, translated
+from sesacctl.errors import HeldBack
 from sesacctl.events import PARTITIONS
-from sesacctl.pipeline.batch import Counts, Key
+from sesacctl.pipeline.batch import COUNTERS, Counts, Key, LogMark
+from sesacctl.pipeline.log_cuts import CutLog, read_open
 from sesacctl.settings import Settings
 
 register_uuid()
+
+HELD_SECONDS = 75.0
+"""Longer than brokers leave a silent producer's transaction open by default (transaction.timeout.ms: 60 s)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """One partition: the log in Kafka, PostgreSQL's offsets and counters, and the group's offset in Kafka.
 
-    `first` and `next` are None for a partition that no consumer of the group has taken up yet.
+    `first`, `next` and `mark` are None for a partition that no consumer of the group has taken up yet. Between
+    `log_stable_end` and `log_end` are records that wait for the end of another producer's transaction. `cut_log` is the
+    verdict that stands on the log.
     """
 
     kind: str
@@ -30,15 +40,28 @@ class Progress:
     partition: int
     log_start: int
     log_end: int
+    log_stable_end: int
     first: int | None
     next: int | None
     kafka_offset: int | None
     counts: Counts
+    mark: LogMark | None = None
+    cut_log: CutLog | None = None
+
+    @property
+    def key(self) -> Key:
+        """What `sink_offsets` is keyed by, besides the group."""
+        return self.topic_id, self.partition
 
     @property
     def lag(self) -> int:
         """Offsets in the log that PostgreSQL does not have yet."""
         return max(0, self.log_end - (self.log_start if self.next is None else self.next))
+
+    @property
+    def held(self) -> int:
+        """Offsets behind the open transaction of another producer."""
+        return max(0, self.log_end - self.log_stable_end)
 
     @property
     def taken(self) -> int:
@@ -62,31 +85,50 @@ def progress(settings: Settings) -> list[Progress]:
     Raises:
         ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
     """
-    stored = _stored(settings)
-    return [_join(log, stored.get((log.topic_id, log.partition))) for log in log_offsets(settings)]
+    stored, cuts = _stored(settings)
+    return [_join(log, stored.get(log.key), cuts.get(log.key)) for log in log_offsets(settings)]
+
+
+def held_back(settings: Settings, partitions: Sequence[Progress]) -> list[OpenTransaction]:
+    """The transactions behind which records wait that PostgreSQL does not have; Kafka is asked only if there are some.
+
+    Raises:
+        ServerUnreachable, ServerRefused
+    """
+    held = {(p.topic, p.partition): (p.log_stable_end, p.log_end) for p in partitions if p.lag and p.held}
+    return open_transactions(settings, held)
 
 
 def next_offsets(settings: Settings) -> dict[Key, int]:
     """PostgreSQL's next offset of every partition that the group has taken up."""
-    return {key: next_offset for key, (_, next_offset, _) in _stored(settings).items()}
+    return {key: stored.mark.next_offset for key, stored in _stored(settings)[0].items()}
 
 
-def _stored(settings: Settings) -> dict[Key, tuple[int, int, Counts]]:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    first: int
+    mark: LogMark
+    counts: Counts
+
+
+def _stored(settings: Settings) -> tuple[dict[Key, _Stored], dict[Key, CutLog]]:
     connection = connect(settings, command="progress")
     try:
         with translated(settings), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT topic_id, partition, first_offset, next_offset, stored, duplicates, dead, parked, expired,"
-                " control FROM sink_offsets WHERE consumer_group = %s",
+                "SELECT topic_id, partition, first_offset, next_offset, leader_epoch, last_offset, last_timestamp,"
+                f" last_crc, {', '.join(COUNTERS)} FROM sink_offsets WHERE consumer_group = %s",
                 (settings.kafka_group,),
             )
-            return {(row[0], row[1]): (row[2], row[3], Counts(*row[4:])) for row in cursor.fetchall()}
+            stored = {
+                (row[0], row[1]): _Stored(row[2], LogMark(*row[3:8]), Counts(*row[8:])) for row in cursor.fetchall()
+            }
+            return stored, read_open(cursor, settings.kafka_group)
     finally:
         connection.close()
 
 
-def _join(log: LogOffsets, stored: tuple[int, int, Counts] | None) -> Progress:
-    first, following, counts = stored or (None, None, Counts())
+def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progress:
     return Progress(
         kind=log.kind,
         topic=log.topic,
@@ -94,10 +136,13 @@ def _join(log: LogOffsets, stored: tuple[int, int, Counts] | None) -> Progress:
         partition=log.partition,
         log_start=log.start,
         log_end=log.end,
-        first=first,
-        next=following,
+        log_stable_end=log.stable_end,
+        first=stored.first if stored else None,
+        next=stored.mark.next_offset if stored else None,
         kafka_offset=log.committed,
-        counts=counts,
+        counts=stored.counts if stored else Counts(),
+        mark=stored.mark if stored else None,
+        cut_log=cut,
     )
 
 
@@ -111,20 +156,38 @@ class UntilEmpty:
         self._ends = {(log.topic_id, log.partition): log.end for log in logs if log.end > log.start}
         self._partitions = tuple((log.topic, log.partition) for log in logs)
         self._reached_at: datetime | None = None
+        self._offsets: dict[Key, int] = {}
+        self._moved_at = time.monotonic()
 
     def __call__(self) -> bool:
-        """Look at PostgreSQL once more; errors as `next_offsets`."""
+        """Look at PostgreSQL once more.
+
+        Raises:
+            HeldBack: what is left has waited for a transaction's end for `HELD_SECONDS`; and errors as `next_offsets`.
+        """
         if self._reached_at is None:
             reached = next_offsets(self._settings)
             if any(reached.get(key, -1) < end for key, end in self._ends.items()):
+                self._require_progress(reached)
                 return False
         return not self._untried()
+
+    def _require_progress(self, reached: dict[Key, int]) -> None:
+        if reached != self._offsets:
+            self._offsets, self._moved_at = reached, time.monotonic()
+        if time.monotonic() - self._moved_at < HELD_SECONDS:
+            return
+        self._moved_at = time.monotonic()  # asked again only after that time
+        left = [part for part in progress(self._settings) if (part.next or 0) < self._ends.get(part.key, 0)]
+        if all(part.held and (part.next or 0) >= part.log_stable_end for part in left):
+            raise HeldBack("; ".join(each.sentence for each in held_back(self._settings, left)) or None)
 
     def _untried(self) -> bool:
         statement = (
             "SELECT clock_timestamp(), EXISTS (SELECT FROM parked_events"
             " WHERE consumer_group = %s AND (topic, partition) IN %s"
-            " AND coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz))"
+            " AND (coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz)"
+            " OR tried_at > clock_timestamp()))"  # by a clock that was set back since
         )
         values = (self._settings.kafka_group, self._partitions, self._reached_at)
         now, untried = read_row(self._settings, statement, values, command="progress")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import extensions
 from psycopg2.extras import execute_values, register_uuid
 
-from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, decode, tally
+from sesacctl.pipeline import log_cuts
+from sesacctl.pipeline.batch import COUNTERS, WRITE_ORDER, Batch, Counts, Entry, Key, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.copy_text import copy_rows
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.kept_records import lock_offsets, save_dead_letters, save_parked
+from sesacctl.pipeline.log_cuts import CutLog
 from sesacctl.pipeline.staging import write_staged
 
 register_uuid()
@@ -38,15 +41,38 @@ class Sink:
 
     def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
+        return {key: mark.next_offset for key, mark in self.marks(keys).items()}
+
+    def marks(self, keys: Sequence[Key]) -> dict[Key, LogMark]:
+        """Next offset of each partition that PostgreSQL knows, and what tells its log from another one."""
         if not keys:
             return {}
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(
-                "SELECT topic_id, partition, next_offset FROM sink_offsets"
-                " WHERE consumer_group = %s AND (topic_id, partition) IN %s",
+                "SELECT topic_id, partition, next_offset, leader_epoch, last_offset, last_timestamp, last_crc"
+                " FROM sink_offsets WHERE consumer_group = %s AND (topic_id, partition) IN %s",
                 (self._group, tuple(keys)),
             )
-            return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+            return {(row[0], row[1]): LogMark(*row[2:]) for row in cursor.fetchall()}
+
+    def keep_mark(self, key: Key, mark: LogMark) -> None:
+        """Keep what tells a log from another where nothing was stored from it since it is kept."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE sink_offsets SET leader_epoch = %s, last_offset = %s, last_timestamp = %s, last_crc = %s"
+                " WHERE consumer_group = %s AND topic_id = %s AND partition = %s AND next_offset = %s",
+                (*astuple(mark)[1:], self._group, *key, mark.next_offset),
+            )
+
+    def open_cuts(self) -> dict[Key, CutLog]:
+        """The group's verdicts on cut logs that nobody has accepted yet."""
+        with self._connection, self._connection.cursor() as cursor:
+            return log_cuts.read_open(cursor, self._group)
+
+    def record_cut(self, topic: str, key: Key, cut: CutLog) -> None:
+        """Keep the verdict that a log was cut."""
+        with self._connection, self._connection.cursor() as cursor:
+            log_cuts.record(cursor, self._group, topic, key, cut)
 
     def begin_partition(self, topic: str, key: Key, offset: int) -> int:
         """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
@@ -111,31 +137,38 @@ class Sink:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
-            for kind in WRITE_ORDER:
-                copy_rows(cursor, kind, [entry.row for entry in entries[kind]])
-                self._checkpoint(f"after copy of {kind}")
+            if self._copy(cursor, entries):
+                return []
         except PostgresError as error:
             if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT):
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT direct")
-            return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
-        return []
+        cursor.execute("ROLLBACK TO SAVEPOINT direct")
+        return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
+
+    def _copy(self, cursor: Any, entries: dict[str, list[Entry]]) -> bool:
+        """Whether every row is in its table: no error is no success, as a trigger may drop rows."""
+        for kind in WRITE_ORDER:
+            if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
+                return False
+            self._checkpoint(f"after copy of {kind}")
+        return True
 
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
+        counters = ", ".join(f"{name} = o.{name} + v.{name}" for name in COUNTERS)
         execute_values(
             cursor,
-            "UPDATE sink_offsets AS o SET next_offset = v.next_offset, epoch_offset = v.next_offset,"
-            " stored = o.stored + v.stored,"
-            " duplicates = o.duplicates + v.duplicates, dead = o.dead + v.dead, parked = o.parked + v.parked,"
-            " expired = o.expired + v.expired, control = o.control + v.control, updated_at = now()"
-            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen, next_offset,"
-            " stored, duplicates, dead, parked, expired, control)"
+            f"UPDATE sink_offsets AS o SET next_offset = v.next_offset, epoch_offset = v.next_offset, {counters},"
+            " leader_epoch = coalesce(v.leader_epoch::integer, o.leader_epoch),"
+            " last_offset = coalesce(v.last_offset::bigint, o.last_offset),"
+            " last_timestamp = coalesce(v.last_timestamp::bigint, o.last_timestamp),"
+            " last_crc = coalesce(v.last_crc::bigint, o.last_crc), updated_at = now()"
+            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen,"
+            f" next_offset, leader_epoch, last_offset, last_timestamp, last_crc, {', '.join(COUNTERS)})"
             " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
             " AND o.next_offset = v.seen",
             [
-                (self._group, *b.key, b.seen, b.end, c.stored, c.duplicates, c.dead, c.parked, c.expired, c.control)
+                (self._group, *b.key, b.seen, *astuple(b.mark), *(getattr(b.counts, name) for name in COUNTERS))
                 for b in batches
-                for c in (b.counts,)
             ],
             page_size=len(batches),
         )

@@ -53,8 +53,7 @@ def _write(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged")
         if len(entries) == 1:
-            message = str(error).strip().splitlines()[0]
-            return [entries[0].refuse(failure, Reason.REFUSED, f"SQLSTATE {error.pgcode}: {message}")]
+            return [entries[0].refuse(failure, Reason.REFUSED, _words(error))]
         middle = len(entries) // 2
         return _write(cursor, kind, entries[:middle]) + _write(cursor, kind, entries[middle:])
     cursor.execute("RELEASE SAVEPOINT staged")
@@ -64,31 +63,29 @@ def _write(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
 def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str]:
     """The ids that were inserted."""
     columns, key = ", ".join(CODECS[kind].columns), _key(kind)
-    first = {_id(kind, entry): entry for entry in reversed(entries)}
+    first: dict[str, Entry] = {}
+    for entry in entries:  # the log's order is kept: a unique index of the user's own is to refuse the later one
+        first.setdefault(_id(kind, entry), entry)
     cursor.execute(f"TRUNCATE stage_{kind}")
     copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
     cursor.execute(
-        f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]}"
+        f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]} ORDER BY s.ctid"
         f" ON CONFLICT DO NOTHING RETURNING {key}"
     )
     return Counter(row[0] for row in cursor.fetchall())
 
 
 def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
-    """Why rows were not inserted: the same row is there, another row is there, or a parent is missing."""
+    """Why rows were not inserted: theirs or another one is there, a parent is missing, or PostgreSQL dropped them."""
     if not entries:
         return []
     key, identity = _key(kind), IDENTITY[kind]
-    cursor.execute(
-        f"SELECT {key}, {', '.join(identity)} FROM {kind} WHERE {key} = ANY(%s)",
-        ([_id(kind, entry) for entry in entries],),
-    )
-    there = {row[0]: row[1:] for row in cursor.fetchall()}
-    refusals = []
+    there = _find(cursor, kind, (key, *identity), [_id(kind, entry) for entry in entries])
+    refusals, absent = [], []
     for entry in entries:
         found = there.get(_id(kind, entry))
         if found is None:
-            refusals.append(entry.refuse(Failure.PARK, Reason.ORPHAN, "its user or product is not there yet"))
+            absent.append(entry)
             continue
         different = [name for name, value in zip(identity, found, strict=True) if getattr(entry.row, name) != value]
         if different:
@@ -96,7 +93,63 @@ def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refu
             refusals.append(entry.refuse(Failure.CONFLICT, Reason.CONFLICT, detail))
         else:
             refusals.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "stored before"))
-    return refusals
+    orphans, others = _orphans(cursor, kind, absent)
+    refusals += [entry.refuse(Failure.PARK, Reason.ORPHAN, "its user or product is not there yet") for entry in orphans]
+    return refusals + _insert_plainly(cursor, kind, others)
+
+
+def _orphans(cursor: Any, kind: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Those whose user or product is not in PostgreSQL, and the others."""
+    if kind != ORDERS or not entries:
+        return [], list(entries)
+    there = {
+        parent: _find(cursor, table, (parent,), [getattr(entry.row, parent) for entry in entries])
+        for table, parent in ((USERS, "user_id"), (PRODUCTS, "product_id"))
+    }
+    split: tuple[list[Entry], list[Entry]] = [], []
+    for entry in entries:
+        split[all(getattr(entry.row, parent) in found for parent, found in there.items())].append(entry)
+    return split
+
+
+def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+    """Rows that nothing seems to stand in the way of: PostgreSQL is to say what it does with them.
+
+    A unique index of the user's own refuses a row by name; a trigger or a rule drops it without a word.
+    """
+    if not entries:
+        return []
+    columns, key = ", ".join(CODECS[kind].columns), _key(kind)
+    cursor.execute(f"TRUNCATE stage_{kind}; SAVEPOINT plain")
+    copy_rows(cursor, kind, [entry.row for entry in entries], table=f"stage_{kind}")
+    try:
+        cursor.execute(f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} RETURNING {key}")
+    except PostgresError as error:
+        failure = classify(error)
+        if failure not in (Failure.CONFLICT, Failure.DATA, Failure.PARK):
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
+        if len(entries) == 1:
+            reason = Reason.CONFLICT if failure is Failure.CONFLICT else Reason.REFUSED
+            return [entries[0].refuse(failure, reason, _words(error))]
+        middle = len(entries) // 2
+        return _insert_plainly(cursor, kind, entries[:middle]) + _insert_plainly(cursor, kind, entries[middle:])
+    stored = Counter(row[0] for row in cursor.fetchall())
+    cursor.execute("RELEASE SAVEPOINT plain")
+    detail = f"PostgreSQL stored nothing and raised nothing: a trigger or a rule on {kind} dropped the row"
+    return [
+        entry.refuse(Failure.DATA, Reason.REFUSED, detail) for entry in entries if not _take(stored, _id(kind, entry))
+    ]
+
+
+def _words(error: PostgresError) -> str:
+    return f"SQLSTATE {error.pgcode}: {str(error).strip().splitlines()[0]}"
+
+
+def _find(cursor: Any, kind: str, columns: Sequence[str], ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Rows by their id, which is the first of the columns and left out."""
+    cursor.execute(f"SELECT {', '.join(columns)} FROM {kind} WHERE {columns[0]} = ANY(%s)", (list(ids),))
+    return {row[0]: row[1:] for row in cursor.fetchall()}
 
 
 def _key(kind: str) -> str:

@@ -143,6 +143,8 @@ def _kafka(seen: Observation) -> Check:
     evidence = ", ".join(part for part in parts if part)
     if silent or any(lacks.values()) or len(kafka.brokers) < wanted:
         return _unhealthy(name, evidence, "sesacctl stack status")
+    if kafka.unsafe:
+        return _unhealthy(name, f"{evidence}; may lose records: {', '.join(kafka.unsafe)}", "sesacctl topics init")
     return _ok(name, f"{evidence}, all {partitions} in sync")
 
 
@@ -153,6 +155,8 @@ def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
         return _unknown_loop(name, seen)
     members, stored = seen.kafka.members, seen.database.stored_age
     evidence = f"{words.count(members, 'member')}, lag {lag:,}"
+    if seen.held_back:
+        evidence += "; " + "; ".join(each.sentence for each in seen.held_back)
     if lag and not members:
         return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
     if lag and (stored is None or stored > STALLED_SECONDS) and lag_is_old():
@@ -167,6 +171,10 @@ def _audit(seen: Observation) -> Check:
         return _unknown_loop(name, seen)
     missing = sum(abs(partition.missing) for partition in seen.partitions)
     taken = sum(partition.taken for partition in seen.partitions)
+    if seen.cuts:
+        names = sorted(f"{part.topic}-{part.partition}" for part in seen.partitions if part.key in seen.cuts)
+        evidence = f"the log of {', '.join(names)} is not the one that was stored"
+        return _unhealthy(name, evidence, "sesacctl audit, then sesacctl offsets accept-cut --dry-run")
     if missing:
         evidence = f"{missing:,} of {words.count(taken, 'offset')} {'is' if missing == 1 else 'are'} not accounted for"
         return _unhealthy(name, evidence, "sesacctl audit")

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import deep_audit, rewind
+from sesacctl.pipeline import deep_audit, reset_offsets
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.lag import LagMeter, LagVerdict
 from sesacctl.pipeline.ledger import Ledger
@@ -154,7 +154,7 @@ def test_consuming_again_from_the_start_counts_duplicates_and_loses_nothing(cons
 
 def test_where_a_start_is(consumed: Settings) -> None:
     def after(start: str) -> set[int]:
-        return {found.after for found in rewind.plan(consumed, (ORDERS,), start)}
+        return {found.after for found in reset_offsets.plan(consumed, (ORDERS,), start)}
 
     assert after("earliest") == {0}
     assert after("latest") == set(), "everything is stored: nothing moves"
@@ -162,9 +162,9 @@ def test_where_a_start_is(consumed: Settings) -> None:
     assert after("2000-01-01") == {0}
     assert after("1969-12-31T23:59:59.999+00:00") == {0}, "which is -1 ms, and would be the latest for Kafka"
     assert after("2999-01-01T00:00:00+09:00") == set()
-    assert rewind.plan(consumed, (USERS,), "earliest") == []
+    assert reset_offsets.plan(consumed, (USERS,), "earliest") == []
     with pytest.raises(UsageError):
-        rewind.plan(consumed, (ORDERS,), "yesterday")
+        reset_offsets.plan(consumed, (ORDERS,), "yesterday")
 
 
 def test_only_the_wanted_topics_are_consumed(settings: Settings, sesacctl: Cli) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import rewind
+from sesacctl.pipeline import reset_offsets
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.supervise import DRAIN_SECONDS
 from sesacctl.settings import Settings
@@ -155,5 +155,5 @@ def test_another_group_starts_where_it_is_told_and_parks_as_long(settings: Setti
     done = sesacctl(*arguments, "--from", "2020-01-01T00:00")
     assert json.loads(done.stdout)["totals"]["duplicates"] == 6, done.stderr
     third = settings.model_copy(update={"kafka_group": "third"})
-    rewind.move(third, rewind.plan(third, (ORDERS,), "latest"))
+    reset_offsets.move(third, reset_offsets.plan(third, (ORDERS,), "latest"))
     assert (audit(third).lag, audit(third).taken) == (0, 0)

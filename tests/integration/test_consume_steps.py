@@ -22,9 +22,10 @@ from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline import consume, gaps
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.parked import parents_without_lag
+from sesacctl.pipeline.progress import progress
 from sesacctl.pipeline.sink import Sink
 from sesacctl.settings import Settings
-from tests.consumers import Running, running, stored
+from tests.consumers import Running, running, store_all, stored
 from tests.events import add_parents, many_orders, message, order, query, send, user
 from tests.waiting import wait_until
 
@@ -117,12 +118,67 @@ def test_a_topic_that_was_created_again_is_no_cut_log(shop: Settings, monkeypatc
     assert audit(shop, deep=True).missing == 0
 
 
-def test_a_log_that_was_cut_stops_the_instance(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after brokers lost the end of a log and others wrote it again."""
+
+    def forget() -> None:
+        query(shop, "UPDATE sink_offsets SET last_crc = last_crc + 1 WHERE partition = 0")
+
+    verdict = r"stored up to offset 20: offset 19 has another record; .* differs from offset 0 on"
     with (
-        pytest.raises(AssertionError, match=r"next offset to store is 20, .* the log was cut at 0"),
-        truncated(shop, monkeypatch, lambda: None) as found,
+        pytest.raises(AssertionError, match=verdict),
+        truncated(shop, monkeypatch, forget) as found,
     ):
         wait_until(lambda: found.errors, message="it goes on")
+    query(shop, "UPDATE sink_offsets SET last_crc = last_crc - 1 WHERE partition = 0")
+    with pytest.raises(AssertionError, match=verdict), running(shop, ORDERS) as found:
+        wait_until(lambda: found.errors, message="the verdict stands, whatever the log looks like now")
+    [cut] = [part.cut_log for part in progress(shop) if part.cut_log]
+    assert (cut.next_offset, cut.diverged_at) == (20, 0)
+
+
+def test_leader_epochs_that_began_again_are_no_cut_while_the_last_record_is_there(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a cluster was restored from a copy of its logs."""
+    with truncated(shop, monkeypatch, lambda: send(shop, ORDERS, many_orders(5), partition=0)):
+        wait_until(lambda: stored(shop) == 25, message="it does not go on")
+    assert [part.cut_log for part in progress(shop) if part.cut_log] == []
+
+
+def expire(shop: Settings, before: int) -> None:
+    """Take the records of partition 0 before an offset off the log."""
+    client = clients.admin(shop)
+    client.delete_records({TopicPartition(shop.topic(ORDERS), 0): before})
+    client.close()
+
+
+def test_where_the_last_record_has_expired_the_leader_epoch_decides(shop: Settings) -> None:
+    send(shop, ORDERS, many_orders(20), partition=0)
+    store_all(shop)
+    expire(shop, 20)
+    send(shop, ORDERS, many_orders(5), partition=0)
+    store_all(shop)
+    assert stored(shop) == 25
+    expire(shop, 25)
+    query(shop, "UPDATE sink_offsets SET leader_epoch = 99 WHERE partition = 0")
+    with pytest.raises(AssertionError, match="the brokers know nothing of its leader epoch"), running(shop) as found:
+        wait_until(lambda: found.errors, message="it goes on")
+
+
+def test_a_database_that_knows_no_last_record_learns_it(shop: Settings) -> None:
+    """As after the upgrade of one that was filled before it was kept."""
+    send(shop, ORDERS, many_orders(20), partition=0)
+    store_all(shop)
+    columns = ("leader_epoch", "last_offset", "last_timestamp", "last_crc")
+    read = f"SELECT {', '.join(columns)} FROM sink_offsets WHERE topic LIKE '%%orders' AND partition = 0"
+    before = query(shop, read)
+    query(shop, f"UPDATE sink_offsets SET {', '.join(f'{name} = NULL' for name in columns)}")
+    with running(shop):
+        wait_until(lambda: query(shop, read) == before, message="nothing is learnt without new records")
+    assert before[0][1] == 19
 
 
 def rows(settings: Settings) -> int:

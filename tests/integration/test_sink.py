@@ -7,77 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from random import Random
 from typing import Any
-from uuid import uuid4
 
 import psycopg2
 import pytest
 
-from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline import parked
-from sesacctl.pipeline.batch import Batch, Counts
+from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.parked import retry_parked
-from sesacctl.pipeline.sink import Fenced, Sink
+from sesacctl.pipeline.sink import Fenced
 from sesacctl.settings import Settings
-from tests.events import Message, add_parents, batch, many_orders, message, order, product, query, user
-
-TOPIC = uuid4()
-
-
-class Killed(Exception):
-    """Stands for the end of the process at a checkpoint."""
-
-
-class Rig:
-    """A sink with its connection, and a look at the tables from outside."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.group = settings.kafka_group
-        self.die_at: str | None = None
-        self.reconnect()
-
-    def reconnect(self) -> None:
-        self.connection = connect(self.settings, command="test")
-        self.sink = Sink(self.connection, group=self.group, checkpoint=self._checkpoint)
-
-    def _checkpoint(self, label: str) -> None:
-        if label == self.die_at:
-            self.connection.close()  # what is left of a connection when its process is killed
-            raise Killed(label)
-
-    def begin(self, *batches: Batch) -> None:
-        for found in batches:
-            self.sink.begin_partition(found.topic, found.key, found.seen)
-
-    def store(self, messages: list[Message], *, kind: str = ORDERS, partition: int = 0) -> Counts:
-        """Store messages as the next of a partition."""
-        key = (TOPIC, partition)
-        seen = self.sink.positions([key]).get(key) or self.sink.begin_partition(kind, key, 0)
-        one = batch(messages, kind=kind, topic_id=TOPIC, partition=partition, seen=seen)
-        self.sink.store([one])
-        return one.counts
-
-    def count(self, table: str) -> int:
-        return int(query(self.settings, f"SELECT count(*) FROM {table}")[0][0])
-
-    def offsets(self) -> tuple[int, Counts]:
-        """Of the only partition: the next offset and the counters."""
-        [row] = query(
-            self.settings,
-            "SELECT next_offset, stored, duplicates, dead, parked, expired, control FROM sink_offsets",
-        )
-        return row[0], Counts(*row[1:])
-
-    def retry(self, *, park_seconds: float = 600, lag_free: bool = True) -> Counts:
-        return retry_parked(
-            self.connection,
-            group=self.group,
-            kinds={"orders": "orders"},
-            partitions=[("orders", 0)],
-            park_seconds=park_seconds,
-            parents_without_lag=lambda: lag_free,
-        )
+from tests.events import add_parents, batch, many_orders, message, order, product, query, user
+from tests.rig import TOPIC, Killed, Rig
 
 
 @pytest.fixture
@@ -169,7 +110,7 @@ def test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on(ri
     assert rig.store([*many_orders(10), bad, *many_orders(10)]) == Counts(stored=20, dead=1)
     [row] = query(rig.settings, 'SELECT key, value, headers, topic, partition, "offset", reason FROM dead_letters')
     assert (bytes(row[0]), bytes(row[1])) == bad
-    assert row[2] == [["aA==", "/w=="]]
+    assert row[2] == [["aA==", "/w=="], ["aQ==", None]]
     assert row[3:] == ("orders", 0, 10, "invalid_json")
 
 
@@ -214,7 +155,9 @@ def test_an_order_whose_user_never_comes_dies_only_without_lag(rig: Rig) -> None
     assert rig.retry(park_seconds=0, lag_free=False) == Counts()
     assert rig.count("parked_events") == 1
     assert rig.retry(park_seconds=0) == Counts(dead=1, parked=-1)
-    assert query(rig.settings, "SELECT reason, headers FROM dead_letters") == [("orphan", [["aA==", "/w=="]])]
+    assert query(rig.settings, "SELECT reason, headers FROM dead_letters") == [
+        ("orphan", [["aA==", "/w=="], ["aQ==", None]])
+    ]
     assert rig.offsets() == (1, Counts(dead=1))
 
 
@@ -263,6 +206,7 @@ def test_a_table_dropped_under_it_stops_and_loses_nothing(rig: Rig) -> None:
 def test_control_records_take_offsets_and_are_counted(rig: Rig) -> None:
     found = batch(many_orders(3), topic_id=TOPIC)
     found.end += 2
+    found.skipped = [(3, 4), (4, 9)]
     rig.begin(found)
     rig.sink.store([found])
     assert rig.offsets() == (5, Counts(stored=3, control=2))
@@ -300,6 +244,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
                 group=own.group,
                 kinds={ORDERS: ORDERS},
                 partitions=[(ORDERS, key[1]) for key in random.sample(keys, 4)],
+                beyond={},
                 park_seconds=600,
                 parents_without_lag=lambda: True,
             )

@@ -134,7 +134,7 @@ def test_the_end_of_a_compacted_batch_is_passed() -> None:
 
 def test_the_brokers_time_replaces_the_records_own() -> None:
     data = changed(changed(batch([ROW]), 35, ">q", AT + 5), 21, ">h", 0x08)
-    assert unpack(data).take() == [Record(0, AT + 5, b"k", b"v", [])]
+    assert unpack(data).take() == [Record(0, AT + 5, b"k", b"v", [], 0)]
 
 
 def test_a_header_with_any_name_is_read() -> None:

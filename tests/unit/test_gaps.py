@@ -1,47 +1,75 @@
-"""Gaps in a log, and logs that were cut."""
+"""Gaps in a log: expired records, and holes in its middle."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import TopicPartition
 
 from sesacctl.errors import OffsetGap
 from sesacctl.pipeline import gaps
+from sesacctl.pipeline.batch import Batch, truncate
+from tests.events import batch, many_orders, records
 
 ORDERS = TopicPartition("orders", 0)
 
 
-def log(start: int, end: int) -> Any:
-    """A consumer that knows one log."""
-    return SimpleNamespace(
-        beginning_offsets=lambda partitions, timeout_ms: dict.fromkeys(partitions, start),
-        end_offsets=lambda partitions, timeout_ms: dict.fromkeys(partitions, end),
-    )
-
-
 def test_expired_records_are_passed_only_if_that_is_accepted() -> None:
-    assert gaps.expired(log(50, 90), {ORDERS: 20}, accept=True) == {ORDERS: 50}
-    assert gaps.expired(log(50, 90), {ORDERS: 60}, accept=False) == {}
-    with pytest.raises(OffsetGap, match="offsets 20 to 49 have expired") as stopped:
-        gaps.expired(log(50, 90), {ORDERS: 20}, accept=False)
+    gaps.pass_expired(ORDERS, 20, 50, accept=True)
+    with pytest.raises(OffsetGap, match=r"orders-0: offsets 20 to 49 .* have expired") as stopped:
+        gaps.pass_expired(ORDERS, 20, 50, accept=False)
     assert "--accept-gap" in str(stopped.value.hint)
 
 
-def test_a_cut_log_is_never_passed() -> None:
-    with pytest.raises(OffsetGap, match="the log was cut at 90") as stopped:
-        gaps.expired(log(50, 90), {ORDERS: 100}, accept=True)
-    assert "--from latest" in str(stopped.value.hint)
+def holed(*offsets: int, seen: int = 0, end: int) -> Batch:
+    """A batch with records at these offsets alone."""
+    found = batch(many_orders(len(offsets)), seen=seen)
+    found.end = end
+    for record, offset in zip(found.records, offsets, strict=True):
+        record.offset = offset
+    return found
 
 
-@pytest.mark.parametrize("end", [OffsetAndMetadata(70, "", 3), None], ids=["at a known offset", "somewhere"])
-def test_records_that_brokers_lost_after_they_were_stored_stop_it(end: OffsetAndMetadata | None) -> None:
-    with pytest.raises(OffsetGap, match="the log was cut at"):
-        gaps.require_no_cut(log(50, 200), {ORDERS: end}, {ORDERS: 100})
+@pytest.mark.parametrize(
+    ("found", "gap"),
+    [
+        (holed(3, 4, end=5), "0 to 2"),
+        (holed(0, 1, 4, end=5), "2 to 3"),
+        (holed(0, 1, end=5), "2 to 4"),
+        (holed(5, 9, seen=5, end=10), "6 to 8"),
+        (holed(end=4), "0 to 3"),
+    ],
+    ids=["before the first", "between", "behind the last", "in a later batch", "no record at all"],
+)
+def test_a_hole_is_named_and_passed_only_if_that_is_accepted(found: Batch, gap: str) -> None:
+    gaps.pass_holes(ORDERS, found, accept=True)
+    with pytest.raises(OffsetGap, match=rf"offsets {gap} .* {found.holes} records .* middle of the log"):
+        gaps.pass_holes(ORDERS, found, accept=False)
 
 
-def test_a_cut_above_what_is_stored_is_none() -> None:
-    gaps.require_no_cut(log(50, 200), {ORDERS: OffsetAndMetadata(100, "", 3)}, {ORDERS: 100})
-    gaps.require_no_cut(log(50, 200), {ORDERS: OffsetAndMetadata(0, "", 3)}, {})
+def test_what_the_reader_skipped_is_no_hole() -> None:
+    found = holed(2, 5, end=7)
+    found.skipped = [(0, 2), (3, 5), (6, 9)]
+    assert (found.control, found.holes) == (5, 0)
+    found.skipped = [(0, 2), (3, 4), (6, 9)]
+    assert (found.control, found.holes) == (4, 1)
+    with pytest.raises(OffsetGap, match="offsets 4 to 4"):
+        gaps.pass_holes(ORDERS, found, accept=False)
+
+
+def test_a_batch_that_is_truncated_accounts_for_what_is_left() -> None:
+    found = holed(2, 5, end=7)
+    found.skipped = [(0, 2), (3, 5), (6, 7)]
+    truncate([found], 1)
+    assert (found.end, found.control, found.holes) == (3, 2, 0)
+    truncate([found], 0)
+    assert (found.end, found.control, found.holes) == (0, 0, 0)
+
+
+def test_the_mark_of_a_batch_is_its_last_record() -> None:
+    found = batch(many_orders(3), seen=7)
+    [last] = records([(found.records[-1].key, found.records[-1].value)], first=9)
+    assert found.mark.is_of(last)
+    last.timestamp += 1
+    assert not found.mark.is_of(last)
+    found.records, found.leader_epoch = [], 4
+    assert (found.mark.next_offset, found.mark.leader_epoch, found.mark.last_offset) == (10, 4, None)

@@ -1,0 +1,157 @@
+"""Rows that PostgreSQL does not store although it raises nothing, or for reasons of its user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
+from sesacctl.pipeline.batch import Counts
+from sesacctl.settings import Settings
+from tests.events import add_parents, many_orders, message, order, product, query, user
+from tests.rig import TOPIC, Rig
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[Rig]:
+    add_parents(settings, users=100)
+    found = Rig(settings)
+    yield found
+    found.connection.close()
+
+
+def drop_silently(rig: Rig, table: str, condition: str) -> None:
+    """A trigger that drops rows and says nothing."""
+    query(
+        rig.settings,
+        f"CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {condition} THEN RETURN NULL; END IF; RETURN NEW; END $$;"
+        f" CREATE TRIGGER silent BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION drop_it()",
+    )
+
+
+def letters(rig: Rig) -> list[tuple[int, str, str]]:
+    return query(rig.settings, 'SELECT "offset", reason, detail FROM dead_letters ORDER BY 1')
+
+
+def test_a_row_that_a_trigger_drops_without_a_word_is_a_dead_letter(rig: Rig) -> None:
+    drop_silently(rig, ORDERS, "NEW.quantity = 7")
+    messages = [*many_orders(20), message(order(1, quantity=7)), *many_orders(20), message(order(2, user_id="u900"))]
+    assert rig.store(messages) == Counts(stored=40, dead=1, parked=1)
+    [(offset, reason, detail)] = letters(rig)
+    assert (offset, reason) == (20, "refused")
+    assert "a trigger or a rule on orders dropped the row" in detail
+    assert rig.count("orders") == 40
+
+
+def test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing(rig: Rig) -> None:
+    drop_silently(rig, USERS, "true")
+    assert rig.store([message(user(n)) for n in range(500, 520)], kind=USERS) == Counts(dead=20)
+    query(rig.settings, "DROP TRIGGER silent ON users")
+    assert len(letters(rig)) == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "event", "other"),
+    [
+        (PRODUCTS, "name", product(900, name="같은 이름"), product(901, name="같은 이름")),
+        (USERS, "name", user(900, name="임꺽정"), user(901, name="임꺽정")),
+        (ORDERS, "payment_method", order(1, payment_method="card"), order(2, payment_method="card")),
+    ],
+    ids=[PRODUCTS, USERS, ORDERS],
+)
+def test_a_unique_index_of_the_users_own_is_a_conflict_by_its_name(
+    rig: Rig, kind: str, column: str, event: Event, other: Event
+) -> None:
+    query(rig.settings, "DELETE FROM users WHERE user_id <> 'u1'")
+    query(rig.settings, f"CREATE UNIQUE INDEX only_one ON {kind} ({column}) WHERE {column} IS NOT NULL")
+    assert rig.store([message(event), message(other)], kind=kind) == Counts(stored=1, dead=1)
+    [(offset, reason, detail)] = letters(rig)
+    assert (offset, reason) == (1, "conflict")
+    assert "only_one" in detail
+    assert rig.count("parked_events") == 0
+
+
+def test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter(rig: Rig) -> None:
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total_amount < 5000)")
+    dear = message(order(9, total_amount=9_000))  # sends the step down the slow path
+    first, second = message(order(1, total_amount=100)), message(order(1, total_amount=200))
+    assert rig.store([dear, first, second]) == Counts(stored=1, dead=2)
+    assert query(rig.settings, "SELECT total_amount FROM orders") == [(100,)]
+    assert [row[:2] for row in letters(rig)] == [(0, "refused"), (2, "conflict")]
+
+
+def test_an_event_on_which_the_reader_fails_is_a_dead_letter_and_the_others_go_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = CODECS[ORDERS].decode
+
+    def fail_on_one(key: bytes | None, value: bytes | None, timestamp_ms: int) -> object:
+        if value and b'"o7"' in value:
+            raise ZeroDivisionError("a bug of ours")
+        return decode(key, value, timestamp_ms)
+
+    monkeypatch.setattr(CODECS[ORDERS], "decode", fail_on_one)
+    assert rig.store([*many_orders(5), message(order(7)), *many_orders(5)]) == Counts(stored=10, dead=1)
+    assert [row[1:] for row in letters(rig)] == [("unreadable", "ZeroDivisionError('a bug of ours')")]
+
+
+def test_parked_orders_of_partitions_that_no_longer_exist_have_an_owner(rig: Rig) -> None:
+    rig.store([message(order(1, user_id="u900"))], partition=8)
+    rig.store([message(user(900))], kind=USERS, partition=1)
+    assert rig.retry() == Counts()
+    assert rig.retry(beyond={ORDERS: 9}) == Counts()
+    assert rig.retry(beyond={USERS: 3}) == Counts()
+    assert rig.retry(beyond={ORDERS: 3}) == Counts(stored=1, parked=-1)
+
+
+def test_parked_orders_are_tried_although_postgresqls_clock_was_set_back(rig: Rig) -> None:
+    rig.store([message(order(n, user_id="u900")) for n in range(3)])
+    query(
+        rig.settings,
+        "UPDATE parked_events SET tried_at = now() + interval '5 hours', parked_at = now() + interval '5 hours'",
+    )
+    assert rig.retry() == Counts()
+    [(attempts, ahead)] = query(
+        rig.settings,
+        "SELECT sum(attempts), bool_or(greatest(tried_at, parked_at) > clock_timestamp()) FROM parked_events",
+    )
+    assert (attempts, ahead) == (3, False)
+    assert rig.retry(park_seconds=0) == Counts(dead=3, parked=-3)
+
+
+def test_a_parked_record_that_is_read_again_waits_no_longer_than_before(rig: Rig) -> None:
+    orphan = message(order(1, user_id="u900"))
+    rig.store([orphan])
+    query(rig.settings, "UPDATE parked_events SET parked_at = parked_at - interval '9 minutes', attempts = 500")
+    before = query(rig.settings, "SELECT parked_at, attempts FROM parked_events")
+    query(rig.settings, "UPDATE sink_offsets SET next_offset = 0, epoch_offset = 0, parked = 0")
+    assert rig.store([orphan]) == Counts(parked=1)
+    assert query(rig.settings, "SELECT parked_at, attempts FROM parked_events") == before
+
+
+def test_a_consumer_of_the_version_before_is_refused_by_name(rig: Rig) -> None:
+    """Its statements, as they stood: it would move offsets without what tells one log from another."""
+    rig.store(many_orders(5))
+    refused = "written_by_an_older_sesacctl"
+    with pytest.raises(psycopg2.errors.CheckViolation, match=refused):
+        query(
+            rig.settings,
+            "UPDATE sink_offsets AS o SET next_offset = v.next_offset, stored = o.stored + v.stored, updated_at = now()"
+            " FROM (VALUES (%s, %s::uuid, 0, 5, 9, 4)) AS v"
+            " (consumer_group, topic_id, partition, seen, next_offset, stored)"
+            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
+            " AND o.next_offset = v.seen",
+            rig.group,
+            TOPIC,
+        )
+    with pytest.raises(psycopg2.errors.CheckViolation, match=refused):
+        query(
+            rig.settings,
+            "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset)"
+            " VALUES (%s, 'orders', gen_random_uuid(), 0, 0, 0)",
+            rig.group,
+        )
+    assert rig.offsets() == (5, Counts(stored=5))
