@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import (
@@ -22,15 +22,16 @@ from kafka.errors import (
 
 from sesacctl.broker import clients
 from sesacctl.broker.records import skipped
-from sesacctl.pipeline import gaps
 from sesacctl.pipeline.batch import Batch, Key, LogMark
-from sesacctl.pipeline.log_cuts import CutFound, cut_log, stops
-from sesacctl.pipeline.owned_log import OwnedLog, StrangeLog
+from sesacctl.pipeline.gaps import LogGuard, ReadAgain
+from sesacctl.pipeline.log_cuts import stops
+from sesacctl.pipeline.owned_log import OwnedLog
 from sesacctl.pipeline.sink import Sink
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Records = dict[TopicPartition, list[Any]]
+T = TypeVar("T")
 # These mean that the group is changing: poll again, and the new generation is noticed.
 _POLL_AGAIN = (
     CommitFailedError,
@@ -52,14 +53,10 @@ class Ownership:
         """`kinds` gives the kind of event for each topic name."""
         self._consumer = consumer
         self._kinds = kinds
-        self._accept_gap = accept_gap
+        self._guard = LogGuard(consumer, accept_gap=accept_gap)
         self._owned: dict[TopicPartition, OwnedLog] = {}
         self._untold: set[TopicPartition] = set()
         self._membership: object = None
-        # By the brokers' leader epochs, where logs differ from what was stored; None: somewhere.
-        self._diverged: dict[Key, int | None] = {}
-        # Marks whose record is no longer there to be recognised.
-        self._expired: dict[Key, LogMark] = {}
 
     def poll(self, sink: Sink, *, timeout_ms: int) -> Records:
         """Raw records by partition; none when the group is changing.
@@ -73,15 +70,12 @@ class Ownership:
         except NoOffsetForPartitionError:
             pass  # a new assignment: we seek before the next poll
         except OffsetOutOfRangeError as error:
-            if self._is_in_same_topic(error.args[0]):
-                self._handle_gap(sink, error.args[0])
+            for log, start in self._guard.expired(self._mine(error.args[0])):
+                sink.skip_expired(self._batch(log, start, []))
         except LogTruncationError as error:
-            # The last record decides where it is there: the epochs of a restored cluster begin again.
-            for tp, end in error.divergent_offsets.items():
-                if owned := self._owned.get(tp):
-                    self._diverged[owned.key] = end and end.offset
+            self._guard.note_epochs(self._mine(error.divergent_offsets))
         except _POLL_AGAIN as error:
-            log.debug("poll: %s", error, extra={"action": "consume.poll"})
+            logger.debug("poll: %s", error, extra={"action": "consume.poll"})
         self.invalidate()  # the position may have passed records that were not handed out
         return {}
 
@@ -95,7 +89,7 @@ class Ownership:
         try:
             self._consumer.poll(timeout_ms=timeout_ms)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError, *_POLL_AGAIN) as error:
-            log.debug("poll: %s", error, extra={"action": "consume.poll"})
+            logger.debug("poll: %s", error, extra={"action": "consume.poll"})
         self.invalidate()
 
     def invalidate(self) -> None:
@@ -141,30 +135,18 @@ class Ownership:
             mark = known.get(key)
             if mark is None:
                 mark = LogMark(sink.begin_partition(tp.topic, key, starts[tp]))
-                self._expired[key] = mark  # there is nothing before it to look at
-            if not self._begin(OwnedLog(tp, self._kinds[tp.topic], topic_id, mark, self._expired.get(key) != mark)):
+                self._guard.note_unreadable(key, mark)  # there is nothing before it to look at
+            log = OwnedLog(tp, self._kinds[tp.topic], topic_id, mark, self._guard.is_readable(key, mark))
+            self._owned[tp] = log
+            if not clients.seek(self._consumer, tp, log.begins_at, self._guard.epoch_to_ask_with(log)):
                 return  # it was taken from us in between: `stale` stays true
         self._consumer.resume(*self._owned)
         self._untold = set(self._owned)
         self._membership = membership
-        log.debug("owns %s", self.names, extra={"action": "consume.assigned"})
+        logger.debug("owns %s", self.names, extra={"action": "consume.assigned"})
 
-    def _begin(self, log: OwnedLog) -> bool:
-        """Read a partition from its last stored record on; False if it has been taken away.
-
-        Raises:
-            CutFound: the leader epochs differ, and that record is no longer there to contradict them.
-        """
-        differs = log.key in self._diverged
-        if differs and not log.readable and log.mark.leader_epoch is not None:
-            end = self._diverged[log.key]
-            if end is None or end < log.next_offset:
-                raise self._cut(log, "the brokers know nothing of its leader epoch")
-        self._owned[log.tp] = log
-        return clients.seek(self._consumer, log.tp, log.begins_at, None if differs else log.mark.leader_epoch)
-
-    def _cut(self, log: OwnedLog, found: str) -> CutFound:
-        return CutFound(log.tp.topic, log.key, cut_log(log.next_offset, found, self._diverged.get(log.key)))
+    def _mine(self, found: Mapping[TopicPartition, T]) -> list[tuple[OwnedLog, T]]:
+        return [(self._owned[tp], value) for tp, value in found.items() if tp in self._owned]
 
     @property
     def connected(self) -> bool:
@@ -209,24 +191,17 @@ class Ownership:
             if owned is None:
                 self.invalidate()
                 continue
-            with self._same_log():
-                fresh = owned.fresh(polled)
-                if fresh and (batch := self._whole(owned, fresh[-1].offset + 1, fresh)):
-                    found.append(batch)
+            with self._reading_again():
+                if fresh := self._guard.fresh(owned, polled):
+                    found.append(self._guard.whole(owned, self._batch(owned, fresh[-1].offset + 1, fresh)))
         return found
 
     @contextmanager
-    def _same_log(self) -> Iterator[None]:
-        """What looks strange is a cut log, unless the topic was created again: then its new id will tell.
-
-        Raises:
-            CutFound
-        """
+    def _reading_again(self) -> Iterator[None]:
+        """Where a log looks strange because its topic was created again, or the position ran ahead of what was read."""
         try:
             yield
-        except StrangeLog as strange:
-            if self._is_in_same_topic([strange.log.tp]):
-                raise self._cut(strange.log, strange.found) from None
+        except ReadAgain:
             self.invalidate()
 
     def control_batches(self) -> list[Batch]:
@@ -240,28 +215,10 @@ class Ownership:
             position = clients.position(self._consumer, tp)
             if position is None or position <= owned.next_offset:
                 continue
-            with self._same_log():
-                owned.require_recognised(position)
-                if batch := self._whole(owned, position, []):
-                    found.append(batch)
+            with self._reading_again():
+                self._guard.require_recognised(owned, position)
+                found.append(self._guard.whole(owned, self._batch(owned, position, [])))
         return found
-
-    def _whole(self, owned: OwnedLog, end: int, records: list[Any]) -> Batch | None:
-        """A batch in which every offset is accounted for; None if it has to be read again.
-
-        Raises:
-            OffsetGap: records are gone, and that is not accepted.
-        """
-        batch = self._batch(owned, end, records)
-        if not batch.holes:
-            return batch
-        # Only where reading began right before it is a hole one of the log's own: the position may have run ahead.
-        if not owned.has_moved and self._is_in_same_topic([owned.tp]):
-            gaps.pass_holes(owned.tp, batch, accept=self._accept_gap)
-            batch.holes_accepted = True
-            return batch
-        self.invalidate()
-        return None
 
     def _batch(self, owned: OwnedLog, end: int, records: list[Any]) -> Batch:
         passed = skipped(self._consumer).within(owned.tp, owned.next_offset, end)
@@ -278,21 +235,8 @@ class Ownership:
         Raises:
             CutFound: it was cut, and nothing was written to it since.
         """
-        short = [
-            tp
-            for tp, owned in self._owned.items()
-            if (end := clients.highwater(self._consumer, tp)) is not None and end < owned.next_offset
-        ]
-        if not short or not self._is_in_same_topic(short):
-            return
-        ends = clients.log_ends(self._consumer, short) or {}
-        for tp, end in ends.items():
-            if end < self._owned[tp].next_offset:
-                raise self._too_short(self._owned[tp], end)
-
-    def _too_short(self, owned: OwnedLog, end: int) -> CutFound:
-        self._diverged.setdefault(owned.key, end)
-        return self._cut(owned, f"it ends at offset {end}")
+        ends = ((owned, clients.highwater(self._consumer, tp)) for tp, owned in self._owned.items())
+        self._guard.require_ends([owned for owned, end in ends if end is not None and end < owned.next_offset])
 
     def moved(self, batches: list[Batch]) -> None:
         """Note the new offsets of stored batches."""
@@ -300,7 +244,7 @@ class Ownership:
             tp = TopicPartition(batch.topic, batch.partition)
             self._owned[tp].next_offset = batch.end
             self._untold.add(tp)
-            self._diverged.pop(batch.key, None)  # what was stored has the epochs of the log as it is now
+            self._guard.forget_epochs(batch.key)  # what was stored has those of the log as it is now
 
     def tell_kafka(self, *, wait_ms: int | None = None) -> None:
         """Commit to Kafka the offsets that have moved, for lag tools alone: PostgreSQL's are the truth.
@@ -317,35 +261,9 @@ class Ownership:
         try:
             self._consumer.commit(offsets, timeout_ms=wait_ms)
         except KafkaError as error:
-            log.debug("commit: %s", error, extra={"action": "consume.commit"})
+            logger.debug("commit: %s", error, extra={"action": "consume.commit"})
 
     def agrees(self, sink: Sink) -> bool:
         """Whether PostgreSQL still has the offsets that are here; a restore from a backup keeps connections open."""
         known = sink.positions([owned.key for owned in self._owned.values()])
         return all(known.get(owned.key) == owned.next_offset for owned in self._owned.values())
-
-    def _is_in_same_topic(self, partitions: Iterable[TopicPartition]) -> bool:
-        return gaps.is_same_topic(
-            self._consumer, {tp.topic: self._owned[tp].topic_id for tp in partitions if tp in self._owned}
-        )
-
-    def _handle_gap(self, sink: Sink, positions: Mapping[TopicPartition, int]) -> None:
-        """Records below the log's start have expired, or the log was cut: stop, or account for the gap and go on.
-
-        Brokers say the same when they do not know the leader epoch that was asked for with the offset.
-        """
-        ours = [tp for tp in positions if tp in self._owned]
-        starts, ends = (look(self._consumer, ours) for look in (clients.log_starts, clients.log_ends))
-        if starts is None or ends is None:
-            return
-        for tp in ours:
-            owned, start = self._owned[tp], starts[tp]
-            if owned.next_offset > ends[tp]:
-                raise self._too_short(owned, ends[tp])
-            if owned.next_offset < start:
-                gaps.pass_expired(tp, owned.next_offset, start, accept=self._accept_gap)
-                sink.skip_expired(self._batch(owned, start, []))
-            elif positions[tp] < start:  # only the last stored record has expired, with which reading begins
-                self._expired[owned.key] = owned.mark
-            else:
-                self._diverged[owned.key] = None
