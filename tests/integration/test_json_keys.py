@@ -67,7 +67,8 @@ KEYS: dict[str, str] = {
     "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
     "audit": """
         counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut deep duplicated group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
+        cut deep duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
+        group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
         partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
         partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
         partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
