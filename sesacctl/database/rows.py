@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sesacctl import events
-from sesacctl.database.models import Product, User
 from sesacctl.errors import InvalidRow
+
+if TYPE_CHECKING:  # commands that need only these rules start without SQLAlchemy
+    from sesacctl.database.models import Product, User
 
 Values = Mapping[str, Any]
 
