@@ -95,13 +95,25 @@ def test_another_record_at_the_same_position_is_not_the_one_that_was_kept(
     assert (result.kept, result.missing) == (1, 1)
 
 
-def test_a_record_is_kept_also_beside_one_of_the_log_before(consumed: Settings) -> None:
-    columns = 'consumer_group, topic, topic_id, partition, "offset", key, headers, record_time, reason, detail'
-    query(consumed, f"INSERT INTO dead_letters ({columns}, value) SELECT {columns}, 'another' FROM dead_letters")
-    send(consumed, ORDERS, [(b"\xff", None)])
+def test_a_record_is_kept_also_beside_those_of_logs_before(consumed: Settings) -> None:
+    columns = 'consumer_group, topic, topic_id, partition, "offset", key, headers, record_time, detail'
+    others = (
+        f"SELECT {columns}, ('another' || n)::bytea FROM dead_letters, generate_series(1, 9) n WHERE value = '{{}}'"
+    )
+    query(consumed, f"INSERT INTO parked_events ({columns}, value) {others}")
+    query(consumed, f"INSERT INTO dead_letters ({columns}, value, reason) SELECT *, 'conflict' FROM ({others}) o")
+    result = deep_audit.deep_audit(consumed, progress(consumed))
+    assert (result.kept, result.missing) == (2, 0)
+
+
+def test_null_and_empty_are_kept_byte_for_byte(consumed: Settings) -> None:
+    send(consumed, ORDERS, [(b"\xff", None), (None, b""), (b"", b"\xff")], partition=0)
     store_all(consumed)
     result = deep_audit.deep_audit(consumed, progress(consumed))
-    assert (result.kept, result.missing) == (3, 0)
+    assert (result.kept, result.missing) == (5, 0)
+    query(consumed, "UPDATE dead_letters SET key = '' WHERE key IS NULL")
+    query(consumed, "UPDATE dead_letters SET value = '' WHERE value IS NULL")
+    assert deep_audit.deep_audit(consumed, progress(consumed)).missing == 2
 
 
 def test_headers_are_kept_byte_for_byte(consumed: Settings) -> None:
