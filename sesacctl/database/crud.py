@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from psycopg2 import errorcodes
-from sqlalchemy import select
+from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from sesacctl import events
 from sesacctl.database import rows
 from sesacctl.database.database import SCOPED
-from sesacctl.database.models import Base, Order, Product, User
+from sesacctl.database.models import Base, Order, Product, RowChange, User
 from sesacctl.database.rows import Values
 from sesacctl.errors import InvalidRow
 
@@ -103,26 +103,26 @@ def update_order(session: Session, order_id: str, values: Values) -> Order:
 
 
 def delete_user(session: Session, user_id: str) -> None:
-    """Delete a user who has no orders.
+    """Delete a user who has no orders; `row_changes` notes it, so that `audit` does not call the row gone.
 
     Raises:
         InvalidRow: no such user, or there are orders of theirs.
     """
-    _delete(session, _must_get(session, User, "user_id", user_id), "user_id")
+    _delete(session, User, "user_id", user_id)
 
 
 def delete_product(session: Session, product_id: str) -> None:
     """Delete a product that nobody has ordered; errors as `delete_user`."""
-    _delete(session, _must_get(session, Product, "product_id", product_id), "product_id")
+    _delete(session, Product, "product_id", product_id)
 
 
 def delete_order(session: Session, order_id: str) -> None:
-    """Delete an order.
+    """Delete an order; noted as in `delete_user`.
 
     Raises:
         InvalidRow: no such order.
     """
-    _delete(session, _must_get(session, Order, "order_id", order_id), "order_id")
+    _delete(session, Order, "order_id", order_id)
 
 
 def _must_get(session: Session, model: type[Row], field: str, key: Any) -> Row:
@@ -130,8 +130,12 @@ def _must_get(session: Session, model: type[Row], field: str, key: Any) -> Row:
         raise InvalidRow(field, "is required and must be text")
     row = session.get(model, key)
     if row is None:
-        raise InvalidRow(field, f"there is no {model.__name__.lower()} {key!r}")
+        raise _missing(model, field, key)
     return row
+
+
+def _missing(model: type[Base], field: str, key: str) -> InvalidRow:
+    return InvalidRow(field, f"there is no {model.__name__.lower()} {key!r}")
 
 
 def _create(session: Session, row: Row, field: str) -> Row:
@@ -150,9 +154,14 @@ def _update(session: Session, row: Row, table: str, values: Values) -> Row:
     return row
 
 
-def _delete(session: Session, row: Base, field: str) -> None:
+def _delete(session: Session, model: type[Base], field: str, key: str) -> None:
+    _must_get(session, model, field, key)
     with _writing(session, field):
-        session.delete(row)
+        # By its row count: the row that we know may be gone, and would be counted as deleted twice.
+        deleted = session.execute(delete(model).where(getattr(model, field) == key))
+        if not cast("CursorResult[Any]", deleted).rowcount:
+            raise _missing(model, field, key)
+        session.add(RowChange(table_name=model.__tablename__, change=-1, reason="crud"))
 
 
 @contextmanager

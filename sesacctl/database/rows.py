@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sesacctl import events
-from sesacctl.database.models import Product, User
 from sesacctl.errors import InvalidRow
+
+if TYPE_CHECKING:  # commands that need only these rules start without SQLAlchemy
+    from sesacctl.database.models import Product, User
 
 Values = Mapping[str, Any]
 
@@ -23,8 +25,8 @@ _REQUIRED = {
     events.PRODUCTS: ("product_id", "name", "price"),
     events.ORDERS: ("order_id", "user_id", "product_id", "quantity", "total_amount"),
 }
-# What an order was made of never changes; `last_cached_at` belongs to the cache worker.
-_CHANGEABLE = {
+# What `changes` may change. What an order was made of never changes; `last_cached_at` belongs to the cache worker.
+CHANGEABLE = {
     events.USERS: set(_TYPES[events.USERS]) - {"user_id", "created_at"},
     events.PRODUCTS: set(_TYPES[events.PRODUCTS]) - {"product_id", "created_at"},
     events.ORDERS: {"status", "payment_method"},
@@ -77,7 +79,7 @@ def changes(table: str, values: Values) -> dict[str, Any]:
     """Columns to change and their new values; errors as `new_user`, also for a column that must not change."""
     row = _with_derived(values) if table == events.USERS else dict(values)
     for field in row:
-        if field in _TYPES[table] and field not in _CHANGEABLE[table]:
+        if field in _TYPES[table] and field not in CHANGEABLE[table]:
             raise InvalidRow(field, "cannot be changed")
     return _checked(table, row)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
@@ -109,7 +110,7 @@ def seed(
     random_seed: int = RANDOM_SEED,
     on_progress: Progress = no_progress,
 ) -> Seeded:
-    """Add sample rows in one transaction; `on_progress(table, rows sent so far)`.
+    """Add sample rows in one transaction, noted in `row_changes`; `on_progress(table, rows sent so far)`.
 
     Raises:
         AlreadySeeded: there are rows already and `append` is off; CheckFailed: another seed is at work;
@@ -168,17 +169,24 @@ def _load(connection: RawConnection, table: Table, count: int, random_seed: int,
             f" WHERE {table.columns[0]} ~ '^{table.prefix}[0-9]{{8}}$'"
         )
         lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
-        statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN"
+        stored = 0
         for done in range(0, count, _ROWS_A_COPY):
             reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
-            reader = _Reader(islice(lines, reads))
-            try:
-                cursor.copy_expert(statement, reader)
-            except psycopg2.Error:
-                if reader.failure:
-                    raise reader.failure from None
-                raise
+            stored += _copy(cursor, table, _Reader(islice(lines, reads)))
+        change = "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, 'seed')"
+        cursor.execute(change, (table.name, stored))
     on_progress(table.name, count)
+
+
+def _copy(cursor: Any, table: Table, reader: _Reader) -> int:
+    """How many rows were stored."""
+    try:
+        cursor.copy_expert(f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN", reader)
+    except psycopg2.Error:
+        if reader.failure:
+            raise reader.failure from None
+        raise
+    return int(cursor.rowcount)
 
 
 def _watched(table: Table, lines: Iterator[bytes], on_progress: Progress) -> Iterator[bytes]:

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.deep_audit import DeepAudit, deep_audit
-from sesacctl.pipeline.ledger_audit import LedgerAudit, ledger_audit
+from sesacctl.pipeline.ledger_audit import LedgerAudit, ledger_audit, read_ledgers
 from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.pipeline.row_counts import count_rows
 from sesacctl.settings import Settings
-
-_TABLES = ("orders", "users", "products")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """Totals over all partitions, in offsets; `rows` are the rows in the tables now, from any source.
 
-    `cut` offsets are beyond the end of a log that was truncated: what comes next there would be taken for stored.
+    `missing` are offsets that no counter accounts for, events that the deep audit found in no table, and acknowledged
+    ones that are nowhere. `cut` offsets are beyond the end of a log that was truncated: what comes next there would be
+    taken for stored. For each table, at least `gone` rows that were stored are there no longer, and at least
+    `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone.
     """
 
     group: str
@@ -32,59 +33,52 @@ class AuditResult:
     duplicated: int
     counts: Counts
     rows: dict[str, int]
+    gone: dict[str, int]
+    elsewhere: dict[str, int]
     partitions: list[Progress] = field(default_factory=list)
     deep: DeepAudit | None = None
     ledger: LedgerAudit | None = None
 
 
-def audit(settings: Settings, *, deep: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
-    """Hold the counters of every partition against its offsets: next − first = stored + duplicates + dead + … .
+def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
+    """Hold the counters of every partition against its offsets, and the rows of every table against the counters.
 
-    With `deep`, every record below PostgreSQL's offsets is read again and looked up as well; with `ledgers`, every
-    event that producers wrote down. `duplicated` is the number of ids that are in their table more than once; a primary
-    key keeps it at 0.
+    next − first = stored + duplicates + dead + … ; rows ≥ stored, by all groups, and lawful changes. With `deep`, every
+    record below PostgreSQL's offsets is read again and looked up as well; with `values`, its row's columns that never
+    change are compared, too; with `ledgers`, every event that producers wrote down is looked up. `duplicated` is the
+    number of ids that are in their table more than once; a primary key keeps it at 0.
 
     Raises:
         UsageError, CheckFailed: a ledger cannot be read.
         ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
     """
+    written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no part of the lag
     partitions = progress(settings)
     counts = Counts()
     for partition in partitions:
         counts.add(partition.counts)
-    rows, duplicated = _rows(settings)
-    deeper = deep_audit(settings, partitions) if deep else None
-    told = ledger_audit(settings, ledgers) if ledgers else None
-    missing = sum(abs(partition.missing) for partition in partitions)
+    tables = count_rows(settings)
+    deeper = deep_audit(settings, partitions, values=values) if deep or values else None
+    told = ledger_audit(settings, written_down) if ledgers else None
+    missing = sum(abs(partition.missing) for partition in partitions)  # one too many is no cure for one too few
     missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
     cut = sum(partition.cut for partition in partitions)
+    duplicated = sum(table.duplicated for table in tables.values())
+    gone = {kind: table.gone for kind, table in tables.items()}
+    wrong = (deeper.different if deeper else 0) + (told.doubled if told else 0) + sum(gone.values())
     return AuditResult(
         group=settings.kafka_group,
-        ok=missing == cut == duplicated == 0,
+        ok=missing == cut == duplicated == wrong == 0,
         taken=sum(partition.taken for partition in partitions),
         missing=missing,
         lag=sum(partition.lag for partition in partitions),
         cut=cut,
         duplicated=duplicated,
         counts=counts,
-        rows=rows,
+        rows={kind: table.rows for kind, table in tables.items()},
+        gone=gone,
+        elsewhere={kind: table.elsewhere for kind, table in tables.items()},
         partitions=partitions,
         deep=deeper,
         ledger=told,
     )
-
-
-def _rows(settings: Settings) -> tuple[dict[str, int], int]:
-    connection = connect(settings, command="audit", bound=600)
-    try:
-        with translated(settings), connection.cursor() as cursor:
-            rows, duplicated = {}, 0
-            for table in _TABLES:
-                key = f"{table[:-1]}_id"
-                cursor.execute(f"SELECT count(*), count(DISTINCT {key}) FROM {table}")
-                total, distinct = cursor.fetchone()
-                rows[table] = total
-                duplicated += total - distinct
-            return rows, duplicated
-    finally:
-        connection.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from sesacctl.broker import topics
 from sesacctl.errors import UsageError
@@ -48,7 +49,6 @@ def test_a_deep_audit_names_what_is_in_no_table(consumed: Settings, sesacctl: Cl
         consumed, "DELETE FROM orders WHERE order_id = (SELECT max(order_id) FROM orders) RETURNING order_id"
     )
     query(consumed, "DELETE FROM dead_letters")
-    assert sesacctl("audit").returncode == 0, "by counts alone nothing is missing"
     done = sesacctl("audit", "--deep")
     assert done.returncode == 5
     assert lost in done.stdout
@@ -58,7 +58,7 @@ def test_a_deep_audit_names_what_is_in_no_table(consumed: Settings, sesacctl: Cl
 def test_a_deep_audit_beside_a_consumer_that_stores_a_parked_order_is_no_alarm(
     consumed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, times_stored = deep_audit._kept, deep_audit.times_stored
+    kept, rows = deep_audit._kept, deep_audit._rows
 
     def then_store(looked: Any) -> Any:
         """An audit's look, and what a consumer does right after it."""
@@ -76,10 +76,53 @@ def test_a_deep_audit_beside_a_consumer_that_stores_a_parked_order_is_no_alarm(
         return look
 
     monkeypatch.setattr(deep_audit, "_kept", then_store(kept))
-    monkeypatch.setattr(deep_audit, "times_stored", then_store(times_stored))
+    monkeypatch.setattr(deep_audit, "_rows", then_store(rows))
     [partition] = [part for part in progress(consumed) if part.counts.parked]
     result = deep_audit.deep_audit(consumed, [partition])
     assert (result.read, result.missing) == (partition.taken, 0)
+
+
+@pytest.mark.parametrize("table", ["dead_letters", "parked_events"])
+@pytest.mark.parametrize(
+    "change", ["value = 'another'", "value = NULL", "key = 'u2'", """headers = '[["aA==", null]]'"""]
+)
+def test_another_record_at_the_same_position_is_not_the_one_that_was_kept(
+    consumed: Settings, table: str, change: str
+) -> None:
+    query(consumed, f"UPDATE {table} SET {change}")
+    partitions = [part for part in progress(consumed) if part.counts.dead or part.counts.parked]
+    result = deep_audit.deep_audit(consumed, partitions)
+    assert (result.kept, result.missing) == (1, 1)
+
+
+def test_a_record_is_kept_also_beside_those_of_logs_before(consumed: Settings) -> None:
+    columns = 'consumer_group, topic, topic_id, partition, "offset", key, headers, record_time, detail'
+    others = (
+        f"SELECT {columns}, ('another' || n)::bytea FROM dead_letters, generate_series(1, 9) n WHERE value = '{{}}'"
+    )
+    query(consumed, f"INSERT INTO parked_events ({columns}, value) {others}")
+    query(consumed, f"INSERT INTO dead_letters ({columns}, value, reason) SELECT *, 'conflict' FROM ({others}) o")
+    result = deep_audit.deep_audit(consumed, progress(consumed))
+    assert (result.kept, result.missing) == (2, 0)
+
+
+def test_null_and_empty_are_kept_byte_for_byte(consumed: Settings) -> None:
+    send(consumed, ORDERS, [(b"\xff", None), (None, b""), (b"", b"\xff")], partition=0)
+    store_all(consumed)
+    result = deep_audit.deep_audit(consumed, progress(consumed))
+    assert (result.kept, result.missing) == (5, 0)
+    query(consumed, "UPDATE dead_letters SET key = '' WHERE key IS NULL")
+    query(consumed, "UPDATE dead_letters SET value = '' WHERE value IS NULL")
+    assert deep_audit.deep_audit(consumed, progress(consumed)).missing == 2
+
+
+def test_headers_are_kept_byte_for_byte(consumed: Settings) -> None:
+    producer = KafkaProducer(bootstrap_servers=consumed.brokers)
+    producer.send(consumed.topic(ORDERS), b"{}", key=b"u1", headers=[("h", b"\xff"), ("h", b"")])
+    producer.close()
+    store_all(consumed)
+    result = deep_audit.deep_audit(consumed, progress(consumed))
+    assert (result.kept, result.missing) == (3, 0)
 
 
 def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings) -> None:
@@ -93,8 +136,8 @@ def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings)
 
 
 def test_a_log_that_was_cut_is_told_by_audit_and_consume(consumed: Settings, sesacctl: Cli) -> None:
-    query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + 5, stored = stored + 5 WHERE partition = 0"
-          " AND topic LIKE '%orders'")  # fmt: skip
+    query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + 5, epoch_offset = next_offset + 5,"
+          " stored = stored + 5 WHERE partition = 0 AND topic LIKE '%orders'")  # fmt: skip
     done = sesacctl("audit", "--deep", "-o", "json", timeout=60)
     assert (done.returncode, json.loads(done.stdout)["deep"]["cut"]) == (5, 5)
     assert "5 stored offsets are beyond the end of their log" in done.stderr
@@ -107,6 +150,16 @@ def test_an_audit_by_counts_sees_an_offset_that_nobody_accounts_for(consumed: Se
     query(consumed, "UPDATE sink_offsets SET stored = stored - 1 WHERE stored > 0 AND partition = 0")
     done = sesacctl("audit", "-o", "json")
     assert (done.returncode, json.loads(done.stdout)["missing"]) == (5, 1)
+
+
+def test_an_offset_too_many_is_no_cure_for_one_too_few(consumed: Settings, sesacctl: Cli) -> None:
+    some = "UPDATE sink_offsets SET stored = stored + %s WHERE stored > 1 AND partition = %s AND topic LIKE '%%orders'"
+    query(consumed, some, 1, 0)
+    query(consumed, some, -1, 1)
+    done = sesacctl("audit", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["missing"]) == (5, 2)
+    assert "2 offsets are not accounted for" in done.stderr
+    assert re.search(r"│ missing +│ +2 │ +0 │ +0 │ +2 │", sesacctl("audit").stdout)
 
 
 def test_an_audit_sees_a_row_stored_twice(consumed: Settings) -> None:
@@ -129,8 +182,8 @@ def test_the_verdict_on_a_lag_that_grows_or_shrinks(consumed: Settings) -> None:
     def meanwhile(seconds: float, *, produced: int = 30, stored: int = 10) -> None:
         """What a slow consumer does."""
         send(consumed, ORDERS, many_orders(produced), partition=0)
-        query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + %s, stored = stored + %s"
-              " WHERE partition = 0 AND topic LIKE '%%orders'", stored, stored)  # fmt: skip
+        query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + %s, epoch_offset = next_offset + %s,"
+              " stored = stored + %s WHERE partition = 0 AND topic LIKE '%%orders'", *[stored] * 3)  # fmt: skip
 
     report = meter.read(meanwhile)
     assert (report.verdict, report.lag, report.drain_seconds) == (LagVerdict.GROWING, 60, None)

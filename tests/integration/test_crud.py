@@ -187,6 +187,60 @@ def test_deletes_where_the_schema_allows_it(shop: Session) -> None:
     assert (crud.list_users(shop), crud.list_products(shop), crud.list_orders(shop)) == ([], [], [])
 
 
+def changes(session: Session) -> list[tuple[str, int, str]]:
+    """What `audit` reads."""
+    return [tuple(row) for row in session.execute(text("SELECT table_name, change, reason FROM row_changes"))]
+
+
+def test_what_is_deleted_is_written_down_in_the_same_transaction(shop: Session) -> None:
+    with pytest.raises(InvalidRow):
+        crud.delete_order(shop, "nothing")
+    order = crud.create_order(shop, {"user_id": "U1", "product_id": "P1", "quantity": 1})
+    with pytest.raises(InvalidRow, match="still referenced from table"):
+        crud.delete_user(shop, "U1")
+    assert changes(shop) == []
+    crud.delete_order(shop, order.order_id)
+    crud.delete_user(shop, "U1")
+    crud.delete_product(shop, "P1")
+    assert changes(shop) == [("orders", -1, "crud"), ("users", -1, "crud"), ("products", -1, "crud")]
+
+
+def test_a_row_that_somebody_else_deleted_is_not_written_down_twice(shop: Session, settings: Settings) -> None:
+    user = crud.get_user(shop, "U1")
+    engine = database.engine_for(settings, command="test")
+    with Session(engine) as other:
+        crud.delete_user(other, "U1")
+    engine.dispose()
+    assert user is not None, "the session still knows it"
+    with pytest.raises(InvalidRow, match="user_id: there is no user 'U1'"):
+        crud.delete_user(shop, "U1")
+    assert changes(shop) == [("users", -1, "crud")]
+
+
+DELETES_IN_A_SCOPE = """
+from sesacctl.database import crud, database
+from sesacctl.errors import InvalidRow
+try:
+    with database.session_scope() as session:
+        crud.delete_product(session, "P1")
+        raise KeyError
+except KeyError:
+    pass
+with database.session_scope() as session:
+    crud.create_order(session, {"order_id": "O1", "user_id": "U1", "product_id": "P1", "quantity": 1})
+    for delete, key in ((crud.delete_user, "U1"), (crud.delete_order, "O1")):
+        try:
+            delete(session, key)
+        except InvalidRow as error:
+            print(error.field)
+"""
+
+
+def test_a_delete_that_is_undone_is_not_written_down(shop: Session, environment: dict[str, str]) -> None:
+    assert run(DELETES_IN_A_SCOPE, environment) == "user_id\n"
+    assert changes(shop) == [("orders", -1, "crud")]
+
+
 SCOPE = """
 from sesacctl.database import crud, database
 from sesacctl.errors import InvalidRow

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from sesacctl.database import check, crud, database, schema, seed
 from sesacctl.errors import ServerRefused
+from sesacctl.pipeline.row_counts import count_rows
 from sesacctl.settings import Settings
 from tests.integration.postgres_cluster import Cluster, cluster
 from tests.integration.test_db_schema import execute
@@ -86,7 +87,8 @@ def test_the_worker_runs_the_loop_and_no_ddl(roles: Settings) -> None:
         execute(worker, statement)
     engine = database.engine_for(worker, command="test")
     with Session(engine) as session:
-        crud.create_order(session, {"user_id": "u_00000001", "product_id": "p_00000001", "quantity": 1})
+        order = crud.create_order(session, {"user_id": "u_00000001", "product_id": "p_00000001", "quantity": 1})
+        crud.delete_order(session, order.order_id)
     engine.dispose()
     for statement in DDL:
         refused(worker, statement)
@@ -95,6 +97,7 @@ def test_the_worker_runs_the_loop_and_no_ddl(roles: Settings) -> None:
 def test_the_reader_checks_and_changes_nothing(roles: Settings) -> None:
     reader = role(roles, "readonly")
     assert check.verdict(check.check(reader)) is None
+    assert {kind: found.rows for kind, found in count_rows(reader).items()} == {"orders": 0, "users": 0, "products": 0}
     for statement in (*DDL, "UPDATE users SET name = 'x'", "INSERT INTO users (user_id, name) VALUES ('a', 'b')"):
         refused(reader, statement)
 

@@ -67,11 +67,21 @@ KEYS: dict[str, str] = {
     "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
     "audit": """
         counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut deep duplicated group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
+        cut deep duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
+        group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
         partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
         partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
         partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
         partitions[].topic_id rows.orders rows.products rows.users taken""",
+    "audit --values": """
+        counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
+        cut deep.compared.orders deep.compared.products deep.compared.users deep.cut deep.different deep.expired
+        deep.found deep.kept deep.missing deep.named deep.named_different deep.read duplicated elsewhere.orders
+        elsewhere.products elsewhere.users gone.orders gone.products gone.users group lag ledger missing ok
+        partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
+        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields partitions[].first
+        partitions[].kafka_offset partitions[].kind partitions[].log_end partitions[].log_start partitions[].next
+        partitions[].partition partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
         at bottleneck database group reason stages[].age stages[].backlog stages[].backlog_unit stages[].history

@@ -69,6 +69,14 @@ def test_an_intent_is_on_the_disk_when_intend_returns(path: Path, monkeypatch: p
     assert calls[-1] == "fsync"
 
 
+def test_a_new_ledger_s_name_is_on_the_disk_before_an_intent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    ledger = Ledger(path)
+    assert synced == [path.parent.stat().st_ino]
+    ledger.close()
+
+
 def test_a_second_run_appends(path: Path) -> None:
     for row_id in ("a", "b"):
         ledger = Ledger(path)

@@ -1,0 +1,67 @@
+"""`python -m benchmarks.audit [--orders 150000]`: `audit --values` against `audit --deep`, interleaved, in one run.
+
+Both read the same orders again, from a local stack with fsync on. Prints the medians and their ratio; exits 5 if
+`--values` has less than half of the speed of `--deep`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.consume import prepare
+from sesacctl import settings as settings_module
+from sesacctl.pipeline.deep_audit import deep_audit
+from sesacctl.pipeline.progress import progress
+from sesacctl.settings import Settings
+from sesacctl.stack import stack
+
+TARGET = 0.5
+
+
+def main() -> None:
+    """Store the orders, read them again; exit 5 if the target was missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
+    parser.add_argument("--orders", type=int, default=150_000)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each, in turn")
+    options = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
+    try:
+        environment = stack.up(home).environment
+        os.environ.update(environment, SESAC_HOME=str(home))
+        settings = settings_module.load(**{name.lower(): value for name, value in environment.items()})
+        prepare(settings, options.orders)
+        subprocess.run([sys.executable, "-m", "sesacctl", "consume", "-n", "2", "-q", "--until-empty"], check=True)
+        ratio = compare(settings, options.orders, options.rounds)
+    finally:
+        stack.down(home, purge=True)
+        shutil.rmtree(home, ignore_errors=True)
+    sys.exit(0 if ratio >= TARGET else 5)
+
+
+def compare(settings: Settings, orders: int, rounds: int) -> float:
+    """The ratio of the medians of interleaved rounds."""
+    rates: dict[str, list[float]] = {"--deep": [], "--values": []}
+    partitions = progress(settings)
+    for _ in range(rounds):
+        for name, found in rates.items():
+            started = perf_counter()
+            result = deep_audit(settings, partitions, values=name == "--values")
+            found.append(orders / (perf_counter() - started))
+            assert (result.found, result.missing, result.different) == (orders, 0, 0)
+    for name, found in rates.items():
+        print(f"{name:>9}{statistics.median(found):12,.0f} records/s   of {[round(rate) for rate in found]}")
+    ratio = statistics.median(rates["--values"]) / statistics.median(rates["--deep"])
+    print(f"ratio {ratio:.2f} (target {TARGET})", flush=True)
+    return ratio
+
+
+if __name__ == "__main__":
+    main()

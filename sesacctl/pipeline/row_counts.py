@@ -1,0 +1,68 @@
+"""Rows in the tables against the rows that must be there: those that the sink stored, and lawful changes since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2 import extensions
+
+from sesacctl.database.connections import connect, translated
+from sesacctl.events import CODECS
+from sesacctl.settings import Settings
+
+_BOUND = 600  # counting takes as long as the tables are large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCounts:
+    """Of one table. `duplicated` are rows whose id is there already.
+
+    `expected` are the rows that all groups stored, by the counters, and what `row_changes` has. So
+    rows = expected + what came from elsewhere − what is gone: only the difference of these two can be known.
+    """
+
+    rows: int
+    duplicated: int
+    expected: int
+
+    @property
+    def gone(self) -> int:
+        """At least so many rows that were stored are gone; as many more as came from elsewhere may be."""
+        return max(0, self.expected - self.rows)
+
+    @property
+    def elsewhere(self) -> int:
+        """At least so many rows came from elsewhere: neither from the sink nor from `db seed`."""
+        return max(0, self.rows - self.expected)
+
+
+def count_rows(settings: Settings) -> dict[str, RowCounts]:
+    """For each table, in one snapshot; writers are not held up.
+
+    Raises:
+        ServerUnreachable, ServerRefused, SchemaNotAtHead
+    """
+    connection = connect(settings, command="audit", bound=_BOUND)
+    try:
+        with translated(settings):
+            connection.set_session(isolation_level=extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+            with connection.cursor() as cursor:
+                # Before the snapshot: TRUNCATE and a restore between two looks would make rows seem gone.
+                cursor.execute(f"LOCK TABLE sink_offsets, row_changes, {', '.join(CODECS)} IN ACCESS SHARE MODE")
+                return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
+    finally:
+        connection.close()
+
+
+def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
+    """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
+    cursor.execute(
+        f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].columns[0]}),"
+        " (SELECT coalesce(sum(stored), 0) FROM sink_offsets WHERE topic = %s)::bigint"
+        " + (SELECT coalesce(sum(change), 0) FROM row_changes WHERE table_name = %s)::bigint"
+        f" FROM {kind}",
+        (settings.topic(kind), kind),
+    )
+    rows, duplicated, expected = cursor.fetchone()
+    return RowCounts(rows=rows, duplicated=duplicated, expected=expected)

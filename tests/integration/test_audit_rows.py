@@ -1,0 +1,147 @@
+"""What `audit` says of rows that are gone, that came from elsewhere, and of records that were given up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg2
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from sqlalchemy.orm import Session
+
+from sesacctl.broker import topics
+from sesacctl.database import crud, database, seed
+from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline import row_counts
+from sesacctl.pipeline.audit import audit
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.consumers import store_all
+from tests.events import add_parents, many_orders, message, product, query, send, user
+
+STORED = {ORDERS: 200, USERS: 20, PRODUCTS: 5}
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Settings:
+    """Users, products and orders that all came through Kafka."""
+    topics.init(settings)
+    send(settings, USERS, [message(user(n)) for n in range(1, STORED[USERS] + 1)])
+    send(settings, PRODUCTS, [message(product(n)) for n in range(1, STORED[PRODUCTS] + 1)])
+    send(settings, ORDERS, many_orders(STORED[ORDERS], users=STORED[USERS]))
+    store_all(settings)
+    return settings
+
+
+def test_rows_that_are_gone_are_counted_and_said(shop: Settings, sesacctl: Cli) -> None:
+    done = sesacctl("audit")
+    assert (done.returncode, "nothing lost" in done.stdout) == (0, True)
+    query(shop, "DELETE FROM orders WHERE order_id IN (SELECT order_id FROM orders LIMIT 30)")
+    query(shop, "DELETE FROM products WHERE product_id IN ('p4', 'p5')")
+    done = sesacctl("audit", "-o", "json")
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["ok"], result["missing"]) == (5, False, 0)
+    assert result["gone"] == {ORDERS: 30, USERS: 0, PRODUCTS: 2}
+    assert "rows that were stored are gone, at least 30 from orders, 2 from products" in done.stderr
+    assert "sesacctl offsets reset --to earliest --dry-run" in done.stderr
+    assert "nothing lost" not in sesacctl("audit").stdout
+
+
+@pytest.mark.parametrize("table", [ORDERS, USERS, PRODUCTS])
+def test_an_emptied_table_is_gone_as_a_whole(shop: Settings, table: str) -> None:
+    query(shop, f"TRUNCATE {table} CASCADE")
+    result = audit(shop)
+    assert (result.ok, result.gone[table], result.rows[table]) == (False, STORED[table], 0)
+
+
+def test_rows_that_the_library_deletes_are_not_gone(shop: Settings) -> None:
+    engine = database.engine_for(shop, command="test")
+    with Session(engine) as session:
+        for order in crud.list_orders(session, limit=3):
+            crud.delete_order(session, order.order_id)
+        crud.delete_product(session, "p5")
+    engine.dispose()
+    result = audit(shop)
+    assert (result.ok, result.rows[ORDERS], set(result.elsewhere.values())) == (True, 197, {0})
+    query(shop, "DELETE FROM orders WHERE order_id = (SELECT min(order_id) FROM orders)")
+    assert audit(shop).gone == {ORDERS: 1, USERS: 0, PRODUCTS: 0}
+
+
+def test_sample_rows_are_expected_to_stay(shop: Settings) -> None:
+    seed.seed(shop, users=7, products=3, append=True)
+    result = audit(shop)
+    assert (result.ok, set(result.elsewhere.values())) == (True, {0})
+    query(shop, "DELETE FROM users WHERE user_id = 'u_00000001'; DELETE FROM products WHERE product_id LIKE 'p\\_%'")
+    assert audit(shop).gone == {ORDERS: 0, USERS: 1, PRODUCTS: 3}
+
+
+def test_rows_from_elsewhere_are_shown_and_may_hide_as_many(shop: Settings, sesacctl: Cli) -> None:
+    query(
+        shop,
+        "INSERT INTO orders (order_id, user_id, product_id, quantity, total_amount)"
+        " SELECT 'mine' || n, 'u1', 'p1', 1, 1 FROM generate_series(1, 3) n",
+    )
+    assert audit(shop).elsewhere == {ORDERS: 3, USERS: 0, PRODUCTS: 0}
+    delete = "DELETE FROM orders WHERE order_id IN (SELECT order_id FROM orders WHERE order_id < 'm' LIMIT 2)"
+    query(shop, delete)
+    hidden = audit(shop)
+    assert (hidden.ok, hidden.elsewhere[ORDERS]) == (True, 1)
+    title = sesacctl("audit").stdout.splitlines()[0]
+    assert "every offset accounted for, and at least as many rows as were stored" in title
+    assert audit(shop, deep=True).missing == 2
+    query(shop, delete)
+    assert audit(shop).gone[ORDERS] == 1
+
+
+def test_rows_from_elsewhere_hide_nothing_where_nothing_was_stored(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    add_parents(settings)
+    assert "nothing lost" in sesacctl("audit").stdout
+
+
+def test_what_any_group_stored_from_any_topic_of_that_name_counts(shop: Settings) -> None:
+    statement = (
+        "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset, epoch_offset,"
+        " stored) VALUES ('another', %s, gen_random_uuid(), 0, 0, 9, 9, 9)"
+    )
+    query(shop, statement, "orders of somebody else")
+    assert audit(shop).ok
+    query(shop, statement, shop.topic(ORDERS))
+    assert audit(shop).gone[ORDERS] == 9
+
+
+def test_tables_cannot_be_emptied_between_two_looks(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, refused = row_counts.select_row_counts, []
+
+    def beside_a_truncate(cursor: Any, settings: Settings, kind: str) -> row_counts.RowCounts:
+        with pytest.raises(psycopg2.errors.LockNotAvailable) as caught:
+            query(shop, "SET lock_timeout = '50ms'; TRUNCATE sink_offsets, row_changes, orders, users, products")
+        refused.append(caught.value)
+        return look(cursor, settings, kind)
+
+    monkeypatch.setattr(row_counts, "select_row_counts", beside_a_truncate)
+    assert audit(shop).ok
+    assert len(refused) == 3
+
+
+def test_what_was_given_up_is_said(shop: Settings, sesacctl: Cli) -> None:
+    send(shop, ORDERS, many_orders(30), partition=0)
+    first = {part.partition: part.log_end for part in audit(shop).partitions if part.kind == ORDERS}[0]
+    admin = KafkaAdminClient(bootstrap_servers=shop.brokers)
+    admin.delete_records({TopicPartition(shop.topic(ORDERS), 0): first - 20})
+    admin.close()
+    done = sesacctl("consume", "-n", 1, "--until-empty", "--accept-gap")
+    assert done.returncode == 0, done.stderr
+    done = sesacctl("audit")
+    assert done.returncode == 0, "a person decided"
+    assert "every offset accounted for; 10 given up (gone from Kafka before they were stored)" in done.stdout
+    assert "nothing lost" not in done.stdout
+
+
+def test_what_was_there_before_the_group_began_is_said(shop: Settings, sesacctl: Cli) -> None:
+    assert "before the group began" not in sesacctl("audit").stdout
+    query(shop, "UPDATE sink_offsets SET first_offset = 3, stored = stored - 3 WHERE partition = 1 AND stored > 3"
+          " AND topic LIKE '%orders'")  # fmt: skip
+    [line] = [line for line in sesacctl("audit").stdout.splitlines() if "before the group began (not covered)" in line]
+    assert [cell.strip() for cell in line.split("│")[2:6]] == ["3", "0", "0", "3"]
