@@ -156,7 +156,7 @@ class OffsetGap(CheckFailed):
 class LogCut(CheckFailed):
     """A log is not the one that was read: the brokers have lost its end, or another has taken its place."""
 
-    default_hint = "sesacctl audit, then restore the topic, or sesacctl offsets accept-cut --dry-run"
+    default_hint = "restore the topic, or sesacctl offsets accept-cut --dry-run"
 
 
 class HeldBack(CheckFailed):

@@ -11,7 +11,7 @@ import typer
 from sesacctl import words
 from sesacctl.cli import audit_views, options, render
 from sesacctl.cli.options import Output, OutputOption
-from sesacctl.errors import CheckFailed
+from sesacctl.errors import CheckFailed, LogCut
 
 if TYPE_CHECKING:
     from sesacctl.pipeline.audit import AuditResult
@@ -69,11 +69,8 @@ def audit(
 
 def _problems(result: AuditResult) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do about it; the worst first."""
-    if result.cut:
-        yield (
-            f"{result.cut} stored offsets are beyond the end of their log: it was cut, and new ones would be skipped",
-            "restore the topic, or sesacctl consume --from latest",
-        )
+    for each in result.cuts:
+        yield f"{each.topic}-{each.partition}: {each.cut.detail}", str(LogCut.default_hint)
     uncounted = sum(abs(part.missing) for part in result.partitions)
     if uncounted or result.duplicated:
         yield (

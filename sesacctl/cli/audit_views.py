@@ -20,11 +20,14 @@ def tables(result: AuditResult) -> RenderableType:
     """The counts, and below them what else was looked at."""
     from rich.console import Group
 
-    shown = [_totals(result)]
+    shown: list[RenderableType] = [_totals(result)]
     if result.deep:
         shown.append(_deep(result.deep))
     if result.ledger:
         shown.append(_ledger(result.ledger))
+    shown += [render.text(f"{each.topic}-{each.partition}: {each.cut.detail}") for each in result.cuts]
+    shown += [render.text(each.sentence) for each in result.held_back]
+    shown += [render.text(f"{each}: Kafka may lose what it has acknowledged") for each in result.unsafe]
     return Group(*shown)
 
 
@@ -69,7 +72,7 @@ def verdict(result: AuditResult) -> str:
         return f"{accounted}; {given_up:,} given up (gone from Kafka before they were stored)"
     if _may_hide(result) and not (result.deep and not result.deep.expired):
         return f"{accounted}, and at least as many rows as were stored"
-    return "nothing lost"
+    return "nothing that was consumed is lost"
 
 
 def _may_hide(result: AuditResult) -> bool:

@@ -6,12 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sesacctl.broker import topics
+from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.deep_audit import DeepAudit, deep_audit
 from sesacctl.pipeline.ledger_audit import LedgerAudit, ledger_audit, read_ledgers
-from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.pipeline.log_cuts import CutLog
+from sesacctl.pipeline.log_identity import find_cuts
+from sesacctl.pipeline.progress import Progress, held_back, progress
 from sesacctl.pipeline.row_counts import count_rows
 from sesacctl.settings import Settings
+
+LOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutPartition:
+    """A partition whose log is not the one that was stored."""
+
+    topic: str
+    partition: int
+    cut: CutLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +34,10 @@ class AuditResult:
     """Totals over all partitions, in offsets; `rows` are the rows in the tables now, from any source.
 
     `missing` are offsets that no counter accounts for, events that the deep audit found in no table, and acknowledged
-    ones that are nowhere. `cut` offsets are beyond the end of a log that was truncated: what comes next there would be
-    taken for stored. For each table, at least `gone` rows that were stored are there no longer, and at least
-    `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone.
+    ones that are nowhere. `cuts` are the logs that are not those that were stored, `cut` the stored offsets that are
+    beyond the end of one. For each table, at least `gone` rows that were stored are there no longer, and at least
+    `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone. `held_back` is the part of
+    the lag that nobody can read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
     """
 
     group: str
@@ -35,6 +51,9 @@ class AuditResult:
     rows: dict[str, int]
     gone: dict[str, int]
     elsewhere: dict[str, int]
+    cuts: list[CutPartition] = field(default_factory=list)
+    unsafe: list[str] = field(default_factory=list)
+    held_back: list[OpenTransaction] = field(default_factory=list)
     partitions: list[Progress] = field(default_factory=list)
     deep: DeepAudit | None = None
     ledger: LedgerAudit | None = None
@@ -43,8 +62,9 @@ class AuditResult:
 def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
     """Hold the counters of every partition against its offsets, and the rows of every table against the counters.
 
-    next − first = stored + duplicates + dead + … ; rows ≥ stored, by all groups, and lawful changes. With `deep`, every
-    record below PostgreSQL's offsets is read again and looked up as well; with `values`, its row's columns that never
+    next − first = stored + duplicates + dead + … ; rows ≥ stored, by all groups, and lawful changes. The last stored
+    record of each log is read again: the offset alone would not tell that one was cut and has grown again. With `deep`,
+    every record below PostgreSQL's offsets is read again and looked up; with `values`, its row's columns that never
     change are compared, too; with `ledgers`, every event that producers wrote down is looked up. `duplicated` is the
     number of ids that are in their table more than once; a primary key keeps it at 0.
 
@@ -57,6 +77,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     counts = Counts()
     for partition in partitions:
         counts.add(partition.counts)
+    cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
     tables = count_rows(settings)
     deeper = deep_audit(settings, partitions, values=values) if deep or values else None
     told = ledger_audit(settings, written_down) if ledgers else None
@@ -68,7 +89,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     wrong = (deeper.different if deeper else 0) + (told.doubled if told else 0) + sum(gone.values())
     return AuditResult(
         group=settings.kafka_group,
-        ok=missing == cut == duplicated == wrong == 0,
+        ok=missing == cut == duplicated == wrong == len(cuts) == 0,
         taken=sum(partition.taken for partition in partitions),
         missing=missing,
         lag=sum(partition.lag for partition in partitions),
@@ -78,6 +99,13 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
         rows={kind: table.rows for kind, table in tables.items()},
         gone=gone,
         elsewhere={kind: table.elsewhere for kind, table in tables.items()},
+        cuts=[
+            CutPartition(topic=part.topic, partition=part.partition, cut=cuts[part.key])
+            for part in partitions
+            if part.key in cuts
+        ],
+        unsafe=topics.unsafe(settings),
+        held_back=held_back(settings, partitions),
         partitions=partitions,
         deep=deeper,
         ledger=told,

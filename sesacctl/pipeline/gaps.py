@@ -150,7 +150,6 @@ class LogGuard:
             ) from None
 
     def _too_short(self, log: OwnedLog, end: int) -> CutFound:
-        self._diverged.setdefault(log.key, end)
         return self._cut(log, f"it ends at offset {end}")
 
     def _cut(self, log: OwnedLog, found: str) -> CutFound:

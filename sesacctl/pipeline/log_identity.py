@@ -47,7 +47,7 @@ def known_cuts(partitions: Sequence[Progress]) -> dict[Key, CutLog]:
 def _shorter(part: Progress) -> CutLog | None:
     if part.next is None or not part.cut:
         return None
-    return cut_log(part.next, f"it ends at offset {part.log_end}", part.log_end)
+    return cut_log(part.next, f"it ends at offset {part.log_end}", None)  # it may have been cut before, and grown again
 
 
 class _Look:

@@ -106,8 +106,8 @@ def test_records_that_compaction_deleted_are_no_control_records(shop: Slice, pri
     client = clients.admin(settings)
     compacting = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
     client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, compacting)])
-    quick = {"log.cleaner.backoff.ms": "200"}
-    client.alter_configs([ConfigResource(ConfigResourceType.BROKER, "", quick)])
+    for broker in ("1", "2", "3"):
+        client.alter_configs([ConfigResource(ConfigResourceType.BROKER, broker, {"log.cleaner.backoff.ms": "200"})])
     client.close()
     for _ in range(5):
         send(settings, ORDERS, many_orders(100, users=2), partition=0)
