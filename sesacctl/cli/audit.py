@@ -22,38 +22,32 @@ app = typer.Typer()
 _AGAIN = "restore them, or consume them again: sesacctl offsets reset --to earliest --dry-run"
 
 
+_DEEP = (
+    "Read the topics again: each consumed record that is still in Kafka is a row, by its id, or is kept byte for byte"
+    " as a dead letter or parked event."
+)
+_VALUES = (
+    "As --deep, and the columns of an order that never change equal its event's. Any column of users and products may"
+    " be changed lawfully: of these, the ids are looked up."
+)
+_LEDGER = (
+    "Also check what `produce --ledger` wrote: each acknowledged event is a row, once, or is kept as a dead letter or"
+    " parked event."
+)
+
+
 @app.command()
 def audit(
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
-    deep: Annotated[
-        bool,
-        typer.Option(
-            "--deep",
-            help="Read the topics again: each record that is still in Kafka is a row, by its id, or is kept byte for"
-            " byte as a dead letter or parked event.",
-        ),
-    ] = False,
-    values: Annotated[
-        bool,
-        typer.Option(
-            "--values",
-            help="As --deep, and the columns of an order that never change equal its event's. Any column of users and"
-            " products may be changed lawfully: of these, the ids are looked up.",
-        ),
-    ] = False,
-    ledger: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Also check what `produce --ledger` wrote: each acknowledged event is a row, once, or is kept as a"
-            " dead letter or parked event."
-        ),
-    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help=_DEEP)] = False,
+    values: Annotated[bool, typer.Option("--values", help=_VALUES)] = False,
+    ledger: Annotated[list[Path] | None, typer.Option(help=_LEDGER)] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Prove by counts that nothing was lost or stored twice. Exits 5 if something was.
+    """Account for every consumed offset, and hold the rows against the counters. Exits 5 if something is missing.
 
-    Each offset that was consumed is accounted for, no id is in its table twice, and there are at least as many rows as
-    were stored. Rows from elsewhere (SQL, the library) could hide as many that are gone: --deep finds those.
+    It proves that no id is in its table twice, and that there are at least as many rows as were stored. Rows from
+    elsewhere (SQL, the library) could hide as many that are gone; --deep looks for each row by its event in Kafka.
 
     Example: sesacctl audit --deep
     """
