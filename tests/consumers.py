@@ -16,9 +16,9 @@ from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.consume import Instance
 from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.status import Status
 from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.until_empty import UntilEmpty
 from sesacctl.settings import Settings
 from tests.events import Message, query, send
 from tests.waiting import wait_until

@@ -60,8 +60,8 @@ def consume(
     from sesacctl.database import schema
     from sesacctl.pipeline.families import of_consume
     from sesacctl.pipeline.metrics import published
-    from sesacctl.pipeline.progress import UntilEmpty
     from sesacctl.pipeline.supervise import Supervisor
+    from sesacctl.pipeline.until_empty import UntilEmpty
 
     schema.require_head(settings)
     topics.require(settings)

@@ -12,12 +12,10 @@ from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.deep_audit import DeepAudit, deep_audit
 from sesacctl.pipeline.ledger_audit import LedgerAudit, ledger_audit, read_ledgers
 from sesacctl.pipeline.log_cuts import CutLog
-from sesacctl.pipeline.log_identity import find_cuts
+from sesacctl.pipeline.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.progress import Progress, held_back, progress
 from sesacctl.pipeline.row_counts import count_rows
 from sesacctl.settings import Settings
-
-LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,10 @@ from sesacctl.pipeline.audit import AuditResult, audit
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.produce import Plan, Producer, ProduceReport
-from sesacctl.pipeline.progress import UntilEmpty, progress
+from sesacctl.pipeline.progress import progress
 from sesacctl.pipeline.refresh import Refresher
 from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.until_empty import UntilEmpty
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kafka import TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from sesacctl.broker import clients
+from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Key, LogMark
-from sesacctl.pipeline.log_cuts import CutLog, cut_log
+from sesacctl.pipeline.log_cuts import CutLog, cut_log, record, stops
 from sesacctl.pipeline.owned_log import strange_record
 from sesacctl.pipeline.progress import Progress
 from sesacctl.settings import Settings
 
 POLL_MS = 500
+LOOK_SECONDS = 30.0
 
 
 def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[Key, CutLog]:
@@ -24,19 +27,48 @@ def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: fl
     Raises:
         ServerUnreachable: some could not be looked at within `seconds`; ServerRefused
     """
-    cuts = known_cuts(partitions)
     wanted = {
         TopicPartition(part.topic, part.partition): part
         for part in partitions
-        if part.key not in cuts
-        and part.mark is not None
-        and (part.mark.last_offset, part.mark.leader_epoch) != (None,) * 2
+        if part.mark is not None and part.mark.says_something
     }
+    cuts = known_cuts(partitions)
     if wanted:
         with clients.translated(settings):
             found = _Look(settings, wanted).run(seconds)
-        cuts |= {wanted[tp].key: cut for tp, cut in found.items()}
+        for tp, cut in found.items():
+            key = wanted[tp].key
+            cuts[key] = _merged(cuts[key], cut) if key in cuts else cut
     return cuts
+
+
+def _merged(known: CutLog, seen: CutLog) -> CutLog:
+    """A log may be cut again behind a verdict that stands: it differs from the earlier offset on."""
+    if known.found_at is None:
+        return seen
+    both = (known.diverged_at, seen.diverged_at)
+    return replace(known, diverged_at=None if None in both else min(each for each in both if each is not None))
+
+
+def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> None:
+    """Return only if no log was cut; the verdict is kept first.
+
+    Raises:
+        LogCut; and errors as `find_cuts`
+    """
+    cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
+    cut_parts = [part for part in partitions if part.key in cuts]
+    if not cut_parts:
+        return
+    connection = connect(settings, command="log-cuts")
+    try:
+        with translated(settings), connection, connection.cursor() as cursor:
+            for part in cut_parts:
+                record(cursor, settings.kafka_group, part.topic, part.key, cuts[part.key])
+    finally:
+        connection.close()
+    first = cut_parts[0]
+    raise stops(first.topic, first.partition, cuts[first.key])
 
 
 def known_cuts(partitions: Sequence[Progress]) -> dict[Key, CutLog]:

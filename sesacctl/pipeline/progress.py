@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
 from sesacctl.broker.transactions import OpenTransaction, open_transactions
-from sesacctl.database.connections import connect, read_row, translated
-from sesacctl.errors import HeldBack
-from sesacctl.events import PARTITIONS
+from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import COUNTERS, Counts, Key, LogMark
 from sesacctl.pipeline.log_cuts import CutLog, read_open
 from sesacctl.settings import Settings
 
 register_uuid()
-
-HELD_SECONDS = 75.0
-"""Longer than brokers leave a silent producer's transaction open by default (transaction.timeout.ms: 60 s)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,52 +137,3 @@ def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progre
         mark=stored.mark if stored else None,
         cut_log=cut,
     )
-
-
-class UntilEmpty:
-    """True once PostgreSQL has reached the ends that the logs had when this was made, and tried what is parked."""
-
-    def __init__(self, settings: Settings, kinds: tuple[str, ...] = tuple(PARTITIONS)) -> None:
-        """Read the ends of the topics of these kinds; errors as `broker.offsets.log_offsets`."""
-        self._settings = settings
-        logs = [log for log in log_offsets(settings) if log.kind in kinds]
-        self._ends = {(log.topic_id, log.partition): log.end for log in logs if log.end > log.start}
-        self._partitions = tuple((log.topic, log.partition) for log in logs)
-        self._reached_at: datetime | None = None
-        self._offsets: dict[Key, int] = {}
-        self._moved_at = time.monotonic()
-
-    def __call__(self) -> bool:
-        """Look at PostgreSQL once more.
-
-        Raises:
-            HeldBack: what is left has waited for a transaction's end for `HELD_SECONDS`; and errors as `next_offsets`.
-        """
-        if self._reached_at is None:
-            reached = next_offsets(self._settings)
-            if any(reached.get(key, -1) < end for key, end in self._ends.items()):
-                self._require_progress(reached)
-                return False
-        return not self._untried()
-
-    def _require_progress(self, reached: dict[Key, int]) -> None:
-        if reached != self._offsets:
-            self._offsets, self._moved_at = reached, time.monotonic()
-        if time.monotonic() - self._moved_at < HELD_SECONDS:
-            return
-        self._moved_at = time.monotonic()  # asked again only after that time
-        left = [part for part in progress(self._settings) if (part.next or 0) < self._ends.get(part.key, 0)]
-        if all(part.held and (part.next or 0) >= part.log_stable_end for part in left):
-            raise HeldBack("; ".join(each.sentence for each in held_back(self._settings, left)) or None)
-
-    def _untried(self) -> bool:
-        statement = (
-            "SELECT clock_timestamp(), EXISTS (SELECT FROM parked_events"
-            " WHERE consumer_group = %s AND (topic, partition) IN %s"
-            " AND (coalesce(tried_at, '-infinity') < coalesce(%s, 'infinity'::timestamptz)"
-            " OR tried_at > clock_timestamp()))"  # by a clock that was set back since
-        )
-        values = (self._settings.kafka_group, self._partitions, self._reached_at)
-        now, untried = read_row(self._settings, statement, values, command="progress")
-        self._reached_at = self._reached_at or now
-        return bool(untried)

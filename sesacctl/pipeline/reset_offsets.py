@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg2.extras import execute_values
@@ -16,11 +17,10 @@ from sesacctl.pipeline import log_cuts
 from sesacctl.pipeline.batch import COUNTERS, Key
 from sesacctl.pipeline.kept_records import lock_offsets
 from sesacctl.pipeline.log_cuts import CutLog
-from sesacctl.pipeline.log_identity import find_cuts
+from sesacctl.pipeline.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.pipeline.row_counts import select_row_counts
 from sesacctl.settings import Settings
-
-LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,8 @@ def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
     else:
         found = offsets_at(settings, [(part.topic, part.partition) for part in partitions], _time(start))
         targets = [found.get((part.topic, part.partition), part.log_end) for part in partitions]
-    moves = [_move(part, target, part.cut_log) for part, target in zip(partitions, targets, strict=True)]
+    cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
+    moves = [_move(part, target, cuts.get(part.key)) for part, target in zip(partitions, targets, strict=True)]
     return [move for move in moves if move.before != move.after or move.cut]
 
 
@@ -101,6 +102,23 @@ def _move(part: Progress, target: int, cut: CutLog | None) -> Move:
     )
 
 
+def _carry_rows_over(cursor: Any, settings: Settings, moves: Sequence[Move]) -> None:
+    """What was stored stays in the audit's count of rows, and what is gone by now does not: it may be read again."""
+    for kind in {move.kind for move in moves}:
+        gone = select_row_counts(cursor, settings, kind).gone
+        cursor.execute(
+            "SELECT coalesce(sum(stored), 0)::bigint FROM sink_offsets"
+            " WHERE consumer_group = %s AND (topic_id, partition) IN %s",
+            (settings.kafka_group, tuple(move.key for move in moves if move.kind == kind)),
+        )
+        changes = {"offsets reset": cursor.fetchone()[0], "gone before a reset": -gone}
+        for reason, change in changes.items():
+            if change:
+                cursor.execute(
+                    "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, %s)", (kind, change, reason)
+                )
+
+
 def _time(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
@@ -129,13 +147,7 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
     try:
         with translated(settings), connection, connection.cursor() as cursor:
             lock_offsets(cursor, group, keys)
-            execute_values(
-                cursor,
-                "INSERT INTO row_changes (table_name, change, reason) SELECT v.kind, o.stored, 'offsets reset'"
-                " FROM (VALUES %s) AS v (kind, topic_id, partition) JOIN sink_offsets o USING (topic_id, partition)"
-                f" WHERE o.consumer_group = {cursor.mogrify('%s', (group,)).decode()} AND o.stored > 0",
-                [(move.kind, *move.key) for move in moves],
-            )
+            _carry_rows_over(cursor, settings, moves)
             execute_values(
                 cursor,
                 "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"

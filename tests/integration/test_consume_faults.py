@@ -25,9 +25,9 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.sink import Sink
 from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
+from sesacctl.pipeline.until_empty import UntilEmpty
 from sesacctl.settings import Settings
 from sesacctl.stack import postgres
 from sesacctl.stack.process import installed

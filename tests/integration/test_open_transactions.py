@@ -12,10 +12,10 @@ from kafka import KafkaProducer
 from sesacctl.broker import topics
 from sesacctl.errors import HeldBack
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import progress
+from sesacctl.pipeline import until_empty
 from sesacctl.pipeline.audit import audit
 from sesacctl.pipeline.health import health
-from sesacctl.pipeline.progress import UntilEmpty
+from sesacctl.pipeline.until_empty import UntilEmpty
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import running, store_all, stored
@@ -57,7 +57,7 @@ def hanging(shop: Settings) -> Iterator[Hanging]:
 def test_until_empty_waits_for_it_and_then_says_so(
     shop: Settings, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "HELD_SECONDS", 2.0)
+    monkeypatch.setattr(until_empty, "HELD_SECONDS", 2.0)
     send(shop, ORDERS, many_orders(5), partition=0)
     hanging.send(shop, ORDERS, 1)
     send(shop, ORDERS, many_orders(9), partition=0)

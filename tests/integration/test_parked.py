@@ -10,8 +10,8 @@ from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.ownership import Ownership
 from sesacctl.pipeline.parked import count_parked, parents_without_lag
-from sesacctl.pipeline.progress import UntilEmpty
 from sesacctl.pipeline.sink import Sink
+from sesacctl.pipeline.until_empty import UntilEmpty
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, consuming, stored
