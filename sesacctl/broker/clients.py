@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
 from sesacctl.broker.records import fast_reading
 from sesacctl.broker.recovery import make_recoverable
@@ -68,6 +70,21 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def _first_contact(settings: Settings, timeout_ms: int) -> dict[str, Any]:
+    """`connection_options`, with only those of several bootstrap servers that answer; with all, if none does.
+
+    Raises:
+        ConfigurationError
+    """
+    options = connection_options(settings) | {"bootstrap_timeout_ms": timeout_ms}
+    if len(settings.brokers) > 1:
+        started = time.monotonic()
+        found = reachable(settings, seconds=timeout_ms / 3000, grace=GRACE_SECONDS)
+        options["bootstrap_servers"] = found.answering or settings.brokers
+        options["bootstrap_timeout_ms"] -= int((time.monotonic() - started) * 1000)
+    return options
+
+
 def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> KafkaAdminClient:
     """An admin client; close it. `timeout_ms` bounds the first contact, and each request.
 
@@ -75,8 +92,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
         ServerUnreachable, ServerRefused, ConfigurationError
     """
     with _connecting(settings):
-        bounds = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
-        return KafkaAdminClient(**connection_options(settings) | bounds)
+        return KafkaAdminClient(**_first_contact(settings, timeout_ms), request_timeout_ms=timeout_ms)
 
 
 def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
@@ -99,7 +115,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             max_block_ms=BOOTSTRAP_TIMEOUT_MS,
             metrics_enabled=False,
             allow_auto_create_topics=False,
-            **connection_options(settings),
+            **_first_contact(settings, BOOTSTRAP_TIMEOUT_MS),
         )
     make_recoverable(client)
     return client
@@ -135,7 +151,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             metadata_max_age_ms=30_000,
             metrics_enabled=False,
             **group,
-            **connection_options(settings),
+            **_first_contact(settings, BOOTSTRAP_TIMEOUT_MS),
         )
     fast_reading(client)
     return client
