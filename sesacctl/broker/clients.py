@@ -23,6 +23,7 @@ from kafka.errors import (
 )
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
+from sesacctl.broker.membership import notice_fencing
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
 from sesacctl.broker.records import fast_reading
 from sesacctl.broker.recovery import make_recoverable
@@ -154,6 +155,8 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **_first_contact(settings, BOOTSTRAP_TIMEOUT_MS),
         )
     fast_reading(client)
+    if group_instance_id is not None:
+        notice_fencing(client)
     return client
 
 
