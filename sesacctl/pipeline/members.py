@@ -75,6 +75,7 @@ class Member:
     crashes: int = 0
     taken: bool = False
     error: str | None = None
+    last_words: str | None = None  # of this process; `error` outlives it
     started: float = 0.0
     heard: float = 0.0
     start_at: float = 0.0
@@ -94,6 +95,7 @@ class Member:
     def record_start(self, process: Any, pipe: Connection) -> None:
         """It has been started, or at least may have been: `process` is None if the fork server died meanwhile."""
         self.process, self.pipe, self.running, self.taken = process, pipe, True, False
+        self.last_words = None
         self.starts += 1
         self.started = self.heard = time.monotonic()
         self.status = Status(self.number)
@@ -130,11 +132,16 @@ class Member:
             self.pipe.close()
             self.pipe = None
 
+    def record_last_words(self, text: str) -> None:
+        """Keep why it ends."""
+        self.error = self.last_words = text
+
     def record_crash(self, crash: Crash) -> None:
         """Count how often in a row it has ended with the same fault; one that may pass does not count."""
         lived = time.monotonic() - self.started > HEALTHY_SECONDS
         again = crash.is_same(self.crash) and not lived
-        self.crash, self.error = crash, str(crash)
+        self.crash = crash
+        self.record_last_words(str(crash))
         self.crashes = 0 if crash.passes else 1 + (self.crashes if again else 0)
 
     def record_exit(self) -> int | None:

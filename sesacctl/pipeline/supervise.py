@@ -153,10 +153,11 @@ class Supervisor:
             self._figures.latency.add(message.latency)
             member.send(StatusRead())
         elif isinstance(message, FatalError):
-            member.error = str(message.error)
+            member.record_last_words(str(message.error))
             raise message.error
         elif isinstance(message, IdentityTaken):
-            member.taken, member.error = True, "another process has joined the group under its member id"
+            member.taken = True
+            member.record_last_words("another process has joined the group under its member id")
         elif isinstance(message, Crash):
             self._note_crash(member, message)
         if self._allowance is None:
@@ -189,7 +190,7 @@ class Supervisor:
     def _handle_exit(self, member: Member, identity: Identity) -> None:
         if self._allowance is not None:
             self._allowance.in_doubt(member.number)
-        code, why = member.record_exit(), f": {member.error}" if member.error else ""
+        code, why = member.record_exit(), f": {member.last_words}" if member.last_words else ""
         if member.taken and member.number == 0:
             # Only instance 0 decides: of two supervisors with one identity, only one can have lost it.
             raise identity.in_use(self._settings.kafka_group)

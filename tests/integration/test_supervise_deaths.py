@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 
 import psutil
 import pytest
@@ -20,7 +21,7 @@ from sesacctl.pipeline.members import ConsumeReport
 from sesacctl.pipeline.supervise import DRAIN_SECONDS, SAME_FAILURES, Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, has_stored, instances, stored
+from tests.consumers import check, consuming, has_stored, instances, stored
 from tests.events import add_parents, many_orders, query, send
 from tests.waiting import BUSY_SECONDS, wait_until
 
@@ -100,8 +101,36 @@ def test_whichever_process_of_ours_is_killed_the_others_continue(
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "identity" not in errors
+    assert "died with exit code" not in errors or strike is not kill_fork_server, "it is not needed for what runs"
     wait_until(lambda: not any(each.is_running() for each in family), message="none is left behind")
     check(ready, 1_500)
+
+
+def test_a_fork_server_that_dies_while_it_is_asked_may_have_made_a_process(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, asked = ForkServerProcess.start, iter(("dead", "made, and not named"))
+
+    def die(process: ForkServerProcess) -> None:
+        how = next(asked, None)
+        if how == "dead":
+            raise ConnectionRefusedError
+        start(process)
+        if how:
+            raise EOFError
+
+    monkeypatch.setattr(ForkServerProcess, "start", die)
+    with consuming(ready, instances=1) as reports:
+        send(ready, ORDERS, many_orders(100))
+        wait_until(lambda: has_stored(ready, 100), message="the one without a name stores")
+        unnamed = wait_until(lambda: reports[0].instances[0].pid)
+        assert unnamed
+        assert reports[0].restarts == 1
+        kill(unnamed)
+        send(ready, ORDERS, many_orders(100))
+        wait_until(lambda: has_stored(ready, 200), message="another one takes its place")
+        wait_until(lambda: reports[0].restarts == 2)
+    check(ready, 200)
 
 
 def test_the_same_fault_again_and_again_ends_it_with_the_reason(

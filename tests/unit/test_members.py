@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 
 import pytest
@@ -56,6 +57,31 @@ def test_the_same_fault_is_counted_until_something_is_stored() -> None:
     member.started -= HEALTHY_SECONDS + 1
     member.record_crash(fault)
     assert member.crashes == 1, "it lived for long"
+
+
+def test_a_reason_is_shown_until_something_is_stored_and_told_of_its_own_process_only() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    member = Member(0)
+    member.record_start(None, ours)
+    member.record_last_words("it broke")
+    member.record_start(None, ours)
+    assert (member.last_words, member.line(1.0).error) == (None, "it broke")
+    member.receive(Status(0))
+    assert member.line(1.0).error == "it broke"
+    member.receive(Status(0, counts=Counts(stored=1)))
+    assert member.line(1.0).error is None
+    theirs.close()
+
+
+def test_one_that_was_not_read_is_not_silent() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    member = Member(0)
+    member.record_start(None, ours)
+    assert not member.is_silent(60)
+    member.heard -= 61
+    assert member.is_silent(60)
+    theirs.send(Status(0))
+    assert not member.is_silent(60), "we stood still ourselves"
 
 
 def test_a_member_whose_id_was_taken_waits_for_the_others_to_notice() -> None:
