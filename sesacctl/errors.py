@@ -178,3 +178,9 @@ class SchemaNotAtHead(SesacctlError):
 
     exit_code = 6
     default_hint = "sesacctl db migrate"
+
+
+class IdentityInUse(ConfigurationError):
+    """Another supervisor consumes under the same identity."""
+
+    default_hint = "delete the supervisors folder below SESAC_HOME on one of the hosts, then sesacctl consume"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer import IsolationLevel
 
+from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
+from sesacctl.broker.membership import notice_fencing
 from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
 from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
@@ -36,6 +39,7 @@ REQUEST_TIMEOUT_MS = 10_000
 LOOK_MS = 2_000  # a running consumer must not stand still for longer
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
+_AVOID_SECONDS = 3.0
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 
 
@@ -71,6 +75,35 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def _first_contact(settings: Settings, timeout_ms: int) -> tuple[dict[str, Any], list[str]]:
+    """`connection_options` with only those of several bootstrap servers that answer, or with all if none does.
+
+    Beside them, the addresses of those that do not answer.
+
+    Raises:
+        ConfigurationError
+    """
+    options = connection_options(settings) | {"bootstrap_timeout_ms": timeout_ms}
+    if len(settings.brokers) == 1:
+        return options, []
+    started = time.monotonic()
+    found = reachable(settings, seconds=timeout_ms / 3000, grace=GRACE_SECONDS)
+    options["bootstrap_servers"] = found.answering or settings.brokers
+    options["bootstrap_timeout_ms"] -= int((time.monotonic() - started) * 1000)
+    return options, found.silent
+
+
+def _avoid(client: KafkaAdminClient | KafkaConsumer, silent: Sequence[str]) -> None:
+    """Have the first requests go to other brokers: for some seconds, the cluster still lists one that hangs.
+
+    A producer needs it not: it asks again until an event's time is over.
+    """
+    manager = client._manager
+    for broker in manager.cluster.brokers() if silent else ():
+        if f"{broker.host}:{broker.port}" in silent:
+            manager._backoff[broker.node_id] = (1, time.monotonic() + _AVOID_SECONDS, BOOTSTRAP_TIMEOUT_MS)
+
+
 def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> KafkaAdminClient:
     """An admin client; close it. `timeout_ms` bounds the first contact, and each request.
 
@@ -78,8 +111,10 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
         ServerUnreachable, ServerRefused, ConfigurationError
     """
     with _connecting(settings):
-        bounds = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
-        return KafkaAdminClient(**connection_options(settings) | bounds)
+        options, silent = _first_contact(settings, timeout_ms)
+        client = KafkaAdminClient(**options, request_timeout_ms=timeout_ms)
+    _avoid(client, silent)
+    return client
 
 
 def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
@@ -92,6 +127,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
     """
     delivery_ms = int(delivery_seconds * 1000)
     with _connecting(settings):
+        options, _ = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)
         client = KafkaProducer(
             enable_idempotence=True,  # explicit: acks=1 alone would turn it off silently
             acks="all",
@@ -102,7 +138,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             max_block_ms=BOOTSTRAP_TIMEOUT_MS,
             metrics_enabled=False,
             allow_auto_create_topics=False,
-            **connection_options(settings),
+            **options,
         )
     make_recoverable(client)
     return client
@@ -128,6 +164,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             "partition_assignment_strategy": [RoundRobinPartitionAssignor],
         }
     with _connecting(settings):
+        options, silent = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)
         client = KafkaConsumer(
             enable_auto_commit=False,
             auto_offset_reset="none",  # any other value resumes silently after records have expired
@@ -138,9 +175,12 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             metadata_max_age_ms=30_000,
             metrics_enabled=False,
             **group,
-            **connection_options(settings),
+            **options,
         )
+    _avoid(client, silent)
     fast_reading(client)
+    if group_instance_id is not None:
+        notice_fencing(client)
     return client
 
 

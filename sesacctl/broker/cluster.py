@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
-from sesacctl.broker.clients import admin, translated, unreachable
+from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
+from sesacctl.broker.clients import admin, translated
 from sesacctl.broker.topic_state import living_brokers, unsafe_settings
 from sesacctl.broker.topics import described
-from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
 
 BROKER_SECONDS = 2.0
@@ -92,43 +90,19 @@ def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:
 def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
     """The settings with only those bootstrap servers that answer, and the addresses of those that do not.
 
-    kafka-python draws one of the servers and gives it all the time there is, so that a broker that hangs makes every
-    third start fail. All are asked at once; without `each`, the first that answers will do.
+    With `each`, every one has `BROKER_SECONDS`; without, the first answers will do.
 
     Raises:
         ServerUnreachable, ServerRefused: none answers within `BROKER_SECONDS`.
     """
-    outcomes = SimpleQueue[tuple[str, Exception | None]]()
-
-    def ask(server: str) -> None:
-        try:
-            admin(_narrowed(settings, [server]), timeout_ms=int(BROKER_SECONDS * 1000)).close()
-        except Exception as error:
-            outcomes.put((server, error))
-        else:
-            outcomes.put((server, None))
-
-    for server in settings.brokers:
-        threading.Thread(target=ask, args=(server,), name=f"ask-{server}", daemon=True).start()
-    heard: dict[str, Exception | None] = {}
-    for _ in settings.brokers:
-        server, error = outcomes.get()
-        heard[server] = error
-        if not (error or each):
-            break
-    good = [server for server, error in heard.items() if error is None]
-    if not good:
-        raise _why_none(settings, [error for error in heard.values() if error])
-    return _narrowed(settings, good), [server for server in settings.brokers if heard.get(server)]
+    if len(settings.brokers) == 1:
+        admin(settings, timeout_ms=int(BROKER_SECONDS * 1000)).close()
+        return settings, []
+    found = reachable(settings, seconds=BROKER_SECONDS, grace=None if each else GRACE_SECONDS)
+    if not found.answering:
+        admin(settings, timeout_ms=int(BROKER_SECONDS * 500)).close()  # for the reason why
+    return _with_brokers(settings, found.answering or settings.brokers), found.silent
 
 
-def _why_none(settings: Settings, errors: list[Exception]) -> Exception:
-    """The most telling of them: a bug, then a refusal."""
-    telling = sorted(errors, key=lambda error: (isinstance(error, SesacctlError), not isinstance(error, ServerRefused)))
-    if len(errors) > 1 and isinstance(telling[0], ServerUnreachable):
-        return unreachable(settings, TimeoutError())
-    return telling[0]
-
-
-def _narrowed(settings: Settings, servers: list[str]) -> Settings:
+def _with_brokers(settings: Settings, servers: list[str]) -> Settings:
     return settings.model_copy(update={"kafka_bootstrap_servers": ",".join(servers)})

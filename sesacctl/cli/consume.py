@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from sesacctl import words
 from sesacctl.cli import options, render
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
+from sesacctl.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,6 +24,7 @@ app = typer.Typer()
 
 @app.command()
 def consume(
+    context: typer.Context,
     instances: Annotated[int, typer.Option("-n", "--instances", min=1, max=100, help="Consumer processes.")] = 9,
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="Stop when what is in Kafka now has been stored.")
@@ -43,6 +46,13 @@ def consume(
         bool, typer.Option("--accept-gap", help="Go on past records that have expired, and count them.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Wait for PostgreSQL, its schema, Kafka and the topics instead of failing at once."
+        ),
+    ] = False,
+    timeout: Annotated[float, options.duration_option("How long to wait.", "--timeout")] = 60.0,
     metrics_port: MetricsPortOption = None,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
@@ -53,18 +63,18 @@ def consume(
 
     Example: sesacctl consume --instances 9 --until-empty
     """
+    if not wait and options.given(context, "timeout"):
+        raise UsageError("--timeout requires --wait", hint="sesacctl consume --wait --timeout 2m")
     settings = options.begin(kafka_group=group)
     kinds = options.kinds(topics_wanted)
-    from sesacctl.broker import topics
     from sesacctl.cli.signals import stop_event
-    from sesacctl.database import schema
     from sesacctl.pipeline.families import of_consume
     from sesacctl.pipeline.metrics import published
     from sesacctl.pipeline.supervise import Supervisor
     from sesacctl.pipeline.until_empty import UntilEmpty
 
-    schema.require_head(settings)
-    topics.require(settings)
+    if not _ready(settings, timeout if wait else None):
+        return
     if start is not None:
         _move(settings, kinds, start, yes=yes)
     stop = stop_event()  # not before: Ctrl-C ends the question, too
@@ -90,6 +100,22 @@ def consume(
     render.show(report, output, _table)
     _say_parked(settings, kinds)
     render.next_command("sesacctl audit")
+
+
+def _ready(settings: Settings, wait_seconds: float | None) -> bool:
+    """Whether all is there that consumers need; False if a signal came before."""
+    from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline import prerequisites
+
+    if wait_seconds is None:
+        prerequisites.require(settings)
+        return True
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return prerequisites.wait(settings, seconds=wait_seconds, stop=stop_event())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:

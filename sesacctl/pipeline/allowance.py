@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from sesacctl.database.connections import read_row
-from sesacctl.pipeline.asking import Asking
+from sesacctl.pipeline.asking import BackgroundPoll
 from sesacctl.settings import Settings
 
 
@@ -22,8 +22,8 @@ class Budget(Protocol):
     def take(self, most: int) -> int:
         """Reserve up to `most` events; 0 when none are left."""
 
-    def give_back(self, unused: int) -> None:
-        """Return what was reserved and not stored."""
+    def in_doubt(self) -> None:
+        """What was reserved is stored, or is not: nobody knows yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +34,25 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBack:
+class InDoubt:
     """An instance's step failed, and what it was granted may be stored or not."""
 
 
 class AskedBudget:
-    """An instance's `Budget`: asks the supervisor with `tell`, and finds the answer in `granted`."""
+    """An instance's `Budget`: asks the supervisor with `send`, and finds the answer in `granted`."""
 
-    def __init__(self, tell: Callable[[object], None], granted: SimpleQueue[int]) -> None:
-        self._tell = tell
+    def __init__(self, send: Callable[[object], None], granted: SimpleQueue[int]) -> None:
+        self._send = send
         self._granted = granted
 
     def take(self, most: int) -> int:
         """Reserve up to `most` events."""
-        self._tell(Take(most))
+        self._send(Take(most))
         return self._granted.get()
 
-    def give_back(self, unused: int) -> None:
-        """Return what was not used."""
-        self._tell(GiveBack())
+    def in_doubt(self) -> None:
+        """Say that the last grant may be stored or not."""
+        self._send(InDoubt())
 
 
 class Allowance:
@@ -67,29 +67,29 @@ class Allowance:
         self._most = most
         self._left = most
         self._before = count()
-        self._counting = Asking(count)
+        self._counting = BackgroundPoll(count)
         self._granted: dict[int, int] = {}
         self._unsure = False
 
     def take(self, member: int, most: int) -> int:
         """Grant up to `most` events to a member."""
-        self.used(member)
+        self.confirmed(member)
         granted = 0 if self._unsure else min(most, self._left)
         self._left -= granted
         if granted:
             self._granted[member] = granted
         return granted
 
-    def used(self, member: int) -> None:
+    def confirmed(self, member: int) -> None:
         """The member's grant is stored."""
         self._granted.pop(member, None)
 
-    def lost(self, member: int) -> None:
+    def in_doubt(self, member: int) -> None:
         """The member's grant is stored, or is not."""
         self._unsure |= self._granted.pop(member, 0) > 0
 
-    def spent(self) -> bool:
-        """Whether all is stored; call it in every turn of a loop. Errors as `Asking.answer`."""
+    def exhausted(self) -> bool:
+        """Whether all is stored; call it in every turn of a loop. Errors as `BackgroundPoll.answer`."""
         if self._unsure and not self._granted and (count := self._counting.answer()) is not None:
             self._left = max(0, self._most - (count - self._before))
             self._unsure = False

@@ -12,7 +12,7 @@ from sesacctl.errors import SesacctlError
 T = TypeVar("T")
 
 
-class Asking(Generic[T]):
+class BackgroundPoll(Generic[T]):
     """Asks `question` again and again, one at a time, whenever `answer` is called."""
 
     def __init__(self, question: Callable[[], T], *, every: float = 0.5) -> None:
@@ -47,7 +47,7 @@ class Asking(Generic[T]):
         if now - self._asked < self._every:
             return
         self._asked, self._answer, self._error = now, None, None
-        self._thread = threading.Thread(target=self._ask, name="asking", daemon=True)
+        self._thread = threading.Thread(target=self._ask, name="poll", daemon=True)
         self._thread.start()
 
     def _ask(self) -> None:

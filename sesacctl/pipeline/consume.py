@@ -159,7 +159,7 @@ class Instance:
             sink.store(batches)
         except BaseException:
             if self._budget is not None:
-                self._budget.give_back(granted)
+                self._budget.in_doubt()
             raise
         now_ms = time.time() * 1000
         for batch in batches:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import IO, Self
 from uuid import UUID, uuid4
 
-from sesacctl.errors import ConfigurationError
+from sesacctl.errors import ConfigurationError, IdentityInUse
 
 
 class Identity:
@@ -31,6 +31,7 @@ class Identity:
             raise ConfigurationError(
                 f"{folder} cannot be written: {error.strerror}", hint="set SESAC_HOME to a folder that you may write"
             ) from None
+        self.path = Path(self._file.name)
         self.id = self._read_or_make()
 
     @staticmethod
@@ -60,6 +61,14 @@ class Identity:
     def member(self, number: int) -> str:
         """The `group.instance.id` of instance `number`."""
         return f"{self.id}-{number}"
+
+    def in_use(self, group: str) -> IdentityInUse:
+        """The error for a supervisor whose members were replaced by those of another one."""
+        return IdentityInUse(
+            f"Another supervisor consumes as group {group} under the same identity, {self.id}:"
+            f" {self.path} is a copy of that one's file, or the original",
+            hint=f"delete {self.path} on one of the two hosts, then sesacctl consume",
+        )
 
     def __enter__(self) -> Self:
         return self

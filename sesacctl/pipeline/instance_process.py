@@ -7,17 +7,24 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from kafka.errors import AuthorizationError, KafkaError, SaslAuthenticationFailedError
+import psycopg2
+from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError, SaslAuthenticationFailedError
 
 from sesacctl import log
 from sesacctl.broker.clients import translated
-from sesacctl.errors import SesacctlError
+from sesacctl.database.connections import as_ours
+from sesacctl.database.location import locate
+from sesacctl.errors import ServerRefused, SesacctlError
 from sesacctl.pipeline.allowance import AskedBudget
 from sesacctl.pipeline.consume import Instance
+from sesacctl.pipeline.failures import Failure, classify
+from sesacctl.pipeline.mailbox import Mailbox
+from sesacctl.pipeline.messages import Crash, FatalError, IdentityTaken, StatusRead, Stop
 from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +37,7 @@ class InstanceOptions:
     """What an instance is started with; goes to its process by pickle.
 
     `on_budget`: the supervisor is asked before anything is stored.
-    `crash_at` names a checkpoint at which the process kills itself, for fault tests.
+    For fault tests: at the checkpoint `crash_at` the process kills itself, at `fail_at` it raises an exception.
     """
 
     settings: Settings
@@ -41,79 +48,96 @@ class InstanceOptions:
     accept_gap: bool
     on_budget: bool
     crash_at: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Fatal:
-    """An instance's last words: an error that a restart cannot mend."""
-
-    instance: int
-    error: SesacctlError
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The supervisor's request to drain. Not a signal: the process may not be ready for one yet."""
+    fail_at: str | None
 
 
 def main(options: InstanceOptions, supervisor: Connection) -> None:
-    """Run one instance until the supervisor says `Stop` or is gone, or SIGTERM comes."""
+    """Run one instance until the supervisor says `Stop` or is gone, or SIGTERM comes.
+
+    Whatever else ends it is told to the supervisor; the exit code is 1 for what a restart may mend.
+    """
     settings = options.settings
     log.configure(settings.sesac_log_level, "json" if settings.sesac_log_format == "json" else "text")
     stop = threading.Event()
     gc.freeze()  # what was imported is never garbage: it need not be looked through
     granted: SimpleQueue[int] = SimpleQueue()
+    mailbox = Mailbox(supervisor)
     # In a thread: the handler may run while the main thread holds the event's own lock.
     signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=stop.set, daemon=True).start())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
-    threading.Thread(target=_obey, args=(supervisor, stop, granted), daemon=True).start()
+    listener = (supervisor, mailbox, stop, granted)
+    threading.Thread(target=_listen_to_supervisor, args=listener, daemon=True).start()
+    try:
+        instance = Instance(
+            settings=settings,
+            kinds=options.kinds,
+            number=options.number,
+            member_id=options.member_id,
+            report=mailbox.report,
+            budget=AskedBudget(mailbox.send, granted) if options.on_budget else None,
+            park_seconds=options.park_seconds,
+            accept_gap=options.accept_gap,
+            checkpoint=_checkpoint(options),
+        )
+        instance.run(stop)
+    except Exception as error:
+        reason = _reason(error, settings)
+        mailbox.send(reason)
+        if not isinstance(reason, FatalError):
+            raise SystemExit(1) from None
+    finally:
+        mailbox.close()
 
+
+def _checkpoint(options: InstanceOptions) -> Callable[[str], None]:
     def checkpoint(label: str) -> None:
         if label == options.crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if label == options.fail_at:
+            raise RuntimeError(f"planted {label}")
 
-    instance = Instance(
-        settings=settings,
-        kinds=options.kinds,
-        number=options.number,
-        member_id=options.member_id,
-        report=lambda status: _tell(supervisor, status),
-        budget=AskedBudget(lambda message: _tell(supervisor, message), granted) if options.on_budget else None,
-        park_seconds=options.park_seconds,
-        accept_gap=options.accept_gap,
-        checkpoint=checkpoint,
-    )
+    return checkpoint
+
+
+def _reason(error: Exception, settings: Settings) -> FatalError | IdentityTaken | Crash:
+    if isinstance(error, SesacctlError):
+        return FatalError(error)
+    if isinstance(error, FencedInstanceIdError):
+        return IdentityTaken()
+    if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
+        return FatalError(_refused_by_kafka(error, settings))
+    if isinstance(error, psycopg2.Error) and error.pgcode and classify(error) is not Failure.INFRA:
+        return FatalError(as_ours(error, settings) or _refused_by_postgresql(error, settings))
+    return Crash.of(error)
+
+
+def _refused_by_kafka(error: KafkaError, settings: Settings) -> SesacctlError:
     try:
-        _run(instance, stop, settings)
-    except SesacctlError as error:
-        _tell(supervisor, Fatal(options.number, error))
-    except KafkaError as error:  # such as another process that uses our member id: the supervisor starts us again
-        logger.warning("%s", error, extra={"action": "consume.failed", "instance": options.number})
-        raise SystemExit(1) from None
-
-
-def _run(instance: Instance, stop: threading.Event, settings: Settings) -> None:
-    try:
-        instance.run(stop)
-    except (AuthorizationError, SaslAuthenticationFailedError):
         with translated(settings):
-            raise
+            raise error
+    except SesacctlError as ours:
+        return ours
 
 
-def _tell(supervisor: Connection, message: object) -> None:
-    try:
-        supervisor.send(message)
-    except OSError:
-        return  # it is gone; `_obey` sees to the end
+def _refused_by_postgresql(error: psycopg2.Error, settings: Settings) -> ServerRefused:
+    text = " ".join(str(error).split())
+    return ServerRefused(
+        f"PostgreSQL at {locate(settings).address} refused (SQLSTATE {error.pgcode}): {text}",
+        hint="sesacctl db check, then sesacctl consume",
+    )
 
 
-def _obey(supervisor: Connection, stop: threading.Event, granted: SimpleQueue[int]) -> None:
-    """Hear the supervisor. The pipe ends with it, however it died: drain, and be gone before its session would be."""
+def _listen_to_supervisor(
+    supervisor: Connection, mailbox: Mailbox, stop: threading.Event, granted: SimpleQueue[int]
+) -> None:
+    """Act on messages. The pipe ends with the supervisor, however it died: drain, and be gone before the session is."""
     try:
         while True:
             message = supervisor.recv()
             if isinstance(message, Stop):
                 stop.set()
+            elif isinstance(message, StatusRead):
+                mailbox.on_status_read()
             else:
                 granted.put(message)
     except (EOFError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.latency import Latency
@@ -25,6 +25,13 @@ class Status:
     latency: Latency = field(default_factory=Latency)
     max_rss_bytes: int = 0
     error: str | None = None
+
+    def followed_by(self, newer: Status) -> Status:
+        """One status in place of two: the newer one, with the counts and latencies of both."""
+        both = replace(newer, counts=replace(newer.counts), latency=Latency(newer.latency.buckets.copy()))
+        both.counts.add(self.counts)
+        both.latency.add(self.latency)
+        return both
 
 
 def max_rss_bytes() -> int:

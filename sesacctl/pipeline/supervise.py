@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -11,16 +10,15 @@ from threading import Event
 
 from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.events import PARTITIONS
-from sesacctl.pipeline.allowance import Allowance, GiveBack, Take, stored_events
-from sesacctl.pipeline.asking import Asking
-from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.allowance import Allowance, InDoubt, Take, stored_events
+from sesacctl.pipeline.asking import BackgroundPoll
 from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.identity import Identity
-from sesacctl.pipeline.instance_process import Fatal, InstanceOptions, Stop
-from sesacctl.pipeline.instance_process import main as instance_main
-from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.instance_process import InstanceOptions
 from sesacctl.pipeline.leaving import leave_group
-from sesacctl.pipeline.members import ConsumeReport, Member
+from sesacctl.pipeline.members import EXIT_SECONDS, ConsumeReport, Figures, Member
+from sesacctl.pipeline.messages import Crash, FatalError, IdentityTaken, InstanceTraceback, StatusRead, Stop
+from sesacctl.pipeline.starting import Starter
 from sesacctl.pipeline.status import Status
 from sesacctl.settings import Settings
 
@@ -31,6 +29,7 @@ LEAVE_SECONDS = 2.0  # of the drain, kept for leaving the group
 SILENCE_SECONDS = 60.0  # above the bound of every wait that an instance has
 BEAT_SECONDS = 15.0  # `health --live`: longer than a drain
 MOST_FAILURES = 8
+SAME_FAILURES = 3  # in a row, with nothing stored between: the next try will end so, too
 _TICK_SECONDS = 0.2
 
 
@@ -51,11 +50,13 @@ class Supervisor:
         max_messages: int | None = None,
         kinds: tuple[str, ...] = tuple(PARTITIONS),
         crash_at: str | None = None,
+        fail_at: str | None = None,
         done: Callable[[], bool] | None = None,
     ) -> None:
         """`done` is asked about twice a second, in another thread: True ends the run as SIGTERM would.
 
-        `crash_at` names a checkpoint at which instance 0 kills itself the first time, for fault tests.
+        For fault tests: `crash_at` names a checkpoint at which instance 0 kills itself the first time, `fail_at` one
+        at which it raises an exception, each time.
 
         Raises:
             ServerUnreachable, ServerRefused, SchemaNotAtHead: with `max_messages`, as PostgreSQL's counters are read.
@@ -65,16 +66,15 @@ class Supervisor:
         self._accept_gap = accept_gap
         self._kinds = kinds
         self._crash_at = crash_at
-        self._done = None if done is None else Asking(done)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["sesacctl.pipeline.forkserver"])
+        self._fail_at = fail_at
+        self._done = None if done is None else BackgroundPoll(done)
+        self._starter = Starter()
         self._allowance = None
         if max_messages is not None:
             self._allowance = Allowance(max_messages, lambda: stored_events(settings, kinds))
         self._members = [Member(number) for number in range(instances)]
-        self._latency = Latency()
-        self._started = self._reported = 0.0
-        self._reported_events = 0
+        self._figures = Figures(self._members)
+        self._crashes_shown: list[Crash] = []
         most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:
             log.warning(
@@ -88,54 +88,38 @@ class Supervisor:
         """Supervise until `stop` is set, or the work is done; `on_report` is called every `interval` seconds.
 
         Raises:
-            SesacctlError: what an instance could not go on with, or CannotKeepAlive; all others were drained.
+            SesacctlError: what an instance could not continue with, CannotKeepAlive, or IdentityInUse; all others were
+                drained.
         """
-        self._started = self._reported = time.monotonic()
+        self._figures.begin()
         home = self._settings.sesac_home.expanduser().absolute()
         with Identity(home) as identity, Heartbeat(home, "consume") as heartbeat:
             try:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
                     self._listen(_TICK_SECONDS)
-                    self._watch()
+                    self._watch(identity)
                     heartbeat.beat(BEAT_SECONDS)
-                    if time.monotonic() - self._reported >= interval:
+                    if self._figures.window >= interval:
                         on_report(self.report())
+                        self._figures.begin_interval()
             finally:
                 self._drain(identity)
         return self.report()
 
     def report(self) -> ConsumeReport:
-        """The figures now."""
-        totals = Counts()
-        for member in self._members:
-            totals.add(member.counts)
-        now = time.monotonic()
-        events, window = totals.offsets, now - self._reported
-        rate = (events - self._reported_events) / window if window else 0.0
-        self._reported, self._reported_events = now, events
-        return ConsumeReport(
-            instances=[member.line(window) for member in self._members],
-            totals=totals,
-            events=events,
-            seconds=round(now - self._started, 3),
-            rate=round(rate, 1),
-            restarts=sum(member.restarts for member in self._members),
-            latency_p50_ms=self._latency.percentile(50),
-            latency_p95_ms=self._latency.percentile(95),
-            latency_p99_ms=self._latency.percentile(99),
-        )
+        """The figures now; changes nothing, so that any thread may ask."""
+        return self._figures.report()
 
     # ---- the life of a member
 
     def _start_due(self, identity: Identity) -> None:
         now = time.monotonic()
         for member in self._members:
-            if member.process is None and now >= member.start_at:
+            if not member.running and now >= member.start_at:
                 self._start(member, identity)
 
     def _start(self, member: Member, identity: Identity) -> None:
-        ours, theirs = self._context.Pipe()
         options = InstanceOptions(
             settings=self._settings,
             kinds=self._kinds,
@@ -145,16 +129,9 @@ class Supervisor:
             accept_gap=self._accept_gap,
             on_budget=self._allowance is not None,
             crash_at=self._crash_at if member.number == 0 and member.starts == 0 else None,
+            fail_at=self._fail_at if member.number == 0 else None,
         )
-        member.process = self._context.Process(
-            target=instance_main, args=(options, theirs), name=f"consumer-{member.number}", daemon=True
-        )
-        member.process.start()
-        theirs.close()  # so that ours ends when the instance does
-        member.pipe = ours
-        member.starts += 1
-        member.started = member.heard = time.monotonic()
-        member.status = Status(member.number)
+        member.record_start(*self._starter.start(options))
 
     def _listen(self, seconds: float) -> None:
         pipes = {member.pipe: member for member in self._members if member.pipe is not None}
@@ -166,58 +143,71 @@ class Supervisor:
         assert member.pipe is not None
         try:
             while member.pipe.poll():
-                self._take_in(member, member.pipe.recv())
+                self._handle_message(member, member.pipe.recv())
         except (EOFError, OSError):
-            member.pipe.close()
-            member.pipe = None
+            member.hang_up()
 
-    def _take_in(self, member: Member, message: object) -> None:
-        if isinstance(message, Fatal):
-            raise message.error
+    def _handle_message(self, member: Member, message: object) -> None:
         if isinstance(message, Status):
-            member.hear(message)
-            self._latency.add(message.latency)
+            member.receive(message)
+            self._figures.latency.add(message.latency)
+            member.send(StatusRead())
+        elif isinstance(message, FatalError):
+            member.record_last_words(str(message.error))
+            raise message.error
+        elif isinstance(message, IdentityTaken):
+            member.taken = True
+            member.record_last_words("another process has joined the group under its member id")
+        elif isinstance(message, Crash):
+            self._note_crash(member, message)
         if self._allowance is None:
             return
         if isinstance(message, Take):
-            member.tell(self._allowance.take(member.number, message.most))
-        elif isinstance(message, GiveBack):
-            self._allowance.lost(member.number)
-        else:
-            self._allowance.used(member.number)  # an instance reports between its steps
+            member.send(self._allowance.take(member.number, message.most))
+        elif isinstance(message, InDoubt):
+            self._allowance.in_doubt(member.number)
+        elif isinstance(message, Status):
+            self._allowance.confirmed(member.number)  # an instance reports between its steps
 
-    def _watch(self) -> None:
-        now = time.monotonic()
-        for member in self._members:
-            if member.process is None:
-                continue
-            if member.process.is_alive():
-                if now - member.heard > SILENCE_SECONDS:
-                    log.error(
-                        "instance %s makes no progress; killing it", member.number, extra={"action": "consume.kill"}
-                    )
-                    member.process.kill()
-                continue
-            self._bury(member)
-
-    def _bury(self, member: Member) -> None:
-        if member.pipe is not None:
-            self._read(member)  # its last words
-        code = member.process.exitcode
-        member.process.join()
-        member.process = None
-        if self._allowance is not None:
-            self._allowance.lost(member.number)
-        member.died()
-        if member.failures >= MOST_FAILURES:
-            raise CannotKeepAlive(f"instance {member.number} died {member.failures} times in a row, exit code {code}")
-        log.warning(
-            "instance %s died with exit code %s; starting it again", member.number, code,
-            extra={"action": "consume.restart"},
+    def _note_crash(self, member: Member, crash: Crash) -> None:
+        member.record_crash(crash)
+        if any(crash.is_same(shown) for shown in self._crashes_shown):
+            return
+        self._crashes_shown.append(crash)
+        log.error(
+            "instance %s failed: %s", member.number, crash,
+            extra={"action": "consume.failed"}, exc_info=InstanceTraceback(crash.traceback),
         )  # fmt: skip
 
+    def _watch(self, identity: Identity) -> None:
+        for member in self._members:
+            if member.running and member.pipe is None:
+                self._handle_exit(member, identity)
+            elif member.is_silent(SILENCE_SECONDS):
+                log.error("instance %s makes no progress; killing it", member.number, extra={"action": "consume.kill"})
+                member.kill()
+
+    def _handle_exit(self, member: Member, identity: Identity) -> None:
+        if self._allowance is not None:
+            self._allowance.in_doubt(member.number)
+        code, why = member.record_exit(), f": {member.last_words}" if member.last_words else ""
+        if member.taken and member.number == 0:
+            # Only instance 0 decides: of two supervisors with one identity, only one can have lost it.
+            raise identity.in_use(self._settings.kafka_group)
+        if member.crashes >= SAME_FAILURES:
+            raise CannotKeepAlive(f"instance {member.number} failed {member.crashes} times in a row{why}")
+        if member.failures >= MOST_FAILURES:
+            raise CannotKeepAlive(
+                f"instance {member.number} died {member.failures} times in a row, exit code {code}{why}"
+            )
+        if not member.taken:
+            log.warning(
+                "instance %s died with exit code %s; starting it again%s", member.number, code, why,
+                extra={"action": "consume.restart"},
+            )  # fmt: skip
+
     def _finished(self) -> bool:
-        if self._allowance is not None and self._allowance.spent():
+        if self._allowance is not None and self._allowance.exhausted():
             return True
         return self._done is not None and bool(self._done.answer())
 
@@ -227,22 +217,25 @@ class Supervisor:
         """End all instances and leave the group, within `DRAIN_SECONDS` in all."""
         deadline = time.monotonic() + DRAIN_SECONDS
         self._end_members(deadline - LEAVE_SECONDS)
+        if any(member.taken for member in self._members):
+            return  # those ids are another process's now
         members = [identity.member(member.number) for member in self._members]
         leave_group(self._settings, members, seconds=max(0.1, deadline - time.monotonic()))
 
     def _end_members(self, deadline: float) -> None:
-        alive = [member for member in self._members if member.process is not None]
+        alive = [member for member in self._members if member.pipe is not None]
         for member in alive:
-            member.tell(Stop())
-        while any(member.process.is_alive() for member in alive) and time.monotonic() < deadline:
+            member.send(Stop())
+        while any(member.pipe is not None for member in alive) and time.monotonic() < deadline:
             self._listen_to_the_end()
         for member in alive:
-            if member.process.is_alive():
+            if member.pipe is not None:
                 log.error(
                     "instance %s did not drain in time; killing it", member.number, extra={"action": "consume.kill"}
                 )
-                member.process.kill()
-            member.process.join()
+                member.kill()
+            if member.process is not None:
+                member.process.join(EXIT_SECONDS)
             self._listen_to_the_end()
 
     def _listen_to_the_end(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sesacctl.broker import Sender, topics
+from sesacctl.broker import Sender, bootstrap, topics
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS, User, UserEvent
 from sesacctl.pipeline.health import health, wait_healthy
@@ -125,6 +125,16 @@ def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
         everything = row_ids(part.settings)
         assert len(everything) == len(set(everything))
         assert {entry.id for entry in read_ledger(ledger) if entry.acknowledged} <= set(everything)
+
+
+def test_a_command_asks_no_broker_that_hangs_although_the_cluster_still_lists_it(private_stack: RunningStack) -> None:
+    with private_stack.slice() as part:
+        topics.init(part.settings)
+        for broker in BROKER_NAMES:
+            with hanging(private_stack, broker):
+                for _ in range(5):
+                    topics.require(part.settings)
+            wait_until(lambda: not bootstrap.reachable(part.settings, seconds=1.0).silent)
 
 
 def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(

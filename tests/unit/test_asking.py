@@ -1,4 +1,4 @@
-"""Asking a server that does not answer for long."""
+"""BackgroundPoll a server that does not answer for long."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
-from sesacctl.pipeline.asking import Asking
+from sesacctl.pipeline.asking import BackgroundPoll
 from tests.waiting import wait_until
 
 
 def test_it_never_waits_and_gives_each_answer_once() -> None:
     free = threading.Event()
-    asking = Asking(lambda: free.wait(20), every=60)
+    asking = BackgroundPoll(lambda: free.wait(20), every=60)
     assert [asking.answer() for _ in range(3)] == [None] * 3
     free.set()
     assert wait_until(asking.answer) is True
@@ -28,7 +28,7 @@ def test_a_server_that_is_away_is_asked_again_and_one_that_refuses_is_not() -> N
             raise errors.pop()
         return True
 
-    asking = Asking(question, every=0)
+    asking = BackgroundPoll(question, every=0)
     assert wait_until(asking.answer)
     errors.append(ServerRefused("no"))
     with pytest.raises(ServerRefused):

@@ -3,57 +3,80 @@
 from __future__ import annotations
 
 import logging
+import struct
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kafka.errors import KafkaConnectionError
 
-from sesacctl.broker import cluster
+from sesacctl.broker import bootstrap, cluster
 from sesacctl.broker.reasons import Reasons
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings, load
+from tests.listeners import listener
+
+BROKER = [(0, 0, 12), (3, 0, 13), (18, 0, 4)]
+CONTROLLER = [(18, 0, 4), (55, 0, 2)]
 
 
-def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: Exception | None) -> Settings:
-    """Brokers that give these outcomes."""
+def answer(known: list[tuple[int, int, int]]) -> bytes:
+    """What a server says that knows these requests: key, lowest and highest version."""
+    body = struct.pack(">ihi", 1, 0, len(known)) + b"".join(struct.pack(">hhh", *each) for each in known)
+    return struct.pack(">i", len(body)) + body
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: bool) -> Settings:
+    """Servers that answer or not; a client is refused."""
 
     def admin(settings: Settings, timeout_ms: int) -> Any:
-        if error := outcomes[settings.kafka_bootstrap_servers.partition(":")[0]]:
-            raise error
+        if len(outcomes) > 1:
+            raise ServerRefused("wrong password")
         return SimpleNamespace(close=lambda: None)
 
+    monkeypatch.setattr(bootstrap, "_answers", lambda settings, server, seconds: outcomes[server.partition(":")[0]])
     monkeypatch.setattr(cluster, "admin", admin)
     return load(kafka_bootstrap_servers=",".join(f"{name}:1" for name in outcomes))
 
 
-def test_a_broker_that_could_not_even_be_asked_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = asking(monkeypatch, a=None, b=RuntimeError("a bug"), c=ServerUnreachable("away"), d=None)
+def test_those_that_answer_and_those_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = asking(monkeypatch, a=True, b=False, c=False, d=True)
     narrowed, silent = cluster.answering(settings, each=True)
-    assert (sorted(narrowed.brokers), silent) == (["a:1", "d:1"], ["b:1", "c:1"])
+    assert (narrowed.brokers, silent) == (["a:1", "d:1"], ["b:1", "c:1"])
 
 
-def test_the_first_that_answers_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrowed, _ = cluster.answering(asking(monkeypatch, a=ServerUnreachable("away"), b=None), each=False)
-    assert narrowed.brokers == ["b:1"]
+def test_if_none_answers_a_client_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServerRefused, match="wrong password"):
+        cluster.answering(asking(monkeypatch, a=False, b=False), each=False)
+
+
+def test_the_first_answers_will_do() -> None:
+    with listener(answer(BROKER)) as good, listener() as hung:
+        settings = load(kafka_bootstrap_servers=f"127.0.0.1:{hung.port},127.0.0.1:{good.port}")
+        narrowed, _ = cluster.answering(settings, each=False)
+        assert narrowed.brokers == [f"127.0.0.1:{good.port}"]
 
 
 @pytest.mark.parametrize(
-    ("errors", "told"),
-    [
-        (
-            {"a": ServerUnreachable("x"), "b": ServerRefused("wrong password"), "c": ServerUnreachable("y")},
-            ServerRefused,
-        ),
-        ({"a": ServerUnreachable("x"), "b": ServerUnreachable("y")}, ServerUnreachable),
-        ({"a": ServerRefused("wrong password"), "b": RuntimeError("a bug")}, RuntimeError),
-    ],
+    "words",
+    [answer(CONTROLLER), b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">ii", 4, 1), b"\0\0\0\0"],
+    ids=["a controller", "HTTP", "too short", "nothing"],
 )
-def test_the_most_telling_reason_is_told(
-    monkeypatch: pytest.MonkeyPatch, errors: dict[str, Exception], told: type[Exception]
-) -> None:
-    with pytest.raises(told):
-        cluster.answering(asking(monkeypatch, **errors), each=False)
+def test_what_is_no_broker_does_not_answer(words: bytes) -> None:
+    with listener(words) as other, listener(answer(BROKER)) as good:
+        settings = load(kafka_bootstrap_servers=f"127.0.0.1:{other.port},127.0.0.1:{good.port}")
+        assert bootstrap.reachable(settings, seconds=1.0).silent == [f"127.0.0.1:{other.port}"]
+
+
+def test_a_single_server_that_is_away_is_told_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(kafka_bootstrap_servers="a:1")
+
+    def admin(settings: Settings, timeout_ms: int) -> Any:
+        raise ServerUnreachable("away")
+
+    monkeypatch.setattr(cluster, "admin", admin)
+    with pytest.raises(ServerUnreachable, match="away"):
+        cluster.answering(settings, each=True)
 
 
 def test_reasons_may_come_in_while_they_are_looked_at() -> None:

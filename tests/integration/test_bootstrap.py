@@ -1,0 +1,66 @@
+"""Clients whose first bootstrap servers are dead, hung or no brokers: the others are there."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sesacctl.broker import bootstrap, clients
+from sesacctl.errors import ServerUnreachable
+from sesacctl.settings import Settings
+from tests.listeners import listener
+from tests.waiting import BUSY_SECONDS
+
+KINDS: dict[str, Callable[[Settings], Any]] = {
+    "admin": clients.admin,
+    "producer": lambda settings: clients.producer(settings, delivery_seconds=10.0),
+    "consumer": lambda settings: clients.consumer(settings, group_instance_id=None),
+}
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """An address that refuses connections: its port is bound, and nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def with_brokers(settings: Settings, *servers: str) -> Settings:
+    return settings.model_copy(update={"kafka_bootstrap_servers": ",".join(servers)})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_client_gets_in_past_a_dead_and_a_hung_server(settings: Settings, dead: str, kind: str) -> None:
+    with listener() as hung:
+        partly = with_brokers(settings, dead, f"127.0.0.1:{hung.port}", settings.brokers[0])
+        for _ in range(10):
+            started = time.monotonic()
+            KINDS[kind](partly).close()
+            assert time.monotonic() - started < 2.0 + BUSY_SECONDS / 5
+
+
+def test_a_server_that_speaks_something_else_is_passed_over(settings: Settings) -> None:
+    with listener(b"-ERR unknown command\r\n") as other:
+        partly = with_brokers(settings, f"127.0.0.1:{other.port}", *settings.brokers)
+        found = bootstrap.reachable(partly, seconds=5.0)
+        assert (found.answering, found.silent) == (settings.brokers, [f"127.0.0.1:{other.port}"])
+
+
+def test_a_single_server_is_asked_by_its_client_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(clients, "reachable")
+    clients.admin(with_brokers(settings, settings.brokers[0])).close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_one_shot_command_gives_up_in_time_when_nobody_answers(settings: Settings, dead: str, kind: str) -> None:
+    with listener() as hung, listener() as another:
+        nobody = with_brokers(settings, f"127.0.0.1:{hung.port}", dead, f"127.0.0.1:{another.port}")
+        started = time.monotonic()
+        with pytest.raises(ServerUnreachable, match=dead):
+            KINDS[kind](nobody)
+        assert time.monotonic() - started < 10

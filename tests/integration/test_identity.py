@@ -1,0 +1,135 @@
+"""Two hosts with one identity, because SESAC_HOME was copied: one stops and says why, the other one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sesacctl.broker import topics
+from sesacctl.errors import IdentityInUse
+from sesacctl.events import ORDERS
+from sesacctl.pipeline import supervise
+from sesacctl.pipeline.identity import Identity
+from sesacctl.pipeline.members import ConsumeReport
+from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.settings import Settings
+from tests.consumers import check, has_stored
+from tests.events import add_parents, many_orders, send
+from tests.waiting import wait_until
+
+
+class Host:
+    """A supervisor with a home of its own, in a thread; `error` is what ended it."""
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self.reports: list[ConsumeReport] = []
+        self.error: BaseException | None = None
+        self.stop = threading.Event()
+        self._supervisor = Supervisor(settings.model_copy(update={"sesac_home": home}), instances=3)
+        self.thread = threading.Thread(target=self._work)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._supervisor.run(self.stop, on_report=self.reports.append, interval=0.1)
+        except BaseException as error:
+            self.error = error
+
+    def has_restarted(self, times: int) -> bool:
+        return bool(self.reports) and self.reports[-1].restarts == times
+
+
+@contextmanager
+def hosts(settings: Settings, *homes: Path) -> Iterator[list[Host]]:
+    """Supervisors that start at the same time."""
+    found = [Host(settings, home) for home in homes]
+    try:
+        yield found
+    finally:
+        for host in found:
+            host.stop.set()
+        for host in found:
+            host.thread.join(60)
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> list[Path]:
+    """Two folders with the same identity."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    with Identity(first) as original:
+        identity = original.id
+    (second / "supervisors").mkdir(parents=True)
+    (second / "supervisors" / "0.id").write_text(identity)
+    return [first, second]
+
+
+@pytest.fixture
+def ready(settings: Settings) -> Settings:
+    """Topics, users and a product."""
+    topics.init(settings)
+    add_parents(settings, users=100)
+    return settings
+
+
+def check_end(host: Host, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert isinstance(host.error, IdentityInUse)
+    assert (host.error.exit_code, host.error.retriable) == (3, False)
+    assert str(home / "supervisors" / "0.id") in str(host.error)
+    assert "delete" in str(host.error.hint)
+    assert not [record for record in caplog.records if "died" in record.getMessage()]
+
+
+def test_a_copied_identity_stops_the_one_that_was_there_and_not_the_other(
+    ready: Settings, homes: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hosts(ready, homes[0]) as [old]:
+        send(ready, ORDERS, many_orders(200))
+        wait_until(lambda: has_stored(ready, 200), message="the first one runs")
+        left: list[object] = []
+        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, seconds: left.append(arguments))
+        with hosts(ready, homes[1]) as [new]:
+            old.thread.join(60)
+            check_end(old, homes[0], caplog)
+            assert not left, "it removes nobody from the group"
+            send(ready, ORDERS, many_orders(500))
+            wait_until(lambda: has_stored(ready, 700), message="the other one stores everything")
+            assert (new.error, new.has_restarted(0)) == (None, True), "and was not disturbed"
+    check(ready, 700)
+
+
+def test_of_two_that_start_at_once_exactly_one_stops(
+    ready: Settings, homes: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with hosts(ready, *homes) as both:
+        send(ready, ORDERS, many_orders(200))
+        wait_until(lambda: any(host.error for host in both), message="one stops")
+        [stopped], [other] = ([h for h in both if bool(h.error) is ended] for ended in (True, False))
+        check_end(stopped, homes[both.index(stopped)], caplog)
+        stopped.thread.join(60)
+        send(ready, ORDERS, many_orders(500))
+        wait_until(lambda: has_stored(ready, 700), message="the other one stores everything")
+        wait_until(lambda: all(line.partitions for line in other.reports[-1].instances), message="with all instances")
+        assert other.error is None
+    check(ready, 700)
+
+
+def test_an_instance_killed_and_started_again_is_not_taken_for_another_host(ready: Settings, homes: list[Path]) -> None:
+    with hosts(ready, homes[0]) as [host]:
+        for number in range(1, 4):
+            send(ready, ORDERS, many_orders(100))
+            wait_until(partial(has_stored, ready, 100 * number), message="it runs")
+            pid = host.reports[-1].instances[0].pid
+            assert pid
+            os.kill(pid, signal.SIGKILL)
+            wait_until(partial(host.has_restarted, number), message="it is started again")
+        send(ready, ORDERS, many_orders(100))
+        wait_until(lambda: has_stored(ready, 400), message="it runs on")
+        assert host.error is None
+    check(ready, 400)
