@@ -28,7 +28,7 @@ COMMANDS = {
     "offsets": ("offsets:app", "Consume again, skip, or go on after a log was cut"),
     "lag": ("lag:app", "Events not stored yet, per partition"),
     "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),
-    "audit": ("audit:app", "Prove that nothing was lost or stored twice"),
+    "audit": ("audit:app", "Prove that nothing consumed is lost or stored twice"),
     "health": ("health:app", "What works, what does not, and the command to run next"),
     "top": ("top:app", "The whole loop on one screen, and its bottleneck"),
     "metrics": ("metrics:app", "The state of the loop for Prometheus"),

@@ -27,8 +27,9 @@ class CutLog:
 
 def cut_log(next_offset: int, found: str, diverged_at: int | None) -> CutLog:
     """A verdict in words; `found` says what the log shows instead."""
-    where = "" if diverged_at is None else f"; by its leader epochs it differs from offset {diverged_at} on"
-    detail = f"the log is not the one that was stored up to offset {next_offset}: {found}{where}"
+    if diverged_at is not None:
+        found += f"; by its leader epochs it differs from offset {diverged_at} on"
+    detail = f"the log is not the one that was stored up to offset {next_offset}: {found}"
     return CutLog(next_offset=next_offset, diverged_at=diverged_at, detail=detail)
 
 
