@@ -43,7 +43,6 @@ class TopicState:
     under_replicated: int
     retention_ms: int
     min_insync_replicas: int
-    cleanup_policy: str
     unsafe: list[str]
     size_bytes: int
 
@@ -131,7 +130,6 @@ def _state(topic: dict[str, Any], configs: dict[str, Any], size: int) -> TopicSt
         under_replicated=sum(each.under_replicated for each in partitions),
         retention_ms=int(configs["retention.ms"]["value"]),
         min_insync_replicas=int(configs["min.insync.replicas"]["value"]),
-        cleanup_policy=configs["cleanup.policy"]["value"],
         unsafe=_unsafe(configs),
         size_bytes=size,
     )

@@ -33,14 +33,14 @@ KEYS: dict[str, str] = {
     "cache fairness": """
         fresh holds size tables[].bound tables[].holds tables[].never_cached tables[].oldest tables[].recorded
         tables[].rows tables[].table tables[].worst_wait""",
-    "cache fairness --simulate": """
-        backlog bound fresh holds newcomers rounds rows size worst_first_wait worst_wait""",
+    "cache fairness --simulate": "backlog bound fresh holds newcomers rounds rows size worst_first_wait worst_wait",
     "cache reset-aging --dry-run": "items[].rows items[].table",
     "topics init": "dry_run topics[].action topics[].details topics[].topic warnings",
     "topics describe": """
         items[].leaderless items[].min_insync_replicas items[].partitions[].isr items[].partitions[].leader
         items[].partitions[].partition items[].partitions[].replicas items[].partitions[].under_replicated
-        items[].retention_ms items[].size_bytes items[].topic items[].topic_id items[].under_replicated""",
+        items[].retention_ms items[].size_bytes items[].topic items[].topic_id items[].under_replicated
+        items[].unsafe""",
     "produce --count 3": """
         ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate rate_now
         refused seconds sent waiting_for""",
@@ -52,11 +52,17 @@ KEYS: dict[str, str] = {
         latency_p99_ms rate restarts seconds totals.control totals.dead totals.duplicates totals.expired totals.parked
         totals.stored totals.unknown_fields""",
     "lag --window 0.1": """
-        drain_seconds group lag partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates
-        partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
-        partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
-        partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
-        partitions[].topic_id produced_rate stored_rate verdict window""",
+        drain_seconds group held_back lag partitions[].counts.control partitions[].counts.dead
+        partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
+        partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
+        partitions[].kind partitions[].log_end partitions[].log_stable_end partitions[].log_start
+        partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
+        partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
+        partitions[].topic partitions[].topic_id produced_rate stored_rate verdict window""",
+    "offsets reset --to earliest --dry-run": """
+        items[].after items[].again items[].before items[].cut items[].given_up items[].kind items[].partition
+        items[].topic items[].topic_id""",
+    "offsets accept-cut --dry-run": "items",
     "dlq list": """
         items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key items[].key_base64
         items[].offset items[].partition items[].reason items[].record_time items[].topic items[].value
@@ -67,27 +73,30 @@ KEYS: dict[str, str] = {
     "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
     "audit": """
         counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut deep duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
-        group lag ledger missing ok partitions[].counts.control partitions[].counts.dead
+        cut cuts deep duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products
+        gone.users group held_back lag ledger missing ok partitions[].counts.control partitions[].counts.dead
         partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
-        partitions[].counts.unknown_fields partitions[].first partitions[].kafka_offset partitions[].kind
-        partitions[].log_end partitions[].log_start partitions[].next partitions[].partition partitions[].topic
-        partitions[].topic_id rows.orders rows.products rows.users taken""",
+        partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
+        partitions[].kind partitions[].log_end partitions[].log_stable_end partitions[].log_start
+        partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
+        partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
+        partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "audit --values": """
         counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut deep.compared.orders deep.compared.products deep.compared.users deep.cut deep.different deep.expired
+        cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut deep.different deep.expired
         deep.found deep.kept deep.missing deep.named deep.named_different deep.read duplicated elsewhere.orders
-        elsewhere.products elsewhere.users gone.orders gone.products gone.users group lag ledger missing ok
+        elsewhere.products elsewhere.users gone.orders gone.products gone.users group held_back lag ledger missing ok
         partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
-        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields partitions[].first
-        partitions[].kafka_offset partitions[].kind partitions[].log_end partitions[].log_start partitions[].next
-        partitions[].partition partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken""",
+        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields partitions[].cut_log
+        partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end partitions[].log_stable_end
+        partitions[].log_start partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
+        partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
+        partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
         at bottleneck database group reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
         stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
-    "stack status": """
-        items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version""",
+    "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
     "db migrate --dry-run": "applied current database downgrade on_this_machine server steps target",
     "config init": "passwords path",
     "config check": "findings ok",
