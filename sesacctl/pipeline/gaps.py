@@ -46,10 +46,6 @@ class LogGuard:
         """The last record before PostgreSQL's offset is not in the log any more."""
         self._unreadable[key] = mark
 
-    def is_readable(self, key: Key, mark: LogMark) -> bool:
-        """Whether the last record may be there to be recognised, as far as is known."""
-        return self._unreadable.get(key) != mark
-
     def note_epochs(self, diverged: Sequence[tuple[OwnedLog, OffsetAndMetadata | None]]) -> None:
         """The brokers say that leader epochs differ; the last record decides where it is still there.
 
@@ -61,18 +57,20 @@ class LogGuard:
         """The epoch that PostgreSQL has now is the log's own."""
         self._diverged.pop(key, None)
 
-    def epoch_to_ask_with(self, log: OwnedLog) -> int | None:
-        """The leader epoch to read with; None where brokers are known to have others.
+    def owned(self, tp: TopicPartition, kind: str, topic_id: UUID, mark: LogMark) -> OwnedLog:
+        """A log to be read on from its mark.
 
         Raises:
-            CutFound: they have others, and the last record is no longer there to contradict them.
+            CutFound: brokers have other leader epochs, and the last record is no longer there to contradict them.
         """
-        if log.key not in self._diverged:
-            return log.mark.leader_epoch
-        end = self._diverged[log.key]
-        if not log.readable and log.mark.leader_epoch is not None and (end is None or end < log.next_offset):
-            raise self._cut(log, "the brokers know nothing of its leader epoch")
-        return None
+        key = (topic_id, tp.partition)
+        readable, known = self._unreadable.get(key) != mark, mark.leader_epoch is not None
+        log = OwnedLog(tp, kind, topic_id, mark, readable, epoch_agrees=known and key not in self._diverged)
+        if known and not readable and key in self._diverged:
+            end = self._diverged[key]
+            if end is None or end < mark.next_offset:
+                raise self._cut(log, "the brokers know nothing of its leader epoch")
+        return log
 
     # ---- while reading
 

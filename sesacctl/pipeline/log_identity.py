@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from kafka import TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
@@ -13,7 +14,7 @@ from sesacctl.broker import clients
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import Key, LogMark
 from sesacctl.pipeline.log_cuts import CutLog, cut_log, record, stops
-from sesacctl.pipeline.owned_log import strange_record
+from sesacctl.pipeline.owned_log import contradiction
 from sesacctl.pipeline.progress import Progress
 from sesacctl.settings import Settings
 
@@ -135,10 +136,7 @@ class _Look:
             self._handle_out_of_range(error.args[0])
             return
         for tp in self._left & set(polled):
-            if self._has_record(tp) and (record := strange_record(self._mark(tp), polled[tp])):
-                self._settle(tp, f"offset {record.offset} has another record")
-            else:
-                self._settle(tp)
+            self._settle(tp, self._contradiction(tp, polled[tp]) if self._has_record(tp) else None)
         for tp in list(self._left):
             self._settle_without_records(tp)
 
@@ -146,9 +144,14 @@ class _Look:
         position, next_offset = clients.position(self._consumer, tp), self._mark(tp).next_offset
         if self._has_record(tp):
             if position is not None and position >= next_offset:
-                self._settle(tp, f"the record at offset {self._mark(tp).last_offset}, the last one, is gone")
+                self._settle(tp, self._contradiction(tp, []))
         elif clients.highwater(self._consumer, tp) is not None:  # fetched, hence not refused for its epoch
             self._settle(tp)
+
+    def _contradiction(self, tp: TopicPartition, polled: Sequence[Any]) -> str | None:
+        mark = self._mark(tp)
+        agrees = mark.leader_epoch is not None and tp not in self._diverged
+        return contradiction(mark, polled, epoch_agrees=agrees)
 
     def _handle_truncation(self, tp: TopicPartition, end: int | None) -> None:
         """By leader epochs alone; the record decides where it is, as the epochs of a restored cluster begin again."""

@@ -20,20 +20,27 @@ class StrangeLog(Exception):
         self.log, self.found = log, found
 
 
-def strange_record(mark: LogMark, polled: Sequence[Any]) -> Any:
-    """The first record below PostgreSQL's offset that is not the last stored one; None if there is none.
+def contradiction(mark: LogMark, polled: Sequence[Any], *, epoch_agrees: bool) -> str | None:
+    """What in a log contradicts that it was stored up to the mark; None if nothing does.
 
-    `polled` are all records that a log has from that one's offset on; a first one from behind it is strange, too.
+    `polled` are the records that the log has from the last stored one's offset on. That one may be gone, as compaction
+    deletes from the middle of a log, but only where the brokers know its leader epoch: `epoch_agrees`.
     """
     early = [record for record in polled if record.offset < mark.next_offset]
-    return next((record for record in early or polled if not mark.is_of(record)), None)
+    strange = next((record for record in early if not mark.is_of(record)), None)
+    if strange is not None:
+        return f"offset {strange.offset} has another record"
+    if not early and not epoch_agrees:
+        return f"the record at offset {mark.last_offset}, the last one, is gone"
+    return None
 
 
 @dataclass(slots=True)
 class OwnedLog:
     """`mark` is what PostgreSQL knew of the log when it was taken over; `next_offset` moves on from there.
 
-    Reading begins with the last stored record where that is `readable`, so that it can be recognised.
+    Reading begins with the last stored record where that is `readable`, so that it can be recognised. `epoch_agrees`:
+    the brokers are asked with the mark's leader epoch, and would refuse one that they do not know.
     """
 
     tp: TopicPartition
@@ -41,6 +48,7 @@ class OwnedLog:
     topic_id: UUID
     mark: LogMark
     readable: bool
+    epoch_agrees: bool
     next_offset: int = field(init=False)
     recognised: bool = field(init=False)
     _baseline: Any = field(init=False, default=None)
@@ -84,9 +92,7 @@ class OwnedLog:
         if self.mark.last_offset is None:
             self._baseline = polled[early - 1]
         elif not self.has_moved:
-            if (strange := strange_record(self.mark, polled)) is not None:
-                raise StrangeLog(self, f"offset {strange.offset} has another record")
-            self.recognised = True
+            self._recognise(polled)
         return polled[early:]
 
     def require_recognised(self, position: int) -> None:
@@ -96,7 +102,12 @@ class OwnedLog:
             StrangeLog
         """
         if not self.recognised and position > self.next_offset:
-            raise StrangeLog(self, f"the record at offset {self.mark.last_offset}, the last one, is gone")
+            self._recognise([])
+
+    def _recognise(self, polled: Sequence[Any]) -> None:
+        if found := contradiction(self.mark, polled, epoch_agrees=self.epoch_agrees):
+            raise StrangeLog(self, found)
+        self.recognised = True
 
     def batch(self, end: int, records: list[Any], *, skipped: Sequence[tuple[int, int]], leader_epoch: int) -> Batch:
         """Offsets from the next one up to `end`."""

@@ -136,9 +136,9 @@ class Ownership:
             if mark is None:
                 mark = LogMark(sink.begin_partition(tp.topic, key, starts[tp]))
                 self._guard.note_unreadable(key, mark)  # there is nothing before it to look at
-            log = OwnedLog(tp, self._kinds[tp.topic], topic_id, mark, self._guard.is_readable(key, mark))
-            self._owned[tp] = log
-            if not clients.seek(self._consumer, tp, log.begins_at, self._guard.epoch_to_ask_with(log)):
+            log = self._owned[tp] = self._guard.owned(tp, self._kinds[tp.topic], topic_id, mark)
+            epoch = mark.leader_epoch if log.epoch_agrees else None
+            if not clients.seek(self._consumer, tp, log.begins_at, epoch):
                 return  # it was taken from us in between: `stale` stays true
         self._consumer.resume(*self._owned)
         self._untold = set(self._owned)

@@ -102,7 +102,7 @@ def test_new_records_at_old_positions_are_kept_beside_the_old_ones(shop: Slice, 
 def test_records_that_compaction_deleted_are_no_control_records(shop: Slice, private_stack: RunningStack) -> None:
     settings = shop.settings
     topic = settings.topic(ORDERS)
-    send(settings, ORDERS, many_orders(5), partition=0)
+    send(settings, ORDERS, many_orders(5, users=2), partition=0)
     store_all(settings)
     client = clients.admin(settings)
     compacting = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
