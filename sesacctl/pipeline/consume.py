@@ -264,7 +264,7 @@ class Instance:
     def _resume(self) -> None:
         if self._status.waiting_for:
             log.info("%s is back", self._status.waiting_for, extra={"action": "consume.resumed"})
-        self._status.state, self._status.waiting_for = "running", None
+        self._status.state, self._status.waiting_for, self._status.error = "running", None, None
 
     def _watch_kafka(self) -> None:
         if self._ownership.connected:
