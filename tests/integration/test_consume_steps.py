@@ -190,6 +190,23 @@ def test_where_the_last_record_has_expired_the_leader_epoch_decides(shop: Settin
         wait_until(lambda: found.errors, message="it goes on")
 
 
+def test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no longer there to contradict the brokers."""
+
+    def expire_last() -> None:
+        expire(shop, 20)
+        send(shop, ORDERS, many_orders(5), partition=0)
+
+    with (
+        pytest.raises(AssertionError, match=r"brokers know nothing of its leader epoch; .* differs from offset 0 on"),
+        truncated(shop, monkeypatch, expire_last) as found,
+    ):
+        wait_until(lambda: found.errors or stored(shop) > 20, message="it neither stops nor goes on")
+    assert stored(shop) == 20
+
+
 def test_a_database_that_knows_no_last_record_learns_it(shop: Settings) -> None:
     """As after the upgrade of one that was filled before it was kept."""
     send(shop, ORDERS, many_orders(20), partition=0)

@@ -47,6 +47,14 @@ def test_a_row_that_a_trigger_drops_without_a_word_is_a_dead_letter(rig: Rig) ->
     assert rig.count("orders") == 40
 
 
+def test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter(rig: Rig) -> None:
+    """Where nothing else sends the step down the slow path."""
+    drop_silently(rig, ORDERS, "NEW.quantity = 7")
+    assert rig.store([*many_orders(20), message(order(1, quantity=7)), *many_orders(20)]) == Counts(stored=40, dead=1)
+    assert [row[:2] for row in letters(rig)] == [(20, "refused")]
+    assert rig.count("orders") == 40
+
+
 def test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing(rig: Rig) -> None:
     drop_silently(rig, USERS, "true")
     assert rig.store([message(user(n)) for n in range(500, 520)], kind=USERS) == Counts(dead=20)
