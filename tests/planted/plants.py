@@ -140,8 +140,11 @@ PLANTS = (
     Plant(
         "one-id-is-one-event",
         "sesacctl/pipeline/staging.py",
-        (("        if different:\n", "        if different and entry is entries[0] and len(entries) > 1:\n"),),
-        (f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",),
+        (("        if different:\n", "        if different and not there:\n"),),
+        (
+            f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",
+            "tests/integration/test_sink.py::test_another_body_for_a_user_or_a_product_is_a_dead_letter",
+        ),
     ),
     Plant(
         "parked-anew-when-read-again",
@@ -160,7 +163,7 @@ PLANTS = (
         _SINK,
         ((" != len(entries[kind]):", " < 0:"),),
         (
-            f"{_REFUSALS}::test_a_row_that_a_trigger_drops_without_a_word_is_a_dead_letter",
+            f"{_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
             f"{_REFUSALS}::test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing",
         ),
     ),
@@ -219,6 +222,15 @@ PLANTS = (
         "truncation-ignored",
         "sesacctl/pipeline/gaps.py",
         (("        self._diverged |= {log.key: end and end.offset for log, end in diverged}", "        del diverged"),),
+        (
+            f"{_STEPS}::test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired",
+            f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",
+        ),
+    ),
+    Plant(
+        "unknown-epoch-ignored",
+        "sesacctl/pipeline/gaps.py",
+        (("                self._diverged[log.key] = None\n", "                pass\n"),),
         (f"{_STEPS}::test_where_the_last_record_has_expired_the_leader_epoch_decides",),
     ),
     Plant(
