@@ -153,6 +153,15 @@ def test_a_sink_of_the_version_before_is_taken_over_and_given_back(filled_at_000
     assert sink_at_0004(settings) == before
 
 
+def test_what_was_kept_before_a_reset_is_in_no_counter_after_the_upgrade(filled_at_0004: Settings) -> None:
+    """Else its replay would make them negative."""
+    settings = filled_at_0004
+    query(settings, "UPDATE sink_offsets SET first_offset = 4, stored = 0, dead = 0")
+    schema.upgrade(settings)
+    assert query(settings, "SELECT counted FROM dead_letters") == [(False,)]
+    assert query(settings, "SELECT counted FROM parked_events") == [(True,)]
+
+
 def test_a_consumer_goes_on_where_the_version_before_has_stopped(filled_at_0004: Settings) -> None:
     settings = filled_at_0004
     schema.upgrade(settings)
