@@ -9,7 +9,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults bench pictures lock clean
+.PHONY: help demo test check faults planted bench pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(STAMP) ## Lint, types and layers; needs no server
 
 faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
 	@$(BIN)/pytest tests/faults
+
+planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice each
+	@$(BIN)/python -m tests.planted
 
 bench: $(STAMP) ## Measure against peers and older shapes, as ratios; takes many minutes
 	@for name in startup seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done

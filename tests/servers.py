@@ -33,7 +33,7 @@ from tests.waiting import wait_until
 
 VARIABLES = tuple(name.upper() for name in Settings.model_fields)
 """Every environment variable that sesacctl reads."""
-_KEPT = (
+_KEPT: tuple[str, ...] = (
     *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV"),
     *("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"),  # the first `up` on a machine downloads Kafka's jars
 )

@@ -49,6 +49,11 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("fingerprint", sa.LargeBinary, sa.Computed(FINGERPRINT, persisted=True)))
         op.alter_column(table, "fingerprint", nullable=False)
         op.add_column(table, sa.Column("counted", sa.Boolean, server_default=sa.text("true"), nullable=False))
+        op.execute(  # what was kept before the offsets were moved by hand, which has set the counters to zero
+            f"UPDATE {table} AS kept SET counted = false FROM sink_offsets AS o"
+            " WHERE o.consumer_group = kept.consumer_group AND o.topic_id = kept.topic_id"
+            ' AND o.partition = kept.partition AND (kept."offset" < o.first_offset OR kept."offset" >= o.next_offset)'
+        )
         op.drop_constraint(f"uq_{table}_position", table)
         op.create_unique_constraint(f"uq_{table}_record", table, [*POSITION, "fingerprint"])
     op.create_table(

@@ -143,6 +143,7 @@ class Sink:
             if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT):
                 raise
         cursor.execute("ROLLBACK TO SAVEPOINT direct")
+        self._checkpoint("after going back")
         return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
 
     def _copy(self, cursor: Any, entries: dict[str, list[Entry]]) -> bool:

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import LogTruncationError
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, NotLeaderForPartitionError
 
 from sesacctl.broker import clients, topics
 from sesacctl.broker.offsets import log_offsets
@@ -79,6 +79,28 @@ def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
     with running(shop, ORDERS, checkpoint=run_ahead) as found:
         wait_until(lambda: stored(shop) >= 20, message="the records that were passed over were not read")
     assert (stored(shop), control(shop)) == (20, 0)
+
+
+@pytest.mark.parametrize("error", [NotLeaderForPartitionError, NoOffsetForPartitionError])
+def test_records_that_a_poll_lost_to_an_error_are_read_again(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, error: type[KafkaError]
+) -> None:
+    """In a log from which nothing is stored yet: what was passed over would look as if it were gone."""
+    send(shop, ORDERS, many_orders(10), partition=0)
+    poll, lost = KafkaConsumer.poll, threading.Event()
+
+    def lose_once(consumer: KafkaConsumer, **keywords: Any) -> Any:
+        found = poll(consumer, **keywords)
+        if found and not lost.is_set():
+            lost.set()
+            raise error
+        return found
+
+    monkeypatch.setattr(KafkaConsumer, "poll", lose_once)
+    with running(shop, ORDERS) as found:
+        wait_until(lambda: found.errors or stored(shop) == 10, message="what was passed over was not read again")
+    assert lost.is_set()
+    assert (stored(shop), control(shop)) == (10, 0)
 
 
 @contextmanager
@@ -166,6 +188,23 @@ def test_where_the_last_record_has_expired_the_leader_epoch_decides(shop: Settin
     query(shop, "UPDATE sink_offsets SET leader_epoch = 99 WHERE partition = 0")
     with pytest.raises(AssertionError, match="the brokers know nothing of its leader epoch"), running(shop) as found:
         wait_until(lambda: found.errors, message="it goes on")
+
+
+def test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no longer there to contradict the brokers."""
+
+    def expire_last() -> None:
+        expire(shop, 20)
+        send(shop, ORDERS, many_orders(5), partition=0)
+
+    with (
+        pytest.raises(AssertionError, match=r"brokers know nothing of its leader epoch; .* differs from offset 0 on"),
+        truncated(shop, monkeypatch, expire_last) as found,
+    ):
+        wait_until(lambda: found.errors or stored(shop) > 20, message="it neither stops nor goes on")
+    assert stored(shop) == 20
 
 
 def test_a_database_that_knows_no_last_record_learns_it(shop: Settings) -> None:

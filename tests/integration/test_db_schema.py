@@ -13,9 +13,15 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
+from sesacctl.broker import topics
+from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import database, init_db, plan, schema, seed
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, UsageError
+from sesacctl.events import ORDERS
+from sesacctl.pipeline.audit import audit
 from sesacctl.settings import Settings
+from tests.consumers import running
+from tests.events import Message, add_parents, many_orders, message, order, query, send
 from tests.waiting import wait_until
 
 REVISIONS = list(schema.revisions())
@@ -73,6 +79,108 @@ def test_every_migration_down_and_up_again_keeps_ten_thousand_rows(settings: Set
     for revision in REVISIONS[1:]:
         schema.upgrade(settings, revision)
         assert (schema.current(settings), content(settings)) == (revision, before)
+
+
+BAD: Message = (b"u1", b"{}")
+ORPHAN = message(order(1, user_id="u900"))
+AT_0004 = (
+    "SELECT topic, topic_id, partition, first_offset, next_offset, stored, duplicates, dead, parked, expired, control"
+    " FROM sink_offsets ORDER BY 1, 3",
+    'SELECT topic_id, partition, "offset", key, value, headers, record_time, reason, detail, created_at, discarded_at'
+    " FROM dead_letters",
+    'SELECT topic_id, partition, "offset", key, value, headers, record_time, detail, parked_at, tried_at, attempts'
+    " FROM parked_events",
+)
+
+
+def sink_at_0004(settings: Settings) -> list[list[tuple[Any, ...]]]:
+    """What the sink's tables hold, in the columns that revision 0004 has."""
+    return [
+        [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in found]
+        for found in (query(settings, statement) for statement in AT_0004)
+    ]
+
+
+@pytest.fixture
+def filled_at_0004(settings: Settings) -> Settings:
+    """What the version before has stored of partition 0 of `orders`: three rows, a dead letter and a parked event."""
+    topics.init(settings)
+    add_parents(settings, users=100)
+    send(settings, ORDERS, [*many_orders(3), BAD, ORPHAN], partition=0)
+    schema.downgrade(settings, "0004")
+    topic = settings.topic(ORDERS)
+    [topic_id] = {log.topic_id for log in log_offsets(settings) if log.topic == topic}
+    query(
+        settings,
+        "INSERT INTO orders (order_id, user_id, product_id, quantity, total_amount)"
+        " SELECT 'stored-' || n, 'u1', 'p1', 1, 1000 FROM generate_series(1, 3) n",
+    )
+    query(
+        settings,
+        "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset, stored, dead,"
+        " parked) VALUES (%s, %s, %s, 0, 0, 5, 3, 1, 1)",
+        *(settings.kafka_group, topic, topic_id),
+    )
+    kept = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time, detail'
+    place = (settings.kafka_group, topic, topic_id)
+    query(
+        settings,
+        f"INSERT INTO dead_letters ({kept}, reason)"
+        " VALUES (%s, %s, %s, 0, 3, %s, %s, '[]', now(), 'no order', 'invalid_field')",
+        *(*place, *BAD),
+    )
+    query(
+        settings,
+        f"INSERT INTO parked_events ({kept}, parked_at, tried_at, attempts) VALUES (%s, %s, %s, 0, 4, %s, %s,"
+        " '[[\"aA==\", null]]', NULL, 'no user', now() - interval '1 hour', now(), 7)",
+        *(*place, *ORPHAN),
+    )
+    return settings
+
+
+def test_a_sink_of_the_version_before_is_taken_over_and_given_back(filled_at_0004: Settings) -> None:
+    settings = filled_at_0004
+    before = sink_at_0004(settings)
+    assert [len(rows) for rows in before] == [1, 1, 1]
+    schema.upgrade(settings)
+    assert sink_at_0004(settings) == before
+    marks = "epoch_offset, leader_epoch, last_offset, last_timestamp, last_crc"
+    assert query(settings, f"SELECT {marks} FROM sink_offsets") == [(5, None, None, None, None)]
+    for table in ("dead_letters", "parked_events"):
+        kept = query(settings, f"SELECT octet_length(fingerprint), counted FROM {table}")
+        assert kept == [(32, True)]
+    schema.downgrade(settings, "0004")
+    assert sink_at_0004(settings) == before
+
+
+def test_what_was_kept_before_a_reset_is_in_no_counter_after_the_upgrade(filled_at_0004: Settings) -> None:
+    """Else its replay would make them negative."""
+    settings = filled_at_0004
+    query(settings, "UPDATE sink_offsets SET first_offset = 4, stored = 0, dead = 0")
+    schema.upgrade(settings)
+    assert query(settings, "SELECT counted FROM dead_letters") == [(False,)]
+    assert query(settings, "SELECT counted FROM parked_events") == [(True,)]
+
+
+def test_a_consumer_goes_on_where_the_version_before_has_stopped(filled_at_0004: Settings) -> None:
+    settings = filled_at_0004
+    schema.upgrade(settings)
+    query(settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+    last = "SELECT next_offset, last_offset, stored, dead, parked FROM sink_offsets WHERE topic = %s AND partition = 0"
+
+    def is_now(*values: int) -> bool:
+        return query(settings, last, settings.topic(ORDERS)) == [values]
+
+    with running(settings):
+        wait_until(lambda: is_now(5, 4, 4, 1, 0), message="it does not learn the last record, or what was parked stays")
+        send(settings, ORDERS, many_orders(4), partition=0)
+        wait_until(lambda: is_now(9, 8, 8, 1, 0), message="it does not go on")
+    assert query(settings, "SELECT count(*) FROM orders") == [(8,)]
+    assert audit(settings).ok
+    offsets, letters, _ = before = sink_at_0004(settings)
+    schema.downgrade(settings, "0004")
+    assert sink_at_0004(settings) == before
+    assert (len(letters), sum(row[4] for row in offsets)) == (1, 9)
 
 
 def test_times_keep_their_instant_through_the_change_of_type(settings: Settings) -> None:

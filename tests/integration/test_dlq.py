@@ -96,6 +96,25 @@ def test_two_replays_at_once_try_every_letter(conflicts: Settings, monkeypatch: 
     assert counters(conflicts) == (2, 2, 1)
 
 
+def test_all_headers_are_kept_shown_and_survive_a_replay(settings: Settings, sesacctl: Cli) -> None:
+    """Also where a name is there twice, or a value is not there at all, which is not the same as an empty one."""
+    connection = connect(settings, command="test")
+    sink = Sink(connection, group=settings.kafka_group)
+    found = batch([(b"u1", NASTY)], topic_id=TOPIC)
+    found.topic = settings.topic(ORDERS)
+    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    sink.begin_partition(found.topic, found.key, 0)
+    sink.store([found])
+    connection.close()
+    [letter] = dead_letters.find(settings, Filter(), limit=2)
+    kept = [["aA==", "MQ=="], ["aA==", "Mg=="], ["/w==", None], ["", ""]]
+    for _ in range(2):
+        assert json.loads(sesacctl("dlq", "show", letter.id, "-o", "json").stdout)["headers"] == kept
+        assert dead_letters.replay(settings, Filter()).refused == {"invalid_json": 1}
+    shown = sesacctl("dlq", "show", letter.id).stdout
+    assert all(text in shown for text in ("h: 1", "h: 2", "\\xff: "))
+
+
 def test_discard_keeps_the_row_and_hides_it(conflicts: Settings) -> None:
     assert dead_letters.discard(conflicts, Filter(reason="conflict")) == 2
     assert len(dead_letters.find(conflicts, Filter(), limit=10)) == 1

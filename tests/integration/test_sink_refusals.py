@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline.batch import Counts
 from sesacctl.settings import Settings
-from tests.events import add_parents, many_orders, message, order, product, query, user
+from tests.events import add_parents, batch, many_orders, message, order, product, query, user
 from tests.rig import TOPIC, Rig
 
 
@@ -43,6 +44,14 @@ def test_a_row_that_a_trigger_drops_without_a_word_is_a_dead_letter(rig: Rig) ->
     [(offset, reason, detail)] = letters(rig)
     assert (offset, reason) == (20, "refused")
     assert "a trigger or a rule on orders dropped the row" in detail
+    assert rig.count("orders") == 40
+
+
+def test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter(rig: Rig) -> None:
+    """Where nothing else sends the step down the slow path."""
+    drop_silently(rig, ORDERS, "NEW.quantity = 7")
+    assert rig.store([*many_orders(20), message(order(1, quantity=7)), *many_orders(20)]) == Counts(stored=40, dead=1)
+    assert [row[:2] for row in letters(rig)] == [(20, "refused")]
     assert rig.count("orders") == 40
 
 
@@ -130,6 +139,36 @@ def test_a_parked_record_that_is_read_again_waits_no_longer_than_before(rig: Rig
     query(rig.settings, "UPDATE sink_offsets SET next_offset = 0, epoch_offset = 0, parked = 0")
     assert rig.store([orphan]) == Counts(parked=1)
     assert query(rig.settings, "SELECT parked_at, attempts FROM parked_events") == before
+
+
+def test_all_headers_of_a_parked_event_are_those_of_its_dead_letter(rig: Rig) -> None:
+    """Also where a name is there twice, or a value is not there at all."""
+    found = batch([message(order(1, user_id="u900"))], topic_id=TOPIC)
+    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    rig.begin(found)
+    rig.sink.store([found])
+    kept = [["aA==", "MQ=="], ["aA==", "Mg=="], ["/w==", None], ["", ""]]
+    assert query(rig.settings, "SELECT headers FROM parked_events") == [(kept,)]
+    assert rig.retry(park_seconds=0) == Counts(dead=1, parked=-1)
+    assert query(rig.settings, "SELECT headers, reason FROM dead_letters") == [(kept, "orphan")]
+
+
+def test_the_same_record_from_another_cluster_is_kept_beside_the_first(rig: Rig) -> None:
+    """As after a cluster was copied: same bytes, partition and offset, and another topic id."""
+    first, other = (
+        batch([(b"u1", b"{}"), message(order(1, user_id="u900"))], topic_id=topic) for topic in (TOPIC, uuid4())
+    )
+    for found in (first, other):
+        rig.begin(found)
+        rig.sink.store([found])
+        assert found.counts == Counts(dead=1, parked=1)
+    tables = [("dead_letters", 0), ("parked_events", 1)]
+    for table, offset in tables:
+        kept = query(rig.settings, f'SELECT topic_id, "offset" FROM {table} ORDER BY id')
+        assert kept == [(first.topic_id, offset), (other.topic_id, offset)]
+    query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+    assert rig.retry() == Counts(stored=1, duplicates=1, parked=-2)
+    assert query(rig.settings, "SELECT dead, parked, stored + duplicates FROM sink_offsets") == [(1, 0, 1)] * 2
 
 
 def test_a_consumer_of_the_version_before_is_refused_by_name(rig: Rig) -> None:

@@ -1,0 +1,61 @@
+"""`python -m tests.planted`: every plant, one after the other; exit code 5 if one of them is not caught."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests import servers
+from tests.planted.plants import PLANTS
+from tests.planted.running import CAUGHT, Verdict, baseline, judge
+
+NOT_CAUGHT = 5
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Of the stack that SESAC_TEST_HOME names, else of one for this run."""
+    if given := os.environ.get("SESAC_TEST_HOME"):
+        yield Path(given).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="sesac-") as parent:
+        home = Path(parent, ".sesac")
+        try:
+            servers.up(home)
+            yield home
+        finally:
+            if home.exists():
+                servers.down(home)
+
+
+def _show(verdict: Verdict) -> None:
+    print(f"{verdict.plant:36} {verdict.state:7} {verdict.seconds:6.1f} s  {verdict.detail}".rstrip(), flush=True)
+
+
+def main() -> int:
+    """Run what the command line names, and tell the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
+    names = [plant.name for plant in PLANTS]
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of: {', '.join(names)}")
+    only = parser.parse_args().only or names
+    plants = [plant for plant in PLANTS if plant.name in only]
+    with _home() as home:
+        if wrong := baseline(sorted({test for plant in plants for test in plant.tests}), home):
+            print(wrong, file=sys.stderr)
+            return NOT_CAUGHT
+        verdicts = []
+        for plant in plants:
+            verdicts.append(judge(plant, home))
+            _show(verdicts[-1])
+    caught = sum(verdict.state == CAUGHT for verdict in verdicts)
+    print(f"{caught} of {len(verdicts)} plants are caught")
+    return 0 if caught == len(verdicts) else NOT_CAUGHT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Bugs that tests are there for, as changes of the code: each is to turn its tests red.
+
+What went unnoticed once would again. A plant whose text is no longer in the code is stale: plant its bug anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SINK = "sesacctl/pipeline/sink.py"
+_KEPT = "sesacctl/pipeline/kept_records.py"
+_PARKED = "sesacctl/pipeline/parked.py"
+_LETTERS = "sesacctl/pipeline/dead_letters.py"
+_CONSUME = "sesacctl/pipeline/consume.py"
+_LOCKS = "tests/integration/test_sink_locks.py"
+_STEPS = "tests/integration/test_consume_steps.py"
+_REFUSALS = "tests/integration/test_sink_refusals.py"
+_OPEN = "tests/integration/test_open_transactions.py"
+
+
+class StalePlant(Exception):
+    """A text to be replaced is not there exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A bug: `edits` are pairs of a text that is in the file once, and what the bug has there; `tests` are node ids."""
+
+    name: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+
+    def apply(self, source: str) -> str:
+        """The source with the bug.
+
+        Raises:
+            StalePlant
+        """
+        for old, new in self.edits:
+            if (times := source.count(old)) != 1:
+                raise StalePlant(f"{self.name}: {times} times in {self.file}: {old!r}")
+            source = source.replace(old, new)
+        return source
+
+
+PLANTS = (
+    Plant(
+        "retry-without-offsets-lock",
+        _PARKED,
+        (("    lock_offsets(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
+        (f"{_LOCKS}::test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing",),
+    ),
+    Plant(
+        "retry-without-row-lock",
+        _PARKED,
+        (('lock="FOR UPDATE SKIP LOCKED"', 'lock=""'),),
+        (f"{_LOCKS}::test_two_retries_at_once_store_an_event_once",),
+    ),
+    Plant(
+        "replay-without-offsets-lock",
+        _LETTERS,
+        (("        lock_offsets(cursor, settings.kafka_group, keys)", "        assert keys"),),
+        (f"{_LOCKS}::test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing",),
+    ),
+    Plant(
+        "replay-without-row-lock",
+        _LETTERS,
+        (('lock="FOR UPDATE"', 'lock=""'),),
+        (f"{_LOCKS}::test_two_replays_at_once_store_a_letter_once",),
+    ),
+    Plant(
+        "savepoint-before-fence",
+        _SINK,
+        (
+            (
+                "                self._fence(cursor, batches)\n                refusals",
+                '                cursor.execute("SAVEPOINT direct")\n'
+                "                self._fence(cursor, batches)\n                refusals",
+            ),
+            ('        cursor.execute("SAVEPOINT direct")\n        try:', "        try:"),
+        ),
+        (f"{_LOCKS}::test_a_step_with_a_refused_row_keeps_its_partition_locked",),
+    ),
+    Plant(
+        "session-time-zone",
+        _KEPT,
+        (("\" SET LOCAL TimeZone = 'UTC'; SELECT", '" SELECT'),),
+        (f"{_LOCKS}::test_naive_times_are_utc_whatever_the_servers_time_zone",),
+    ),
+    Plant(
+        "no-lock-timeout",
+        _KEPT,
+        (("SET LOCAL lock_timeout = '10s'; ", ""),),
+        (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
+    ),
+    Plant(
+        "no-idle-timeout",
+        _KEPT,
+        ((" SET LOCAL idle_in_transaction_session_timeout = '20s';", ""),),
+        (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
+    ),
+    Plant(
+        "audit-without-abs",
+        "sesacctl/pipeline/audit.py",
+        (("sum(abs(partition.missing) for", "sum(partition.missing for"),),
+        ("tests/integration/test_audit.py::test_an_offset_too_many_is_no_cure_for_one_too_few",),
+    ),
+    Plant(
+        "poll-error-keeps-position",
+        "sesacctl/pipeline/ownership.py",
+        (("        self.invalidate()  # the position may have passed", "        # the position may have passed"),),
+        (f"{_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
+    ),
+    Plant(
+        "first-header-alone-kept",
+        _KEPT,
+        (("for name, value in record.headers\n", "for name, value in record.headers[:1]\n"),),
+        (
+            "tests/integration/test_sink.py::test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on",
+            "tests/integration/test_dlq.py::test_all_headers_are_kept_shown_and_survive_a_replay",
+            f"{_REFUSALS}::test_all_headers_of_a_parked_event_are_those_of_its_dead_letter",
+        ),
+    ),
+    Plant(
+        "first-header-alone-read",
+        _KEPT,
+        (("for name, value in packed]", "for name, value in packed[:1]]"),),
+        (
+            "tests/integration/test_sink.py::test_an_order_whose_user_never_comes_dies_only_without_lag",
+            f"{_REFUSALS}::test_all_headers_of_a_parked_event_are_those_of_its_dead_letter",
+        ),
+    ),
+    Plant(
+        "later-event-takes-id",
+        "sesacctl/pipeline/staging.py",
+        (("first.setdefault(_id(kind, entry), entry)", "first[_id(kind, entry)] = entry"),),
+        (f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",),
+    ),
+    Plant(
+        "one-id-is-one-event",
+        "sesacctl/pipeline/staging.py",
+        (("        if different:\n", "        if different and not there:\n"),),
+        (
+            f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",
+            "tests/integration/test_sink.py::test_another_body_for_a_user_or_a_product_is_a_dead_letter",
+        ),
+    ),
+    Plant(
+        "parked-anew-when-read-again",
+        _KEPT,
+        (("DO UPDATE SET counted = true", "DO UPDATE SET counted = true, parked_at = now()"),),
+        (f"{_REFUSALS}::test_a_parked_record_that_is_read_again_waits_no_longer_than_before",),
+    ),
+    Plant(
+        "ledger-folder-not-synced",
+        "sesacctl/pipeline/ledger.py",
+        (("                os.fsync(folder)\n", "                pass\n"),),
+        ("tests/unit/test_ledger.py::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
+    ),
+    Plant(
+        "copy-row-count-ignored",
+        _SINK,
+        ((" != len(entries[kind]):", " < 0:"),),
+        (
+            f"{_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
+            f"{_REFUSALS}::test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing",
+        ),
+    ),
+    Plant(
+        "counted-ignored",
+        _KEPT,
+        (("    if record.counted:\n", "    if record is not None:\n"),),
+        (
+            "tests/integration/test_sink_counters.py::test_the_counters_are_right_after_any_sequence",
+            f"{_LOCKS}::test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing",
+            f"{_LOCKS}::test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing",
+        ),
+    ),
+    Plant(
+        "any-last-record-recognised",
+        "sesacctl/pipeline/owned_log.py",
+        (
+            (
+                "    return next((record for record in early or polled if not mark.is_of(record)), None)",
+                "    return None",
+            ),
+        ),
+        (f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",),
+    ),
+    Plant(
+        "holes-are-control",
+        "sesacctl/pipeline/batch.py",
+        (("return self.end - self.seen - len(self.records) - self.control", "return 0"),),
+        (
+            "tests/unit/test_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
+            "tests/unit/test_gaps.py::test_what_the_reader_skipped_is_no_hole",
+        ),
+    ),
+    Plant(
+        "log-ends-where-it-is-stable",
+        "sesacctl/broker/offsets.py",
+        (("            end=ends[tp].offset,", "            end=stable[tp].offset,"),),
+        (
+            f"{_OPEN}::test_lag_audit_and_health_count_it_and_say_why",
+            f"{_OPEN}::test_until_empty_waits_for_it_and_then_says_so",
+        ),
+    ),
+    Plant(
+        "parents-end-where-they-are-stable",
+        "sesacctl/broker/clients.py",
+        (("    whole._isolation_level = IsolationLevel.READ_UNCOMMITTED\n", ""),),
+        (f"{_OPEN}::test_no_parked_order_dies_while_its_user_waits_behind_one",),
+    ),
+    Plant(
+        "tried-in-the-future",
+        _PARKED,
+        ((" OR tried_at > clock_timestamp())", ")"),),
+        (f"{_REFUSALS}::test_parked_orders_are_tried_although_postgresqls_clock_was_set_back",),
+    ),
+    Plant(
+        "truncation-ignored",
+        "sesacctl/pipeline/gaps.py",
+        (("        self._diverged |= {log.key: end and end.offset for log, end in diverged}", "        del diverged"),),
+        (
+            f"{_STEPS}::test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired",
+            f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",
+        ),
+    ),
+    Plant(
+        "unknown-epoch-ignored",
+        "sesacctl/pipeline/gaps.py",
+        (("                self._diverged[log.key] = None\n", "                pass\n"),),
+        (f"{_STEPS}::test_where_the_last_record_has_expired_the_leader_epoch_decides",),
+    ),
+    Plant(
+        "verdict-not-kept",
+        _CONSUME,
+        (("            sink.record_cut(found.topic, found.key, found.cut)", "            pass"),),
+        (f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",),
+    ),
+)
