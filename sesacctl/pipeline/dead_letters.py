@@ -222,7 +222,12 @@ def discard(settings: Settings, wanted: Filter) -> int:
     """Mark dead letters as looked at; the rows stay. Gives how many. Errors as `find`."""
     with _transaction(settings, "dlq-discard") as cursor:
         where, values = wanted.where(settings)
-        cursor.execute(f"UPDATE dead_letters SET discarded_at = now() WHERE {where} AND discarded_at IS NULL", values)
+        # In the order of ids, as a replay locks them: the two wait for each other, and never both at once.
+        cursor.execute(
+            "UPDATE dead_letters SET discarded_at = now() WHERE id IN"
+            f" (SELECT id FROM dead_letters WHERE {where} AND discarded_at IS NULL ORDER BY id FOR UPDATE)",
+            values,
+        )
         return int(cursor.rowcount)
 
 
