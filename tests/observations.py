@@ -78,6 +78,7 @@ GOOD = Observation(
     partitions=[partition()],
     held_back=[],
     cuts={},
+    compared=True,
     silent=[],
     problems={},
 )

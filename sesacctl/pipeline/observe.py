@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from sesacctl.pipeline.progress import Progress, held_back, progress
 from sesacctl.pipeline.views import DatabaseView, RedisView, read_database, read_redis
 from sesacctl.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 LIMIT_SECONDS = 4.5
 """For all servers together: a probe answers within ten seconds, on a busy machine too."""
 KAFKA_SECONDS = 2.0
@@ -28,8 +31,9 @@ KAFKA_SECONDS = 2.0
 class Observation:
     """What was seen; a side is None when `problems` says why. `at` is `time.monotonic()`.
 
-    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored. `silent`: addresses of
-    brokers that do not answer; empty as well when nobody asked each of them.
+    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
+    ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
+    answer; empty as well when nobody asked each of them.
     """
 
     at: float
@@ -39,6 +43,7 @@ class Observation:
     partitions: list[Progress] | None
     held_back: list[OpenTransaction]
     cuts: dict[Key, CutLog]
+    compared: bool
     silent: list[str]
     problems: Mapping[str, SesacctlError]
 
@@ -82,26 +87,39 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
             "loop": lambda: _look_at_loop(answering_brokers(), closely=each_broker),
         }
     )
-    partitions, held, cuts = seen.get("loop", (None, [], {}))
+    loop: _Loop | None = seen.get("loop")
     return Observation(
         at=time.monotonic(),
         database=seen.get("PostgreSQL"),
         redis=seen.get("Redis"),
         kafka=seen.get("Kafka"),
-        partitions=partitions,
-        held_back=held,
-        cuts=cuts,
+        partitions=loop.partitions if loop else None,
+        held_back=loop.held_back if loop else [],
+        cuts=loop.cuts if loop else {},
+        compared=loop is not None and loop.compared,
         silent=seen.get("brokers", []),
         problems=problems,
     )
 
 
-def _look_at_loop(
-    settings: Settings, *, closely: bool
-) -> tuple[list[Progress], list[OpenTransaction], dict[Key, CutLog]]:
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    partitions: list[Progress]
+    held_back: list[OpenTransaction]
+    cuts: dict[Key, CutLog]
+    compared: bool
+
+
+def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
     partitions = progress(settings)
-    cuts = find_cuts(settings, partitions, seconds=KAFKA_SECONDS) if closely else known_cuts(partitions)
-    return partitions, held_back(settings, partitions), cuts
+    held, cuts = held_back(settings, partitions), known_cuts(partitions)
+    if not closely:
+        return _Loop(partitions, held, cuts, compared=False)
+    try:
+        return _Loop(partitions, held, find_cuts(settings, partitions, seconds=KAFKA_SECONDS), compared=True)
+    except SesacctlError as error:  # brokers that are slow, or a user who may not read: the rest is known all the same
+        logger.info("the logs were not compared: %s", error, extra={"action": "health.logs"})
+        return _Loop(partitions, held, cuts, compared=False)
 
 
 def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:

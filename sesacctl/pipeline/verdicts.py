@@ -178,7 +178,8 @@ def _audit(seen: Observation) -> Check:
     if missing:
         evidence = f"{missing:,} of {words.count(taken, 'offset')} {'is' if missing == 1 else 'are'} not accounted for"
         return _unhealthy(name, evidence, "sesacctl audit")
-    return _ok(name, f"{words.count(taken, 'offset')}, all accounted for")
+    compared = "" if seen.compared else "; logs not compared"
+    return _ok(name, f"{words.count(taken, 'offset')}, all accounted for{compared}")
 
 
 def _dead_letters(seen: Observation) -> Check:

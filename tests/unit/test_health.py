@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.cli import live
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
 from sesacctl.pipeline import observe
 from sesacctl.pipeline.heartbeat import Heartbeat, Pulse
+from sesacctl.pipeline.log_cuts import cut_log
 from sesacctl.pipeline.observe import Observation, at_once
 from sesacctl.pipeline.verdicts import Check, Verdict, judge
 from sesacctl.settings import load
@@ -28,6 +30,26 @@ def check(name: str, seen: Observation, *pulses: Pulse) -> Check:
     """The line of that name."""
     [found] = [each for each in judge(seen, pulses) if each.name == name]
     return found
+
+
+CUT = cut_log(20, "it ends at offset 5", None)
+
+
+def test_logs_that_were_not_compared_are_not_said_to_be_whole() -> None:
+    assert check("audit", GOOD).evidence == "100 offsets, all accounted for"
+    assert check("audit", replace(GOOD, compared=False)).evidence.endswith("; logs not compared")
+
+
+def test_what_waits_behind_an_open_transaction_is_named() -> None:
+    held = OpenTransaction(
+        topic="orders", partition=3, offset=5, held=900, producer_id=7, transactional_id=None, seconds=240.0
+    )
+    seen = replace(GOOD, held_back=[held], partitions=[partition(end=1000, stored=100)])
+    assert "lag 900; 900 offsets behind an open transaction of producer id 7 on orders-3" in check(
+        "consumers", seen
+    ).evidence  # fmt: skip
+    unknown = replace(held, producer_id=None, seconds=None)
+    assert unknown.sentence == "900 offsets behind an open transaction on orders-3"
 
 
 def test_a_good_loop_is_ok_and_needs_no_command() -> None:
@@ -58,6 +80,8 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
         ("Kafka", kafka(below_min_isr=2), "2 of 15 partitions below min ISR", "stack status"),
         ("Kafka", kafka(under_replicated=1), "1 of 15 partitions under-replicated", "stack status"),
         ("Kafka", replace(GOOD, silent=["b:2"]), "no answer from b:2", "stack status"),
+        ("Kafka", kafka(unsafe=("orders: cleanup.policy=compact",)), "may lose records: orders: cl", "topics init"),
+        ("audit", replace(GOOD, cuts={partition().key: CUT}), "the log of orders-0 is not the one", "accept-cut"),
         ("consumers", replace(kafka(members=0), partitions=[partition(end=107)]), "0 members, lag 7", "consume"),
         ("consumers", replace(database(stored_age=90.0), partitions=[partition(end=107)]), "90 s ago", "lag --watch"),
         ("consumers", replace(database(stored_age=None), partitions=[partition(end=107)]), "nothing stored", "lag"),
