@@ -5,6 +5,7 @@ One version after the other, each on a stack of its own that is gone at its end;
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,13 +29,14 @@ STEPS = {
     "db init": "db init --with-seed --yes",
     "refresh": "cache refresh",
     "topics init": "topics init",
-    "again": "topics init",
+    "init again": "topics init",
     "describe": "topics describe",
     "produce": "produce --count 2000 --rate 0 --new-users 5 --new-products 5 --ledger ledger --random-seed 1",
     "consume": "consume --until-empty -n 3",
     "audit": "audit --deep --ledger ledger",
-    "health": "health --ready",
     "lag": "lag",
+    "refresh again": "cache refresh",
+    "health": "health",
     "metrics": "metrics --once",
 }
 
@@ -105,6 +107,7 @@ def table(rows: list[Row]) -> str:
 
 def main(versions: list[str]) -> int:
     """All versions, or those named; the exit code."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the servers end, too
     deadline = time.monotonic() + _ALL_SECONDS
     rows = []
     for lock in [*sorted(HERE.glob("kafka-*.lock.toml")), OWN]:

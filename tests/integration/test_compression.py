@@ -11,8 +11,9 @@ import pytest
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.record.default_records import DefaultRecordBatch
 
-from sesacctl.broker import records, topics
+from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -59,13 +60,13 @@ def test_every_compression_of_another_client_and_of_the_brokers_is_stored(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = Counter[int]()
-    original = records._decompress
+    original = DefaultRecordBatch._maybe_uncompress
 
-    def counted(tp: Any, batch: Any) -> None:
+    def counted(batch: Any) -> None:
         seen[batch.compression_type] += batch.records_count
-        original(tp, batch)
+        original(batch)
 
-    monkeypatch.setattr(records, "_decompress", counted)
+    monkeypatch.setattr(DefaultRecordBatch, "_maybe_uncompress", counted)
     topics.init(settings)
     add_parents(settings)
     for codec in CODECS:
