@@ -9,7 +9,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults planted bench pictures lock clean
+.PHONY: help demo test check faults compat planted bench pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(STAMP) ## Lint, types and layers; needs no server
 
 faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
 	@$(BIN)/pytest tests/faults
+
+compat: $(STAMP) ## Run the loop on Kafka 3.6 to 4.4 one after the other; takes many minutes
+	@$(BIN)/python -m tests.compat
 
 planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice each
 	@$(BIN)/python -m tests.planted

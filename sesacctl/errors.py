@@ -143,6 +143,10 @@ class DeadLetterMissing(CheckFailed):
     default_hint = "sesacctl dlq list"
 
 
+class UnreadableBatch(CheckFailed):
+    """A batch of records cannot be read."""
+
+
 class OffsetGap(CheckFailed):
     """Records that were not stored yet are no longer on the brokers."""
 

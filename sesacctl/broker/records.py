@@ -16,8 +16,13 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, UnsupportedCodecError
 from msgspec import Struct
+
+from sesacctl.errors import UnreadableBatch
+
+_CODECS = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+_PACKAGES = {2: "python-snappy", 3: "lz4", 4: "zstandard"}
 
 
 class Record(Struct, gc=False):
@@ -87,7 +92,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             if self._is_hidden(batch):
                 self._skipped.add(tp, batch.base_offset, batch.next_offset)
             else:
-                for record in _read(batch):
+                for record in _read(tp, batch):
                     self.next_fetch_offset = record.offset + 1
                     yield record
             if batch.magic == 2:  # its last records may be gone from a compacted topic
@@ -108,16 +113,17 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return bool(batch.is_control_batch)
 
 
-def _read(batch: Any) -> Iterator[Record]:
+def _read(tp: Any, batch: Any) -> Iterator[Record]:
     """The records of a batch: Kafka's documentation, "Message format", record of version 2.
 
     Raises:
-        CorruptRecordError: lengths do not fit.
+        UnreadableBatch: it cannot be decompressed, or lengths do not fit. Its checksum is right: it will come like this
+            again.
     """
+    _decompress(tp, batch)
     if batch.magic < 2:
         yield from (Record(each.offset, each.timestamp or -1, each.key, each.value, [], -1) for each in batch)
         return
-    batch._maybe_uncompress()
     data, at = bytes(batch._buffer), batch._pos
     base, first_ms, epoch = batch.base_offset, batch.first_timestamp, batch.leader_epoch
     appended_ms = batch.max_timestamp if batch.timestamp_type else None
@@ -143,7 +149,34 @@ def _read(batch: Any) -> Iterator[Record]:
                 return
     except IndexError:
         pass
-    raise CorruptRecordError(f"the records of the batch at {base} do not have the lengths that they say")
+    raise _unreadable(tp, batch, "has the right checksum, but its records do not have the lengths that they say")
+
+
+def _decompress(tp: Any, batch: Any) -> None:
+    try:
+        if batch.magic < 2:
+            list(batch)  # what it has decompressed, it keeps
+        else:
+            batch._maybe_uncompress()
+    except UnsupportedCodecError:
+        package = _PACKAGES.get(batch.compression_type)
+        if package is None:
+            raise _unreadable(tp, batch, "is compressed in a way that this sesacctl does not know") from None
+        hint = f"pip install {package}, then the same command again"
+        raise _unreadable(tp, batch, f"needs a package that is not installed: {package}", hint=hint) from None
+    except Exception as error:  # each codec has errors of its own
+        raise _unreadable(tp, batch, f"cannot be decompressed ({type(error).__name__}: {error})") from None
+
+
+def _unreadable(tp: Any, batch: Any, problem: str, *, hint: str | None = None) -> UnreadableBatch:
+    codec, offset = batch.compression_type, batch.base_offset
+    end = offset + 1 if batch.magic < 2 else batch.next_offset
+    return UnreadableBatch(
+        f"{tp.topic}-{tp.partition}: the batch at offset {offset} ({_CODECS.get(codec, f'codec {codec}')}) {problem}",
+        hint=hint
+        or "have its events sent again, with gzip, snappy, lz4 or zstd; to go on without the batch:"
+        f" kafka-delete-records up to offset {end}, then sesacctl consume --accept-gap",
+    )
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -48,8 +48,13 @@ class TopicState:
 
 
 def living_brokers(client: KafkaAdminClient) -> list[int]:
-    """The ids of those in service: Kafka also lists dead ones, as fenced; Kafka's own errors."""
-    return sorted(broker["broker_id"] for broker in client.describe_cluster()["brokers"] if not broker["is_fenced"])
+    """The ids of those in service; Kafka's own errors.
+
+    From Metadata, which names no others in any version. DescribeCluster is no help: kafka-python reads fields that only
+    Kafka 3.7 and 4.0 brought, and asks for fenced ones too.
+    """
+    metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, [])
+    return sorted(int(broker["node_id"]) for broker in metadata["brokers"])
 
 
 def existing_topics(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ def members(address: str) -> set[int]:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    from sesacctl.broker.topic_state import living_brokers
+
     try:
         client = KafkaAdminClient(
             bootstrap_servers=address,
@@ -24,8 +26,7 @@ def members(address: str) -> set[int]:
     except KafkaError:
         return set()
     try:
-        brokers = client.describe_cluster()["brokers"]
-        return {int(broker["broker_id"]) for broker in brokers if not broker.get("is_fenced")}
+        return set(living_brokers(client))
     except KafkaError:
         return set()
     finally:

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from sesacctl.broker import topics
-from sesacctl.broker.topic_state import TopicState
+from sesacctl.broker.topic_state import TopicState, living_brokers
 from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import PARTITIONS
@@ -49,6 +49,15 @@ def test_new_topics_are_what_they_should_be(settings: Settings) -> None:
         assert (len(found.partitions), found.retention_ms, found.min_insync_replicas) == (partitions, RETENTION_MS, 2)
         assert all(len(each.replicas) == 3 and each.leader is not None for each in found.partitions)
         assert (found.leaderless, found.under_replicated) == (0, 0)
+
+
+@pytest.mark.parametrize("version", [(3, 6), (3, 9), (4, 0)], ids=str)
+def test_the_brokers_in_service_are_known_in_the_words_of_older_versions_too(
+    settings: Settings, version: tuple[int, int]
+) -> None:
+    client = KafkaAdminClient(bootstrap_servers=settings.brokers, api_version=version)
+    assert living_brokers(client) == [1, 2, 3]
+    client.close()
 
 
 def test_a_second_run_changes_nothing(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,11 @@ from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatchBuilder
-from kafka.record.util import calc_crc32c
+from kafka.record.legacy_records import LegacyRecordBatchBuilder
+from kafka.record.util import calc_crc32, calc_crc32c
 
 from sesacctl.broker.records import Record, fast_reading
+from sesacctl.errors import UnreadableBatch
 
 ORDERS = TopicPartition("orders", 0)
 AT = 1_700_000_000_000
@@ -101,7 +104,7 @@ ROWS = st.lists(
 )
 
 
-@given(rows=ROWS, first=st.integers(0, 2**60), compression=st.sampled_from([0, 3, 4]), skip=st.integers(0, 3))
+@given(rows=ROWS, first=st.integers(0, 2**60), compression=st.sampled_from([0, 1, 2, 3, 4]), skip=st.integers(0, 3))
 def test_records_are_those_of_kafka_python(rows: list[Row], first: int, compression: int, skip: int) -> None:
     data = batch(rows, first=first, compression=compression) + batch(rows, first=first + len(rows))
     ours, theirs = unpack(data, at=first + skip), unpack(data, at=first + skip, ours=False)
@@ -145,17 +148,63 @@ def test_a_header_with_any_name_is_read() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda made: made[:-1] + bytes([made[-1] ^ 1]),
-        lambda made: changed(made, 61, ">B", made[61] + 2),  # the length of the first record
-        lambda made: changed(made, 57, ">i", 3),  # the number of records
-        lambda made: changed(made, 57, ">i", 1),
-    ],
-    ids=["checksum", "length of a record", "too few records", "too many records"],
-)
-def test_damage_is_seen(damage: Any) -> None:
-    reader = unpack(damage(batch([ROW] * 2)))
+def test_a_wrong_checksum_may_have_come_about_on_the_way() -> None:
+    made = batch([ROW] * 2)
+    reader = unpack(made[:-1] + bytes([made[-1] ^ 1]))
     with pytest.raises(CorruptRecordError):
-        reader.take(), reader.take()
+        reader.take()
+
+
+def codec(number: int) -> Callable[[bytes], bytes]:
+    """Says that a batch is compressed in another way than it is."""
+    return lambda made: changed(made, 21, ">h", number)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda made: changed(made, 61, ">B", made[61] + 2), "(none) has the right checksum"),  # a record's length
+        (lambda made: changed(made, 57, ">i", 3), "(none) has the right checksum"),  # the number of records
+        (lambda made: changed(made, 57, ">i", 1), "(none) has the right checksum"),
+        (codec(1), "(gzip) cannot be decompressed"),
+        (codec(2), "(snappy) cannot be decompressed"),
+        (codec(3), "(lz4) cannot be decompressed"),
+        (codec(4), "(zstd) cannot be decompressed"),
+        (codec(5), "(codec 5) is compressed in a way"),
+        (codec(6), "(codec 6) is compressed in a way"),
+        (codec(7), "(codec 7) is compressed in a way"),
+    ],
+    ids=["length", "too few records", "too many records", "gzip", "snappy", "lz4", "zstd", "5", "6", "7"],
+)
+def test_what_will_never_be_readable_is_named_after_the_records_before_it(
+    damage: Callable[[bytes], bytes], says: str
+) -> None:
+    reader = unpack(batch([ROW] * 2) + damage(batch([ROW] * 2, first=2)))
+    records = reader.take()
+    with pytest.raises(UnreadableBatch) as raised:
+        records += reader.take()
+    assert [record.offset for record in records[:2]] == [0, 1]
+    assert f"orders-0: the batch at offset 2 {says}" in str(raised.value)
+    assert "up to offset 4," in str(raised.value.hint)
+    assert (raised.value.exit_code, raised.value.retriable) == (5, False)
+
+
+def test_a_codec_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = batch([(AT, b"k", b"v" * 200, [])], compression=2)
+    monkeypatch.setattr("kafka.codec.snappy", None)
+    with pytest.raises(
+        UnreadableBatch, match=r"orders-0: the batch at offset 0 \(snappy\) needs .*python-snappy"
+    ) as raised:
+        unpack(made).take()
+    assert str(raised.value.hint).startswith("pip install python-snappy")
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_a_damaged_batch_of_an_old_version_is_named_too(magic: int) -> None:
+    builder = LegacyRecordBatchBuilder(magic=magic, compression_type=1, batch_size=1 << 20)
+    builder.append(0, AT, b"k", b"v")
+    made = bytearray(builder.build())
+    made[-12] ^= 0xFF
+    struct.pack_into(">I", made, 12, calc_crc32(memoryview(made)[16:]))
+    with pytest.raises(UnreadableBatch, match=r"\(gzip\) cannot be decompressed"):
+        unpack(bytes(made)).take()
