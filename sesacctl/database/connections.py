@@ -48,7 +48,11 @@ _USER_VARIABLE = {
     DbType.SUPABASE: "SUPABASE_PASSWORD",
     DbType.RDS: "RDS_USER and RDS_PASSWORD",
 }
-_TLS_VARIABLE = {DbType.SUPABASE: "SUPABASE_DIRECT_URL", DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT"}
+_TLS_VARIABLE = {
+    DbType.LOCAL: "PGSSLMODE and PGSSLROOTCERT",  # libpq's own: nothing of ours stands in their place
+    DbType.SUPABASE: "SUPABASE_DIRECT_URL",
+    DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT",
+}
 # A failed connection attempt has no SQLSTATE in psycopg2, only the server's words.
 _AUTHENTICATION = re.compile(
     r"authentication failed|no pg_hba\.conf entry|role \".*\" (does not exist|is not permitted)|no password supplied"
@@ -57,7 +61,17 @@ _AUTHENTICATION = re.compile(
 )
 # libpq names the address once more, and asks what our hint answers.
 _LIBPQ = re.compile(r"connection to server (?:at|on) .*? failed: (?:FATAL: +)?|Is the server running [^?]*\?")
-_TLS = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
+# A dropped connection is told by "SSL" too: only what comes back at every try is a refusal. The texts are those of
+# fe-secure-openssl.c, fe-secure-common.c and fe-connect.c of PostgreSQL 15 to 18; after "SSL error:" come OpenSSL's.
+_TLS_REFUSED = re.compile(
+    r"certificate|private key file|private SSL key|sslrootcert|does not support SSL"
+    r"|SSL connection is required|SSL required|channel binding|unknown ca\b|verified SSL connection|ALPN"
+    r"|wrong version number|unsupported protocol|protocol version|no protocols available|no application protocol"
+    r"|handshake failure|no shared cipher|no cipher|no suitable|insufficient security|unsafe legacy renegotiation"
+    r"|key too small|md too weak|illegal parameter|unrecognized name|(?:minimum|maximum) SSL protocol",
+    re.IGNORECASE,
+)
+_UNKNOWN_HOST = re.compile(r"could not translate host name", re.IGNORECASE)
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
@@ -205,11 +219,12 @@ def _without_code(error: psycopg2.Error, text: str, settings: Settings) -> Sesac
             f"{server} refused the authentication of user {location.user}: {text}",
             hint=f"set {_USER_VARIABLE[settings.db_type]}",
         )
-    if _TLS.search(text) and settings.db_type is not DbType.LOCAL:
+    if _TLS_REFUSED.search(text) and not _UNKNOWN_HOST.search(text):
         return ServerRefused(
             f"{server} offers no TLS that can be trusted: {text}", hint=f"set {_TLS_VARIABLE[settings.db_type]}"
         )
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+    # A bare DatabaseError is what psycopg2 makes of a connection that ends in the middle of COPY.
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or type(error) is psycopg2.DatabaseError:
         return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_reach_hint(settings))
     return None
 
