@@ -15,6 +15,7 @@ from psycopg2 import errorcodes, extensions
 
 from sesacctl.database.deadline import NoAnswer, deadline
 from sesacctl.database.location import locate
+from sesacctl.database.user_code import name_failing
 from sesacctl.errors import (
     CheckFailed,
     DatabaseMissing,
@@ -72,6 +73,13 @@ _TLS_REFUSED = re.compile(
     re.IGNORECASE,
 )
 _UNKNOWN_HOST = re.compile(r"could not translate host name", re.IGNORECASE)
+# Of the server and the session, wherever they come up.
+_NOT_THE_FUNCTION = ("08", "28", "40", "53", "57")
+_BY_CODE_ANYWHERE = (
+    errorcodes.INSUFFICIENT_PRIVILEGE,
+    errorcodes.LOCK_NOT_AVAILABLE,
+    errorcodes.READ_ONLY_SQL_TRANSACTION,
+)
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
@@ -186,7 +194,21 @@ def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
     text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
     if error.pgcode is None:
         return _without_code(error, text, settings)
-    return _by_code(error.pgcode, text, settings)
+    return _by_code(error.pgcode, text, settings) if _is_ours(error) else _by_user_code(error, text, settings)
+
+
+def _is_ours(error: psycopg2.Error) -> bool:
+    """Whether the schema and the server are to blame, and not a function that somebody else wrote."""
+    return name_failing(error) is None or error.pgcode[:2] in _NOT_THE_FUNCTION or error.pgcode in _BY_CODE_ANYWHERE
+
+
+def _by_user_code(error: psycopg2.Error, text: str, settings: Settings) -> ServerRefused:
+    name = name_failing(error)
+    return ServerRefused(
+        f"PostgreSQL at {locate(settings).address} refused: {name} of its owner failed"
+        f" (SQLSTATE {error.pgcode}): {text}",
+        hint=f"mend {name}, or drop the trigger that calls it; then the same command again",
+    )
 
 
 def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
