@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from sesacctl.database.connections import as_ours
-from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
+from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import DbType, load
 
 AT = 'connection to server at "db.example.com" (10.0.0.7), port 5432 failed: '
@@ -131,3 +131,98 @@ def test_a_lost_connection_of_any_class_is_one(error: type[psycopg2.Error]) -> N
 
 def test_a_complaint_about_how_psycopg2_is_used_is_a_bug() -> None:
     assert as_ours(psycopg2.ProgrammingError("can't adapt type 'set'"), load()) is None
+
+
+FULL = [
+    "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    "FATAL:  remaining connection slots are reserved for non-replication superuser connections",
+    'FATAL:  remaining connection slots are reserved for roles with privileges of "pg_use_reserved_connections"',
+    "FATAL:  sorry, too many clients already",
+    'FATAL:  too many connections for role "worker"',
+    'FATAL:  too many connections for database "sesac_db"',
+    "FATAL:  MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size",
+    "FATAL:  Max client connections reached",
+    "FATAL:  no more connections allowed (max_client_conn)",
+]
+
+
+@ALL
+@pytest.mark.parametrize("text", FULL)
+def test_a_server_without_a_connection_left_is_waited_for_and_asks_for_fewer_instances(kind: DbType, text: str) -> None:
+    ours = told(AT + text, kind)
+    assert type(ours) is ServerUnreachable
+    assert ours.retriable
+    assert "has no connection left" in str(ours)
+    assert "--instances" in str(ours.hint)
+    assert "pool" in str(ours.hint)
+    assert "sesacctl up" not in str(ours.hint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AT + "Network is unreachable",
+        AT + "No route to host",
+        AT + "Cannot assign requested address",
+        'could not translate host name "db.abcd.supabase.co" to address: No address associated with hostname',
+        'could not translate host name "db.abcd.supabase.co" to address: Name or service not known',
+    ],
+)
+def test_a_host_with_only_an_ipv6_address_names_the_session_pooler(text: str) -> None:
+    ours = told(text, DbType.SUPABASE)
+    assert ours.retriable
+    assert "IPv6" in str(ours.hint)
+    assert "postgres.abcd:[YOUR-PASSWORD]@HOST.pooler.supabase.com:5432" in str(ours.hint)
+    assert "pooler" not in str(told(text, DbType.RDS).hint)
+
+
+def test_the_pooler_itself_out_of_reach_is_not_told_to_be_used() -> None:
+    url = "postgresql://postgres.abcd:x@aws-0-eu-west-1.pooler.supabase.com:5432/postgres"
+    ours = as_ours(
+        psycopg2.OperationalError(AT + "Network is unreachable"),
+        load(db_type=DbType.SUPABASE, supabase_direct_url=url),
+    )
+    assert ours is not None
+    assert ours.hint == "set SUPABASE_DIRECT_URL"
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("42501", "permission denied for schema public"),
+        ("42501", "permission denied for table users"),
+        ("42501", "must be owner of table orders"),
+        ("42501", "permission denied to create extension"),
+        (None, AT + 'FATAL:  permission denied for database "d"\nDETAIL:  User does not have CONNECT privilege.'),
+    ],
+)
+def test_missing_rights_are_granted_and_no_password_is_asked_for(kind: DbType, code: str | None, text: str) -> None:
+    error = psycopg2.OperationalError(text)
+    if code:
+        error.__setstate__({"pgcode": code})
+    ours = as_ours(error, load(db_type=kind, **KINDS[kind]))
+    assert type(ours) is ServerRefused
+    assert not ours.retriable
+    assert "GRANT" in str(ours.hint)
+    assert "deploy/sql/roles.sql" in str(ours.hint)
+    assert "_USER" not in str(ours.hint)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("code", "kind_of_error", "hint"),
+    [
+        ("53300", ServerUnreachable, "--instances"),
+        ("57P01", ServerUnreachable, "set "),
+        ("28P01", ServerRefused, "PASSWORD"),
+        ("42P01", SchemaNotAtHead, "db migrate"),
+        ("40P01", CheckFailed, "again"),
+    ],
+)
+def test_a_code_has_a_class_and_a_hint(kind: DbType, code: str, kind_of_error: type[SesacctlError], hint: str) -> None:
+    error = psycopg2.DatabaseError("told by the server")
+    error.__setstate__({"pgcode": code})
+    ours = as_ours(error, load(db_type=kind, **KINDS[kind]))
+    assert type(ours) is kind_of_error
+    assert hint in str(ours.hint)
