@@ -8,13 +8,19 @@ from psycopg2 import Error as PostgresError
 
 # The innermost comes first; every procedural language and SQL adds such a line to an error's context.
 _FUNCTION = re.compile(
-    r"^(?:PL/\w+|SQL) function \"?(.+?)\"?(?: line \d| statement \d| during |\(.*\)|$)", re.MULTILINE
+    r"^(?:compilation of )?(?:PL/\w+|SQL) function \"?(.+?)\"?(?:(?: near)? line \d| statement \d| during |\(.*\)|$)",
+    re.MULTILINE,
 )
 
 
 def failing_function(error: PostgresError) -> str | None:
     """The name of the function in which a statement failed; None if it failed in none."""
-    found = _FUNCTION.search(error.diag.context or "")
+    return function_in(error.diag.context or "")
+
+
+def function_in(context: str) -> str | None:
+    """The innermost function that an error's context names."""
+    found = _FUNCTION.search(context)
     return found[1] if found else None
 
 
