@@ -19,7 +19,7 @@ def home() -> Path:
     Raises:
         ConfigurationError: `.env` cannot be read.
     """
-    value = _given(os.environ) or _given(_file())
+    value = None if "sesac_home" in emptied() else _given(os.environ) or _given(_file())
     return Path(value or DEFAULT_HOME).expanduser().absolute()
 
 
@@ -30,6 +30,23 @@ def unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
     return ConfigurationError(f"{ENV_FILE} is not UTF-8 text")
 
 
+def emptied() -> frozenset[str]:
+    """Names, in small letters, that are in the environment and empty: they hide what a file has."""
+    names = {name.lower() for name in os.environ}
+    return frozenset(names - {name.lower() for name, value in os.environ.items() if value})
+
+
+def read_env_file(path: Path) -> Mapping[str, str | None]:
+    """Variables of a file as they stand there: a `$` in a password is a `$`.
+
+    Raises:
+        UnicodeDecodeError, OSError
+    """
+    from dotenv import dotenv_values
+
+    return dotenv_values(path, encoding=ENCODING, interpolate=False)
+
+
 def _given(variables: Mapping[str, str | None]) -> str | None:
     """As all other settings are read: in small letters too; the last one counts, but for an empty one."""
     return {name.upper(): value for name, value in variables.items() if value}.get("SESAC_HOME")
@@ -38,9 +55,7 @@ def _given(variables: Mapping[str, str | None]) -> str | None:
 def _file() -> Mapping[str, str | None]:
     if not ENV_FILE.is_file():
         return {}
-    from dotenv import dotenv_values
-
     try:
-        return dotenv_values(ENV_FILE, encoding=ENCODING)
+        return read_env_file(ENV_FILE)
     except (UnicodeDecodeError, OSError) as error:
         raise unreadable(error) from None

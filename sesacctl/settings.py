@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,12 +22,14 @@ from pydantic_settings import (
 )
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, home, unreadable
+from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, emptied, home, read_env_file, unreadable
 
 __all__ = ["DEFAULT_HOME", "ENV_FILE", "DbType", "Settings", "Variable", "explain", "home", "load"]
 
 STACK_ENV = "stack.env"
 MASK = "********"
+# As people separate addresses when it is not by a comma: also that of a Korean keyboard.
+_WRONG_SEPARATOR = re.compile(r"[;|\uff0c\uff1b\u3001]|(?<=[^\s,])\s+(?=[^\s,])")
 
 
 class DbType(StrEnum):
@@ -107,6 +109,8 @@ class Settings(BaseSettings):
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
+        if _WRONG_SEPARATOR.search(value):
+            raise ValueError("separate the brokers by commas, as in host:port,host:port")
         if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
             raise ValueError("it should be host:port, or several with commas between")
         return value
@@ -125,8 +129,17 @@ class Settings(BaseSettings):
 _FILES: dict[str, Callable[[], Path]] = {".env": lambda: ENV_FILE, "local stack": lambda: home() / STACK_ENV}
 
 
+class _FileSource(DotEnvSettingsSource):
+    """A file's variables as they stand there, but for those that the environment has, empty."""
+
+    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
+        hidden = emptied()
+        found = {name.lower(): value for name, value in read_env_file(file_path).items() if value}
+        return {name: value for name, value in found.items() if name not in hidden}
+
+
 def _file(path: Callable[[], Path]) -> DotEnvSettingsSource:
-    return DotEnvSettingsSource(Settings, env_file=path(), env_file_encoding=ENCODING)
+    return _FileSource(Settings, env_file=path())
 
 
 def load(**flags: Any) -> Settings:
@@ -207,6 +220,7 @@ def _given() -> dict[str, Any]:
 
 def _origins() -> dict[str, str]:
     found = {name: origin for origin, source in reversed(_sources().items()) for name in source}
+    found |= dict.fromkeys(emptied(), "environment")
     return {name: found.get(name, "default") for name in Settings.model_fields}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,19 +10,15 @@ from typing import Any, TypeVar
 
 import psycopg2
 import stamina
-from psycopg2 import errorcodes, extensions
+from psycopg2 import extensions
 
-from sesacctl.database.deadline import NoAnswer, deadline
+from sesacctl.database.deadline import deadline
 from sesacctl.database.location import locate
-from sesacctl.errors import (
-    CheckFailed,
-    DatabaseMissing,
-    SchemaNotAtHead,
-    ServerRefused,
-    ServerUnreachable,
-    SesacctlError,
-)
+from sesacctl.database.refusals import as_ours
+from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable
 from sesacctl.settings import DbType, Settings
+
+__all__ = ["as_ours", "connect", "read_row", "translated", "wait_until", "warn_of_unverified_host"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,27 +33,6 @@ _SOCKET = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-_HOST_VARIABLE = {
-    DbType.LOCAL: "POSTGRES_HOST and POSTGRES_PORT",
-    DbType.SUPABASE: "SUPABASE_DIRECT_URL",
-    DbType.RDS: "RDS_HOST and RDS_PORT",
-}
-_USER_VARIABLE = {
-    DbType.LOCAL: "POSTGRES_USER and POSTGRES_PASSWORD",
-    DbType.SUPABASE: "SUPABASE_PASSWORD",
-    DbType.RDS: "RDS_USER and RDS_PASSWORD",
-}
-_TLS_VARIABLE = {DbType.SUPABASE: "SUPABASE_DIRECT_URL", DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT"}
-# A failed connection attempt has no SQLSTATE in psycopg2, only the server's words.
-_AUTHENTICATION = re.compile(
-    r"authentication failed|no pg_hba\.conf entry|role \".*\" (does not exist|is not permitted)|no password supplied"
-    r"|password is required|SASL|Tenant or user not found|no such user",
-    re.IGNORECASE,
-)
-# libpq names the address once more, and asks what our hint answers.
-_LIBPQ = re.compile(r"connection to server (?:at|on) .*? failed: (?:FATAL: +)?|Is the server running [^?]*\?")
-_TLS = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
-_NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
 class _Cursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types
@@ -165,55 +139,3 @@ def translated(settings: Settings) -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
-
-
-def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
-    """The error in the user's words, by its SQLSTATE; None if it is none of the user's."""
-    text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
-    if error.pgcode is None:
-        return _without_code(error, text, settings)
-    return _by_code(error.pgcode, text, settings)
-
-
-def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
-    location = locate(settings)
-    server = f"PostgreSQL at {location.address}"
-    if code[:2] == "28" or code == errorcodes.INSUFFICIENT_PRIVILEGE:
-        return ServerRefused(f"{server} refused: {text}", hint=f"set {_USER_VARIABLE[settings.db_type]}")
-    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
-        return SchemaNotAtHead(f"The tables in {location.database} are not what this sesacctl was made for: {text}")
-    if code in (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.QUERY_CANCELED):
-        return CheckFailed(f"{server} gave up waiting: {text}", hint="the same command again, when the other is done")
-    if code[:2] == "40":
-        return CheckFailed(
-            f"{server}: another session changed the same rows in another order: {text}", hint="the same command again"
-        )
-    if code[:2] in ("08", "53", "57") or code == errorcodes.READ_ONLY_SQL_TRANSACTION:
-        return ServerUnreachable(f"{server} cannot work now: {text}", hint=_reach_hint(settings))
-    return None
-
-
-def _without_code(error: psycopg2.Error, text: str, settings: Settings) -> SesacctlError | None:
-    location = locate(settings)
-    server = f"PostgreSQL at {location.address}"
-    if isinstance(error, NoAnswer):
-        return ServerUnreachable(f"{server} gave {text}", hint=_reach_hint(settings))
-    if _NO_DATABASE.search(text):
-        return DatabaseMissing(f"Database {location.database} does not exist on {server}")
-    if _AUTHENTICATION.search(text):
-        return ServerRefused(
-            f"{server} refused the authentication of user {location.user}: {text}",
-            hint=f"set {_USER_VARIABLE[settings.db_type]}",
-        )
-    if _TLS.search(text) and settings.db_type is not DbType.LOCAL:
-        return ServerRefused(
-            f"{server} offers no TLS that can be trusted: {text}", hint=f"set {_TLS_VARIABLE[settings.db_type]}"
-        )
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_reach_hint(settings))
-    return None
-
-
-def _reach_hint(settings: Settings) -> str:
-    up = "sesacctl up, or " if settings.db_type is DbType.LOCAL else ""
-    return f"{up}set {_HOST_VARIABLE[settings.db_type]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sesacctl.settings import Settings, is_secret
 _IN_FORCE = ("db_type", "postgres_user", "postgres_password", "postgres_db", "redis_password")
 _PASSWORDS = tuple(name for name in _IN_FORCE if is_secret(Settings.model_fields[name]))
 _PASSWORD_BYTES = 24
+_PLAIN = re.compile(r"[\w.,:/@%+=~-]*", re.ASCII)
 _HEADER = """\
 # Settings of sesacctl and of deploy/docker-compose.yml. `sesacctl config init` makes this file with random passwords.
 # A variable of the environment takes the place of one in this file, and this file that of the running local stack.
@@ -46,8 +48,16 @@ def template(passwords: Mapping[str, str] | None = None) -> str:
                 lines += ["", f"# ---- {title}"]
         value = (passwords or {}).get(name, "" if is_secret(field) or field.default is None else str(field.default))
         mark = "" if name in _IN_FORCE else "#"
-        lines += [f"# {field.description}", f"{mark}{name.upper()}={value}"]
+        lines += [f"# {field.description}", f"{mark}{name.upper()}={_quoted(value)}"]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    """As it is read back, by Compose too: between single quotes neither `$` nor `#` means anything."""
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", r"\\").replace("'", r"\'")
+    return f"'{escaped}'"
 
 
 def write(path: Path) -> Written:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database.user_code import failed_within_statement, failing_function
+
 
 class Failure(StrEnum):
     """The classes of failure, by what the sink does about them."""
@@ -15,29 +17,46 @@ class Failure(StrEnum):
     PARK = "park"  # its user or product is not there yet: try again later
     DUPLICATE = "duplicate"  # the same row is there already: counted
     CONFLICT = "conflict"  # the id is taken: look whether by the same row
+    CODE = "code"  # a function of the user's own: the row's fault only if most others pass
     INFRA = "infra"  # the server, not the row: the whole step again
     STOP = "stop"  # only a person can mend it
 
 
-_DATA = {"23502", "23514", "42804"}
+# Not null, check, exclusion, a view's check option, a wrong type, an index entry that is too large.
+_BY_CODE = dict.fromkeys(("23502", "23514", "23P01", "44000", "42804", "54000"), Failure.DATA) | {
+    "23503": Failure.PARK,
+    "23505": Failure.CONFLICT,
+    "XX000": Failure.CODE,
+}
+# A bad value; RAISE and its kin; functions in other languages.
+_DATA_CLASSES = {"22", "P0", "38", "39"}
 _INFRA_CLASSES = {"08", "57", "53", "25", "40", "55"}
+_REFUSED_RIGHTS = "42501"
 
 
 # Without a code these are psycopg2's own complaints about how it is used; the others are a lost connection.
 _BUGS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
-def classify(error: PostgresError) -> Failure:
-    """The class of an error."""
+def classify(error: PostgresError, table: str | None = None) -> Failure:
+    """The class of an error; `table`: that which was written."""
     code = error.pgcode
     if code is None:
         return Failure.STOP if isinstance(error, _BUGS) else Failure.INFRA
     if code[:2] in _INFRA_CLASSES:
         return Failure.INFRA
-    if code[:2] == "22" or code in _DATA:
+    if code[:2] == "28" or code == _REFUSED_RIGHTS:
+        return Failure.STOP
+    if _is_about_something_else(error, code, table):
+        return Failure.CODE
+    if code[:2] in _DATA_CLASSES:
         return Failure.DATA
-    if code == "23503":
-        return Failure.PARK
-    if code == "23505":
-        return Failure.CONFLICT
-    return Failure.STOP
+    return _BY_CODE.get(code) or (Failure.CODE if failing_function(error) else Failure.STOP)
+
+
+def _is_about_something_else(error: PostgresError, code: str, table: str | None) -> bool:
+    """Whether a trigger failed on what it writes itself, and not on the row that was written to `table`."""
+    if code[:2] == "22":
+        return failed_within_statement(error)
+    other = error.diag.table_name not in (None, table)
+    return code[:2] == "23" and table is not None and other and failing_function(error) is not None

@@ -121,8 +121,9 @@ def _refused_by_kafka(error: KafkaError, settings: Settings) -> SesacctlError:
 
 def _refused_by_postgresql(error: psycopg2.Error, settings: Settings) -> ServerRefused:
     text = " ".join(str(error).split())
+    table = f" on table {error.diag.table_name}" if error.diag.table_name else ""
     return ServerRefused(
-        f"PostgreSQL at {locate(settings).address} refused (SQLSTATE {error.pgcode}): {text}",
+        f"PostgreSQL at {locate(settings).address} refused{table} (SQLSTATE {error.pgcode}): {text}",
         hint="sesacctl db check, then sesacctl consume",
     )
 

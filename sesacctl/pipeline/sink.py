@@ -140,7 +140,7 @@ class Sink:
             if self._copy(cursor, entries):
                 return []
         except PostgresError as error:
-            if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT):
+            if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
                 raise
         cursor.execute("ROLLBACK TO SAVEPOINT direct")
         self._checkpoint("after going back")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database.user_code import failing_function
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
 from sesacctl.pipeline.batch import Entry, Refusal
 from sesacctl.pipeline.copy_text import copy_rows
@@ -19,6 +21,7 @@ IDENTITY = {
     USERS: ("name", "gender", "join_date"),
     PRODUCTS: ("name", "category", "brand"),
 }
+_DETAIL_CHARACTERS = 2_000
 _PARENTS_THERE = {
     ORDERS: " WHERE EXISTS (SELECT FROM users u WHERE u.user_id = s.user_id)"
     " AND EXISTS (SELECT FROM products p WHERE p.product_id = s.product_id)",
@@ -31,7 +34,8 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     """Store what can be stored; refusals for the rest: dead, parked or duplicate. For one open transaction.
 
     Raises:
-        psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
+        psycopg2.Error: of class INFRA or STOP, or of class CODE when not the rows are to blame; nothing is to be
+            committed.
     """
     if not entries:
         return []
@@ -39,25 +43,69 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     cursor.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP AS SELECT {columns} FROM {kind} WITH NO DATA"
     )
-    return _write(cursor, kind, entries)
+    broken: list[PostgresError] = []
+    refusals = _write(cursor, kind, entries, broken)
+    if broken and _is_to_blame(cursor, kind, broken, stored=len(entries) - len(refusals)):
+        raise broken[0]
+    return refusals
 
 
-def _write(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+def _is_to_blame(cursor: Any, kind: str, errors: Sequence[PostgresError], *, stored: int) -> bool:
+    """Whether a trigger fails on any row, so that dead letters would be good rows: as many failed as were stored.
+
+    A bad value may be the row's own, and a single row says nothing: then a row that was stored before is tried.
+    """
+    if stored and len(errors) < max(2, stored):
+        return False
+    certain = [error for error in errors if error.pgcode[:2] != "22"]
+    if len(certain) >= 2:
+        return True
+    passes = _passes_again(cursor, kind, errors[0])
+    return bool(certain) if passes is None else not passes
+
+
+def _passes_again(cursor: Any, kind: str, error: PostgresError) -> bool | None:
+    """Whether a copy of a stored row can be stored under another id, or fails as `error`; None: neither."""
+    key, *others = CODECS[kind].columns
+    columns = ", ".join(others)
+    cursor.execute("SAVEPOINT probe")
+    try:
+        cursor.execute(
+            f"INSERT INTO {kind} ({key}, {columns}) SELECT %s, {columns} FROM {kind} LIMIT 1", (f"probe-{uuid4()}",)
+        )
+        passes = True if cursor.rowcount else None
+    except PostgresError as other:
+        if classify(other) is Failure.INFRA:
+            raise
+        passes = False if other.pgcode == error.pgcode else None
+    cursor.execute("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe")
+    return passes
+
+
+def _write(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
     """All at once; where PostgreSQL refuses the set for one of its rows, each half, down to that row."""
     cursor.execute("SAVEPOINT staged")
     try:
         stored = _insert_set(cursor, kind, entries)
     except PostgresError as error:
-        failure = classify(error)
-        if failure not in (Failure.DATA, Failure.PARK):
+        failure = classify(error, kind)
+        if failure not in (Failure.DATA, Failure.PARK, Failure.CODE):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged")
         if len(entries) == 1:
-            return [entries[0].refuse(failure, Reason.REFUSED, _words(error))]
+            return [_refuse(entries[0], failure, error, broken)]
         middle = len(entries) // 2
-        return _write(cursor, kind, entries[:middle]) + _write(cursor, kind, entries[middle:])
+        return _write(cursor, kind, entries[:middle], broken) + _write(cursor, kind, entries[middle:], broken)
     cursor.execute("RELEASE SAVEPOINT staged")
-    return _explain_rest(cursor, kind, [entry for entry in entries if not _take(stored, _id(kind, entry))])
+    return _explain_rest(cursor, kind, [entry for entry in entries if not _take(stored, _id(kind, entry))], broken)
+
+
+def _refuse(entry: Entry, failure: Failure, error: PostgresError, broken: list[PostgresError]) -> Refusal:
+    if failure is Failure.CODE:
+        broken.append(error)
+        failure = Failure.DATA
+    reason = Reason.CONFLICT if failure is Failure.CONFLICT else Reason.REFUSED
+    return entry.refuse(failure, reason, _words(error))
 
 
 def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str]:
@@ -75,7 +123,7 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     return Counter(row[0] for row in cursor.fetchall())
 
 
-def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
     """Why rows were not inserted: theirs or another one is there, a parent is missing, or PostgreSQL dropped them."""
     if not entries:
         return []
@@ -95,7 +143,7 @@ def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refu
             refusals.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "stored before"))
     orphans, others = _orphans(cursor, kind, absent)
     refusals += [entry.refuse(Failure.PARK, Reason.ORPHAN, "its user or product is not there yet") for entry in orphans]
-    return refusals + _insert_plainly(cursor, kind, others)
+    return refusals + _insert_plainly(cursor, kind, others, broken)
 
 
 def _orphans(cursor: Any, kind: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -112,7 +160,7 @@ def _orphans(cursor: Any, kind: str, entries: Sequence[Entry]) -> tuple[list[Ent
     return split
 
 
-def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
     """Rows that nothing seems to stand in the way of: PostgreSQL is to say what it does with them.
 
     A unique index of the user's own refuses a row by name; a trigger or a rule drops it without a word.
@@ -125,15 +173,15 @@ def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Re
     try:
         cursor.execute(f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} RETURNING {key}")
     except PostgresError as error:
-        failure = classify(error)
-        if failure not in (Failure.CONFLICT, Failure.DATA, Failure.PARK):
+        failure = classify(error, kind)
+        if failure not in (Failure.CONFLICT, Failure.DATA, Failure.PARK, Failure.CODE):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
         if len(entries) == 1:
-            reason = Reason.CONFLICT if failure is Failure.CONFLICT else Reason.REFUSED
-            return [entries[0].refuse(failure, reason, _words(error))]
+            return [_refuse(entries[0], failure, error, broken)]
         middle = len(entries) // 2
-        return _insert_plainly(cursor, kind, entries[:middle]) + _insert_plainly(cursor, kind, entries[middle:])
+        first, second = entries[:middle], entries[middle:]
+        return _insert_plainly(cursor, kind, first, broken) + _insert_plainly(cursor, kind, second, broken)
     stored = Counter(row[0] for row in cursor.fetchall())
     cursor.execute("RELEASE SAVEPOINT plain")
     detail = f"PostgreSQL stored nothing and raised nothing: a trigger or a rule on {kind} dropped the row"
@@ -143,7 +191,12 @@ def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Re
 
 
 def _words(error: PostgresError) -> str:
-    return f"SQLSTATE {error.pgcode}: {str(error).strip().splitlines()[0]}"
+    """Its code and first line, and where it came from if a function of the user's own raised it."""
+    words = f"SQLSTATE {error.pgcode}: {str(error).strip().splitlines()[0]}"
+    if failing_function(error) is None:
+        return words
+    table = f"\nTABLE: {error.diag.table_name}" if error.diag.table_name else ""
+    return f"{words}{table}\nCONTEXT: {error.diag.context}"[:_DETAIL_CHARACTERS]
 
 
 def _find(cursor: Any, kind: str, columns: Sequence[str], ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:

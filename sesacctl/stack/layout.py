@@ -26,7 +26,7 @@ LOCK = "stack.lock"
 _OURS = ("data", "logs", "run", "socket", ENVIRONMENT, LOCK, STATE)  # the last one makes the folder ours
 # A socket's path has at most 107 bytes on Linux and 103 on macOS; PostgreSQL adds `/.s.PGSQL.5432.lock`.
 _SOCKET_FOLDER_BYTES = 84
-# libpq splits hosts at commas; dotenv expands `$`.
+# libpq splits hosts at commas; people read `stack.env` into a shell.
 _AWKWARD = frozenset(",$'\"\\\n")
 
 

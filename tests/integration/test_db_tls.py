@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from sesacctl.database import check, connections, database, init_db
-from sesacctl.errors import ConfigurationError, ServerRefused
+from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.settings import DbType, Settings, load
 from tests.integration.postgres_cluster import DEBIAN, PASSWORD, Cluster, cluster
 
@@ -156,3 +156,12 @@ def test_a_server_without_tls_is_refused() -> None:
         plain.start()
         with pytest.raises(ServerRefused, match="server does not support SSL"):
             check.check(supabase(plain))
+
+
+def test_a_backend_that_ends_under_tls_is_a_server_that_cannot_be_reached(server: Cluster) -> None:
+    connection = database.connect(rds(server), command="test")
+    os.kill(connection.info.backend_pid, signal.SIGKILL)  # all sessions of the server end with it, and it starts again
+    with pytest.raises(ServerUnreachable) as caught, database.translated(rds(server)):
+        connection.cursor().execute("SELECT 1")
+    assert caught.value.retriable
+    database.wait_until(lambda: database.connect(rds(server), command="test").close(), seconds=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
+from sesacctl.database.user_code import failing_function
 from sesacctl.pipeline.failures import Failure, classify
 
 
@@ -18,12 +19,14 @@ def coded(code: str) -> psycopg2.Error:
 @pytest.mark.parametrize(
     ("code", "failure"),
     [
-        *((code, Failure.DATA) for code in ("22003", "22001", "22P02", "23502", "23514", "42804")),
+        *((code, Failure.DATA) for code in ("22003", "22001", "22P02", "23502", "23514", "42804", "54000")),
+        *((code, Failure.DATA) for code in ("P0001", "P0002", "P0999", "44000", "23P01", "38000", "38004", "39001")),
         ("23503", Failure.PARK),
         ("23505", Failure.CONFLICT),
         *((code, Failure.INFRA) for code in ("08006", "57P01", "57014", "53100", "53300", "25006", "25P03")),
         *((code, Failure.INFRA) for code in ("40001", "40P01", "55P03")),
-        *((code, Failure.STOP) for code in ("42P01", "42703", "42501", "28000", "28P01", "3D000", "XX000", "42601")),
+        *((code, Failure.STOP) for code in ("42P01", "42703", "42501", "28000", "28P01", "3D000", "42883", "42601")),
+        ("XX000", Failure.CODE),
     ],
 )
 def test_the_code_decides(code: str, failure: Failure) -> None:
@@ -42,3 +45,7 @@ def test_the_code_decides(code: str, failure: Failure) -> None:
 )
 def test_without_a_code_it_is_a_lost_connection_or_a_bug(error: psycopg2.Error, failure: Failure) -> None:
     assert classify(error) is failure
+
+
+def test_a_context_without_a_function_is_not_one() -> None:
+    assert failing_function(coded("42P01")) is None

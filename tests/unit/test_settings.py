@@ -10,6 +10,7 @@ from sesacctl import settings
 from sesacctl.cli import live
 from sesacctl.errors import ConfigurationError
 from sesacctl.home import home
+from sesacctl.pipeline import env_file
 from sesacctl.settings import MASK, Settings, explain, load
 
 CANARY = "c4nary-Wert"
@@ -50,12 +51,30 @@ def test_every_variable_is_its_field_in_capitals(monkeypatch: pytest.MonkeyPatch
     assert loaded.postgres_password.get_secret_value() == CANARY
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("KAFKA_GROUP=file\n")
+def test_an_empty_variable_of_the_environment_wins_over_the_files(
+    stack_env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text(f"KAFKA_GROUP=file\nREDIS_PASSWORD={CANARY}\nredis_url=redis://h\nSESAC_HOME=there\n")
+    stack_env.write_text("REDIS_HOST='stack'\n")
+    for name in ("KAFKA_GROUP", "REDIS_PASSWORD", "Redis_Url", "REDIS_HOST", "SESAC_HOME"):
+        monkeypatch.setenv(name, "")
+    loaded = load()
+    assert (loaded.kafka_group, loaded.redis_password, loaded.redis_url) == ("sesacctl", None, None)
+    assert (loaded.redis_host, origin("REDIS_HOST")) == ("localhost", "environment")
+    assert home() == Path.cwd() / ".sesac"
+    assert load(kafka_group="flag").kafka_group == "flag"
+
+
+def test_an_empty_variable_beside_the_same_in_other_letters_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_GROUP", "")
-    monkeypatch.setenv("REDIS_PASSWORD", "")
-    assert load().kafka_group == "file"
-    assert load().redis_password is None
+    monkeypatch.setenv("kafka_group", "own")
+    assert load().kafka_group == "own"
+
+
+def test_an_empty_line_of_a_file_is_as_good_as_none(stack_env: Path) -> None:
+    Path(".env").write_text("REDIS_HOST=\n")
+    stack_env.write_text("REDIS_HOST='stack'\n")
+    assert load().redis_host == "stack"
 
 
 @pytest.mark.parametrize(
@@ -90,12 +109,49 @@ def test_env_files_as_people_write_them(text: bytes, value: str) -> None:
     assert load().postgres_db == value
 
 
-@pytest.mark.parametrize("character", ["p@ss:w/rd", "a'b", "#", "=", "%41", "비밀", "a$b"])
-def test_a_password_of_any_characters(character: str) -> None:
-    Path(".env").write_text(f'REDIS_PASSWORD="{character}"\n', encoding="utf-8")
-    password = load().redis_password
-    assert password is not None
-    assert password.get_secret_value() == character
+ODD = [
+    "p@ss:w/rd",
+    "a'b",
+    'a"b',
+    "#",
+    "a #b",
+    "=",
+    "%41",
+    "비밀 번호",
+    "a$b",
+    "${HOME}",
+    "$HOME",
+    "a${X:-y}b",
+    "a\\b",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("password", ODD)
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_password_of_any_characters(password: str, quote: str) -> None:
+    written = password.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    Path(".env").write_text(f"REDIS_PASSWORD={quote}{written}{quote}\n", encoding="utf-8")
+    found = load().redis_password
+    assert found is not None
+    assert found.get_secret_value() == password
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "SUPABASE_PASSWORD", "REDIS_URL", "KAFKA_SASL_PASSWORD"])
+def test_a_dollar_in_a_file_is_a_dollar(name: str, stack_env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "other")
+    for path in (stack_env, Path(".env")):
+        path.write_text(f"{name}=a${{WORD}}b$WORD\n")
+        value = getattr(load(), name.lower())
+        assert value.get_secret_value() == "a${WORD}b$WORD"
+    Path(".env").write_text("SESAC_HOME=$WORD/${WORD}\n")
+    assert home() == load().sesac_home.absolute() == Path.cwd() / "$WORD" / "${WORD}"
+
+
+@pytest.mark.parametrize("password", ODD)
+def test_what_config_init_writes_is_read_back(password: str) -> None:
+    Path(".env").write_text(env_file.template({"postgres_password": password}), encoding="utf-8")
+    assert load().postgres_password.get_secret_value() == password
 
 
 @pytest.mark.parametrize(
@@ -147,6 +203,18 @@ def test_a_wrong_flag_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_DB", "x")
     with pytest.raises(ConfigurationError, match=r"REDIS_DB \(environment\).*KAFKA_GROUP \(flag\)"):
         load(kafka_group="")
+
+
+@pytest.mark.parametrize(
+    "servers",
+    ["a:1;b:2", "a:1; b:2", "a:1 b:2", "a:1\tb:2", "a:1,b:2;c:3", "a:1|b:2", "a:1\uff0cb:2", "a:1\u3001b:2", ";"],
+)
+def test_a_wrong_separator_is_named_by_the_right_one(servers: str) -> None:
+    Path(".env").write_text(f'KAFKA_BOOTSTRAP_SERVERS="{servers}"\n', encoding="utf-8")
+    with pytest.raises(
+        ConfigurationError, match=r"KAFKA_BOOTSTRAP_SERVERS \(\.env\): .*by commas, as in host:port,host:port"
+    ):
+        load()
 
 
 @pytest.mark.parametrize("servers", ["a:1", " a:1 , b:2,", "[::1]:9092", "127.0.0.1:9092,127.0.0.1:9093"])

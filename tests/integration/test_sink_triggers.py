@@ -1,0 +1,183 @@
+"""Functions of the user's own that fail: on one record, which is a dead letter, or on every row, which is a stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from sesacctl.broker import topics
+from sesacctl.database.connections import as_ours
+from sesacctl.errors import ServerRefused
+from sesacctl.events import ORDERS, USERS
+from sesacctl.pipeline.batch import Counts
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.events import Message, add_parents, many_orders, message, order, query, send, user
+from tests.rig import Rig
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[Rig]:
+    add_parents(settings, users=100)
+    query(
+        settings,
+        "CREATE TABLE order_log (order_id text PRIMARY KEY, note text, owner text REFERENCES users,"
+        " CHECK (note <> 'never'))",
+    )
+    found = Rig(settings)
+    yield found
+    found.connection.close()
+
+
+def trigger(rig: Rig, body: str, *, when: str = "AFTER", table: str = ORDERS, condition: str = "true") -> None:
+    """A trigger that runs `body` for rows that meet the condition."""
+    query(
+        rig.settings,
+        f"CREATE FUNCTION log_order() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {condition} THEN {body}; END IF; RETURN NEW; END $$;"
+        f" CREATE TRIGGER own {when} INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION log_order()",
+    )
+
+
+def details(rig: Rig) -> list[str]:
+    return [row[0] for row in query(rig.settings, "SELECT detail FROM dead_letters ORDER BY id")]
+
+
+def with_one(found: Message) -> list[Message]:
+    return [*many_orders(6), found, *many_orders(6)]
+
+
+ODD = message(order(7, quantity=7))
+IS_ODD = "NEW.quantity = 7"
+# What a trigger does, and the SQLSTATE of it.
+BROKEN = {
+    "23505": "INSERT INTO order_log VALUES ('always')",
+    "23502": "INSERT INTO order_log VALUES (NULL)",
+    "23503": "INSERT INTO order_log (order_id, owner) VALUES (NEW.order_id, 'nobody')",
+    "23514": "INSERT INTO order_log VALUES (NEW.order_id, 'never')",
+    "42P01": "INSERT INTO no_such_log VALUES (NEW.order_id)",
+    "42703": "INSERT INTO order_log (no_such_column) VALUES (1)",
+    "42883": "PERFORM no_such_function(NEW.order_id)",
+    "22P02": "INSERT INTO order_log VALUES (NEW.order_id, 'x'::integer::text)",
+    "XX000": "RAISE SQLSTATE 'XX000' USING MESSAGE = 'cache lookup failed for relation 16384'",
+    "0A000": "RAISE SQLSTATE '0A000' USING MESSAGE = 'not built in'",
+}
+
+
+@pytest.mark.parametrize("code", ["P0001", "P0004", "38000", "39000", "44000", "23P01", "22012"])
+def test_a_record_that_a_trigger_refuses_is_a_dead_letter_with_code_message_and_context(rig: Rig, code: str) -> None:
+    trigger(rig, f"RAISE SQLSTATE '{code}' USING MESSAGE = '품절: ' || NEW.order_id", condition=IS_ODD)
+    assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
+    [detail] = details(rig)
+    assert detail.startswith(f"SQLSTATE {code}: 품절: o7\n")
+    assert "CONTEXT: PL/pgSQL function log_order() line 1 at RAISE" in detail
+
+
+def test_records_that_a_trigger_refuses_are_dead_letters_although_no_other_passes(rig: Rig) -> None:
+    trigger(rig, "RAISE 'sold out'")
+    assert rig.store(many_orders(3)) == Counts(dead=3)
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_trigger_that_fails_on_one_record_alone_makes_that_one_a_dead_letter(rig: Rig, code: str) -> None:
+    query(rig.settings, "INSERT INTO order_log VALUES ('always')")
+    trigger(rig, BROKEN[code], condition=IS_ODD)
+    assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
+    [detail] = details(rig)
+    assert detail.startswith(f"SQLSTATE {code}: ")
+    assert "function log_order()" in detail
+    assert rig.count("parked_events") == 0
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_trigger_that_fails_on_every_row_stops_and_names_itself(rig: Rig, code: str) -> None:
+    rig.store(many_orders(1))
+    query(rig.settings, "INSERT INTO order_log VALUES ('always')")
+    trigger(rig, BROKEN[code])
+    orders = many_orders(13)
+    with pytest.raises(psycopg2.Error):
+        rig.store(orders[:1])
+    with pytest.raises(psycopg2.Error) as caught:
+        rig.store(orders)
+    ours = as_ours(caught.value, rig.settings)
+    assert type(ours) is ServerRefused
+    assert (ours.exit_code, ours.retriable) == (4, False)
+    assert "log_order" in str(ours)
+    assert f"SQLSTATE {code}" in str(ours)
+    assert "log_order" in str(ours.hint)
+    assert "migrate" not in str(ours.hint)
+    assert rig.count("dead_letters") == rig.count("parked_events") == 0
+    query(rig.settings, "DROP TRIGGER own ON orders")
+    assert rig.store(orders) == Counts(stored=13)
+
+
+def test_most_orders_are_none_of_the_dead_when_their_log_is_broken(rig: Rig) -> None:
+    trigger(rig, BROKEN["42P01"], condition="NEW.quantity = 1")
+    with pytest.raises(psycopg2.errors.UndefinedTable):
+        rig.store([*many_orders(13), ODD])
+    assert rig.count("dead_letters") == 0
+
+
+def test_a_first_order_on_which_a_trigger_fails_is_no_dead_letter(rig: Rig) -> None:
+    trigger(rig, BROKEN["23502"], when="BEFORE")
+    with pytest.raises(psycopg2.errors.NotNullViolation) as caught:
+        rig.store(many_orders(1))
+    assert "order_log" in str(as_ours(caught.value, rig.settings))
+
+
+def test_a_single_record_is_a_dead_letter_when_a_stored_row_passes_the_same_trigger(rig: Rig) -> None:
+    rig.store(many_orders(1))
+    trigger(rig, BROKEN["42P01"], condition=IS_ODD)
+    assert rig.store([ODD]) == Counts(dead=1)
+    assert rig.count("orders") == 1
+
+
+def test_other_kinds_have_triggers_too(rig: Rig) -> None:
+    trigger(rig, "INSERT INTO order_log VALUES (NEW.name)", table=USERS)
+    names = enumerate(("가", "나", "가", "다"), 901)
+    assert rig.store([message(user(n, name=name)) for n, name in names], kind=USERS) == Counts(stored=3, dead=1)
+    assert "TABLE: order_log" in details(rig)[0]
+
+
+def test_an_exclusion_constraint_refuses_one_record(rig: Rig) -> None:
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT apart EXCLUDE USING btree (total_amount WITH =)")
+    assert rig.store([message(order(n, total_amount=n)) for n in (1, 2)]) == Counts(stored=2)
+    assert rig.store([message(order(n, total_amount=m)) for n, m in ((3, 3), (4, 1), (5, 5))]) == Counts(
+        stored=2, dead=1
+    )
+    assert "apart" in details(rig)[0]
+
+
+def test_rights_that_a_trigger_lacks_are_a_stop(rig: Rig) -> None:
+    trigger(rig, "RAISE SQLSTATE '42501' USING MESSAGE = 'permission denied for table order_log'", condition=IS_ODD)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rig.store(with_one(ODD))
+    assert rig.count("dead_letters") == 0
+
+
+def test_dlq_shows_the_context_on_one_line_of_a_terminal(rig: Rig, sesacctl: Cli) -> None:
+    trigger(rig, "RAISE 'sold out'", condition=IS_ODD)
+    rig.store([ODD])
+    [(number, detail)] = query(rig.settings, "SELECT id, detail FROM dead_letters")
+    shown = sesacctl("dlq", "show", number, COLUMNS="400").stdout
+    assert "SQLSTATE P0001: sold out\\nCONTEXT: PL/pgSQL function log_order() line 1 at RAISE" in shown
+    assert json.loads(sesacctl("dlq", "show", number, "-o", "json").stdout)["detail"] == detail
+
+
+def test_consume_ends_once_with_the_trigger_by_name_and_goes_on_when_it_is_mended(rig: Rig, sesacctl: Cli) -> None:
+    topics.init(rig.settings)
+    trigger(rig, BROKEN["42P01"])
+    send(rig.settings, ORDERS, many_orders(30))
+    done = sesacctl("consume", "-n", 2, "--until-empty")
+    assert done.returncode == 4, done.stderr
+    assert "function log_order" in done.stderr
+    assert "no_such_log" in done.stderr
+    assert "next:  mend function log_order, or drop the trigger" in done.stderr
+    assert "db migrate" not in done.stderr
+    assert rig.count("dead_letters") == rig.count("orders") == 0
+    query(rig.settings, "CREATE TABLE no_such_log (order_id text)")
+    assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
+    assert rig.count("orders") == rig.count("no_such_log") == 30

@@ -1,0 +1,54 @@
+"""TLS connections that drop, as in a fail-over of RDS: loops wait, and go on when the server is back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sesacctl.broker import topics
+from sesacctl.database import database
+from sesacctl.errors import ServerUnreachable
+from sesacctl.events import ORDERS
+from sesacctl.pipeline.status import Timer
+from sesacctl.settings import Settings
+from tests.cache_loop import looping
+from tests.consumers import check, has_stored, running
+from tests.events import add_parents, many_orders, send
+from tests.tls_proxy import tls_proxy
+from tests.waiting import wait_until
+
+CUTS = 20
+
+
+def test_a_handshake_that_is_cut_is_a_server_that_cannot_be_reached(settings: Settings, tmp_path: Path) -> None:
+    with tls_proxy(settings, tmp_path) as (proxy, through):
+        proxy.cut(1)
+        with pytest.raises(ServerUnreachable, match="SSL SYSCALL error"):
+            database.connect(through, command="test")
+        connection = database.connect(through, command="test")
+        proxy.cut(0)
+        with pytest.raises(ServerUnreachable, match="SSL"), database.translated(through):
+            connection.cursor().execute("SELECT 1")
+
+
+def test_the_refresh_loop_outlasts_cut_handshakes(settings: Settings, tmp_path: Path) -> None:
+    add_parents(settings, users=20, products=20)
+    with tls_proxy(settings, tmp_path) as (proxy, through), looping(through, period=0.05, size=10) as loop:
+        proxy.cut(CUTS)
+        wait_until(lambda: not proxy.cuts_left or loop.error, message="the loop does not try again")
+        loop.next_rounds()
+
+
+def test_a_consumer_outlasts_cut_handshakes_and_stores_each_order_once(settings: Settings, tmp_path: Path) -> None:
+    topics.init(settings)
+    add_parents(settings, users=100)
+    with tls_proxy(settings, tmp_path) as (proxy, through), running(through) as found:
+        found.instance._reconnecting = Timer(0.02)
+        send(settings, ORDERS, many_orders(200))
+        wait_until(lambda: found.errors or has_stored(settings, 200), message="the first orders are not stored")
+        proxy.cut(CUTS)
+        send(settings, ORDERS, many_orders(200))
+        wait_until(lambda: not proxy.cuts_left or found.errors, message="the instance does not try again")
+        wait_until(lambda: found.errors or has_stored(settings, 400), message="not everything is stored")
+    check(settings, 400)
