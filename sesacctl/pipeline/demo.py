@@ -165,7 +165,7 @@ def _produce_and_consume(
         consumers.finish()
     report = supervisor.report()
     stages[-1] = Stage(stage="stored while producing and draining", count=report.totals.stored, unit="events",
-                       seconds=stages[-1].seconds + stages[-2].seconds)  # fmt: skip
+                       seconds=round(stages[-1].seconds + stages[-2].seconds, 2))  # fmt: skip
     return produced, report, before
 
 
