@@ -56,7 +56,7 @@ class UntilEmpty:
             return
         self._moved_at = time.monotonic()  # asked again only after that time
         left = [part for part in progress(self._settings) if (part.next or 0) < self._ends.get(part.key, 0)]
-        if all(part.held and (part.next or 0) >= part.log_stable_end for part in left):
+        if left and all(part.held and (part.next or 0) >= part.log_stable_end for part in left):
             raise HeldBack("; ".join(each.sentence for each in held_back(self._settings, left)) or None)
 
     def _untried(self) -> bool:
