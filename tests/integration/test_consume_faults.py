@@ -265,6 +265,7 @@ def test_a_backend_that_stands_still_at_commit_is_given_up_and_leaves_one_copy(s
     finally:
         os.kill(backend, signal.SIGCONT)
     connection.close()
+    wait_until(lambda: not query(settings, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend))
     connection = connect(settings, command="test")
     again = Sink(connection, group="g")
     if again.positions([found.key]) == {found.key: 0}:  # the COMMIT may have reached it
