@@ -177,6 +177,14 @@ class InvalidRow(CheckFailed):
         self.field = field
 
 
+class NotFound(CheckFailed):
+    """There is no row with this key."""
+
+    def __init__(self, field: str, key: str) -> None:
+        super().__init__(f"{field}: there is no {field.removesuffix('_id')} {key!r}")
+        self.field = field
+
+
 class SchemaNotAtHead(SesacctlError):
     """The database's schema is not at the revision that this sesacctl was made for."""
 

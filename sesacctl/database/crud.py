@@ -1,6 +1,7 @@
 """Users, products and orders for programs: create, get, list by key, update and delete.
 
-Each call commits, except inside `database.session_scope()`, which commits everything at its end.
+Each call that writes commits, unless the transaction is the caller's: opened by `begin()` or `session_scope()`, or with
+something in it that the caller has written, locked or added. There the call is a savepoint, and committing is theirs.
 A value that does not fit raises `InvalidRow`, which names the field; only that call is undone.
 """
 
@@ -11,16 +12,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from psycopg2 import errorcodes
-from sqlalchemy import CursorResult, delete, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, delete, select, text
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from sesacctl import events
 from sesacctl.database import rows
-from sesacctl.database.database import SCOPED
 from sesacctl.database.models import Base, Order, Product, RowChange, User
 from sesacctl.database.rows import Values
-from sesacctl.errors import InvalidRow
+from sesacctl.errors import InvalidRow, NotFound
 
 Row = TypeVar("Row", bound=Base)
 LIST_LIMIT = 100
@@ -46,8 +46,11 @@ def create_order(session: Session, values: Values) -> Order:
     Raises:
         InvalidRow: a value does not fit, there is no such user or product, or the order is stored already.
     """
-    user = _must_get(session, User, "user_id", values.get("user_id"))
-    product = _must_get(session, Product, "product_id", values.get("product_id"))
+    try:
+        user = _must_get(session, User, "user_id", values.get("user_id"))
+        product = _must_get(session, Product, "product_id", values.get("product_id"))
+    except NotFound as error:
+        raise InvalidRow(error.field, str(error).partition(": ")[2]) from None
     return _create(session, Order(**rows.new_order(values, user, product)), "order_id")
 
 
@@ -86,7 +89,8 @@ def update_user(session: Session, user_id: str, values: Values) -> User:
     """Change a user; a new `age` brings its `age_group`, an `address` its `region`.
 
     Raises:
-        InvalidRow: no such user, a value does not fit, or the column must not change.
+        NotFound: there is no such user.
+        InvalidRow: a value does not fit, or the column must not change.
     """
     return _update(session, _must_get(session, User, "user_id", user_id), events.USERS, values)
 
@@ -106,7 +110,8 @@ def delete_user(session: Session, user_id: str) -> None:
     """Delete a user who has no orders; `row_changes` notes it, so that `audit` does not call the row gone.
 
     Raises:
-        InvalidRow: no such user, or there are orders of theirs.
+        NotFound: there is no such user.
+        InvalidRow: there are orders of theirs.
     """
     _delete(session, User, "user_id", user_id)
 
@@ -120,7 +125,7 @@ def delete_order(session: Session, order_id: str) -> None:
     """Delete an order; noted as in `delete_user`.
 
     Raises:
-        InvalidRow: no such order.
+        NotFound: there is no such order.
     """
     _delete(session, Order, "order_id", order_id)
 
@@ -130,27 +135,21 @@ def _must_get(session: Session, model: type[Row], field: str, key: Any) -> Row:
         raise InvalidRow(field, "is required and must be text")
     row = session.get(model, key)
     if row is None:
-        raise _missing(model, field, key)
+        raise NotFound(field, key)
     return row
 
 
-def _missing(model: type[Base], field: str, key: str) -> InvalidRow:
-    return InvalidRow(field, f"there is no {model.__name__.lower()} {key!r}")
-
-
 def _create(session: Session, row: Row, field: str) -> Row:
-    with _writing(session, field):
+    with _writing(session, field, row):
         session.add(row)
-    session.refresh(row)  # so that it can be read after the session was closed
     return row
 
 
 def _update(session: Session, row: Row, table: str, values: Values) -> Row:
     checked = rows.changes(table, values)
-    with _writing(session, table):
+    with _writing(session, table, row):
         for field, value in checked.items():
             setattr(row, field, value)
-    session.refresh(row)
     return row
 
 
@@ -160,29 +159,55 @@ def _delete(session: Session, model: type[Base], field: str, key: str) -> None:
         # By its row count: the row that we know may be gone, and would be counted as deleted twice.
         deleted = session.execute(delete(model).where(getattr(model, field) == key))
         if not cast("CursorResult[Any]", deleted).rowcount:
-            raise _missing(model, field, key)
+            raise NotFound(field, key)
         session.add(RowChange(table_name=model.__tablename__, change=-1, reason="crud"))
 
 
 @contextmanager
-def _writing(session: Session, field: str) -> Iterator[None]:
-    scoped = session.info.get(SCOPED, False)
+def _writing(session: Session, field: str, row: Base | None = None) -> Iterator[None]:
+    """Write and commit, or set a savepoint; `row` is read again, with what PostgreSQL fills in."""
     try:
-        if scoped:
-            with session.begin_nested():
-                yield
-        else:
+        with session.begin_nested() if _is_callers(session) else _committed(session):
             yield
-            session.commit()
-    except IntegrityError as error:
-        if not scoped:
-            session.rollback()
+            session.flush()
+            if row is not None:
+                session.refresh(row)
+    except (IntegrityError, DataError) as error:
         raise _refused(error, field) from error
 
 
-def _refused(error: IntegrityError, field: str) -> InvalidRow:
+def _is_callers(session: Session) -> bool:
+    """Whether the transaction is the caller's to end: begun by them, or with work of theirs in it."""
+    transaction = session.get_transaction()
+    if transaction is None:
+        return False
+    if transaction.origin is not SessionTransactionOrigin.AUTOBEGIN or session.in_nested_transaction():
+        return True
+    if session.new or session.dirty or session.deleted:
+        return True
+    # Assigned by the first write or row lock of a transaction: it also knows of SQL that was executed directly.
+    return session.execute(text("SELECT pg_current_xact_id_if_assigned()")).scalar() is not None
+
+
+@contextmanager
+def _committed(session: Session) -> Iterator[None]:
+    """Commit at the end, without expiring what was loaded: reading it would begin a transaction that nobody ends."""
+    expires = session.expire_on_commit
+    session.expire_all()  # what was read in earlier transactions is not to be stale instead
+    try:
+        yield
+        session.expire_on_commit = False
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.expire_on_commit = expires
+
+
+def _refused(error: IntegrityError | DataError, field: str) -> InvalidRow:
     diagnosis = getattr(error.orig, "diag", None)
-    detail = str(diagnosis.message_detail if diagnosis else error.orig)
+    detail = str((diagnosis and (diagnosis.message_detail or diagnosis.message_primary)) or error.orig)
     if diagnosis and diagnosis.sqlstate == errorcodes.UNIQUE_VIOLATION:
         return InvalidRow(field, f"is taken: {detail}")
     return InvalidRow(field, detail)

@@ -14,7 +14,6 @@ from sesacctl.database.location import locate
 from sesacctl.settings import Settings
 
 __all__ = [
-    "SCOPED",
     "NoAnswer",
     "SessionLocal",
     "connect",
@@ -26,9 +25,6 @@ __all__ = [
     "translated",
     "wait_until",
 ]
-
-# Marks a session whose transaction is the caller's to end.
-SCOPED = "sesacctl.session_scope"
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -63,9 +59,8 @@ def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SEC
 @contextmanager
 def session_scope() -> Iterator[Session]:
     """A session of the default engine: committed when the block ends well, rolled back when it raises."""
-    with translated(_default_settings()), _session_factory()(info={SCOPED: True}) as session:
+    with translated(_default_settings()), _session_factory().begin() as session:
         yield session
-        session.commit()
 
 
 @cache

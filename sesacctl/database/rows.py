@@ -39,12 +39,12 @@ def age_group(age: int) -> str:
 
 
 def new_user(values: Values) -> dict[str, Any]:
-    """A row of `users`: `region` from the first word of `address`, `age_group` from `age`, joined today unless said.
+    """A row of `users`: `region` from the first word of `address`, `age_group` from `age`, joined today by UTC.
 
     Raises:
         InvalidRow: names the field.
     """
-    return _complete(events.USERS, {"join_date": dt.date.today(), **_with_derived(values)})
+    return _complete(events.USERS, {"join_date": dt.datetime.now(dt.UTC).date(), **_with_derived(values)})
 
 
 def new_product(values: Values) -> dict[str, Any]:

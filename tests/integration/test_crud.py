@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from sesacctl.database import crud, database
 from sesacctl.database.models import User
-from sesacctl.errors import InvalidRow
+from sesacctl.errors import InvalidRow, NotFound
 from sesacctl.settings import Settings
 
 # The seed guide's section 5, but for the `sesacctl.` prefix.
@@ -172,7 +172,7 @@ def test_updates(shop: Session) -> None:
     assert crud.update_order(shop, order.order_id, {"status": "배송중"}).status == "배송중"
     with pytest.raises(InvalidRow, match="quantity: cannot be changed"):
         crud.update_order(shop, order.order_id, {"quantity": 2})
-    with pytest.raises(InvalidRow, match="user_id: there is no user 'U9'"):
+    with pytest.raises(NotFound, match="user_id: there is no user 'U9'"):
         crud.update_user(shop, "U9", {"age": 3})
 
 
@@ -193,7 +193,7 @@ def changes(session: Session) -> list[tuple[str, int, str]]:
 
 
 def test_what_is_deleted_is_written_down_in_the_same_transaction(shop: Session) -> None:
-    with pytest.raises(InvalidRow):
+    with pytest.raises(NotFound):
         crud.delete_order(shop, "nothing")
     order = crud.create_order(shop, {"user_id": "U1", "product_id": "P1", "quantity": 1})
     with pytest.raises(InvalidRow, match="still referenced from table"):
@@ -212,7 +212,7 @@ def test_a_row_that_somebody_else_deleted_is_not_written_down_twice(shop: Sessio
         crud.delete_user(other, "U1")
     engine.dispose()
     assert user is not None, "the session still knows it"
-    with pytest.raises(InvalidRow, match="user_id: there is no user 'U1'"):
+    with pytest.raises(NotFound, match="user_id: there is no user 'U1'"):
         crud.delete_user(shop, "U1")
     assert changes(shop) == [("users", -1, "crud")]
 
@@ -271,6 +271,78 @@ def test_the_manual_reset_of_the_troubleshooting_guide_is_right_in_any_time_zone
     shop.execute(text("SET TIME ZONE 'America/New_York'"))
     age = shop.execute(text("SELECT extract(epoch FROM now() - last_cached_at) FROM users")).scalar_one()
     assert abs(age) < 60
+
+
+HERS = {"user_id": "hers", "name": "n"}
+
+
+def begin(session: Session) -> None:
+    """A transaction that the caller has opened."""
+    session.begin()
+
+
+def add(session: Session) -> None:
+    """An object that waits to be written."""
+    session.add(User(user_id="mine", name="n"))
+
+
+def write(session: Session) -> None:
+    """A statement of the caller's own, past the session's objects."""
+    session.execute(text("INSERT INTO users (user_id, name) VALUES ('mine', 'n')"))
+
+
+def lock(session: Session) -> None:
+    """A row that the caller wants to keep locked."""
+    session.execute(text("SELECT FROM users WHERE user_id = 'U1' FOR UPDATE"))
+
+
+def savepoint(session: Session) -> None:
+    """A savepoint in a transaction that began by itself."""
+    session.begin_nested()
+
+
+@pytest.mark.parametrize("work", [begin, add, write, lock, savepoint])
+def test_a_caller_s_transaction_is_the_caller_s_to_end(shop: Session, work: Callable[[Session], None]) -> None:
+    shop.rollback()
+    work(shop)
+    crud.create_user(shop, HERS)
+    shop.rollback()
+    assert [user.user_id for user in crud.list_users(shop)] == ["U1"]
+    shop.rollback()
+    work(shop)
+    with pytest.raises(InvalidRow):
+        crud.create_user(shop, {"user_id": "U1", "name": "taken"})
+    crud.create_user(shop, HERS)
+    shop.commit()
+    shop.commit()  # that of the transaction, after that of the savepoint
+    assert {"U1", "hers"} <= {user.user_id for user in crud.list_users(shop)}
+
+
+def test_calls_under_begin_commit_at_its_end(settings: Settings) -> None:
+    engine = database.engine_for(settings, command="test")
+    maker = sessionmaker(engine)
+    with maker.begin() as session:
+        crud.create_user(session, HERS)
+        crud.update_user(session, "hers", {"age": 30})
+    with maker() as session:
+        user = crud.get_user(session, "hers")
+        assert user is not None
+        assert user.age == 30
+    engine.dispose()
+
+
+def test_a_call_that_commits_leaves_no_transaction_open_and_nothing_stale(shop: Session, settings: Settings) -> None:
+    seen = crud.get_user(shop, "U1")
+    assert seen is not None
+    engine = database.engine_for(settings, command="test")
+    with Session(engine) as other:
+        crud.update_user(other, "U1", {"name": "새 이름"})
+    engine.dispose()
+    product = crud.update_product(shop, "P1", {"price": 7})
+    assert not shop.in_transaction()
+    assert product.price == 7
+    assert not shop.in_transaction(), "what was returned is loaded"
+    assert seen.name == "새 이름"
 
 
 def test_models_can_be_used_directly(session: Session) -> None:
