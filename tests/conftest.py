@@ -96,6 +96,7 @@ class Cli:
         self.environment = environment
         self._prefork = prefork
         self.stdin: int = subprocess.DEVNULL
+        self.own_session = False
         self._running: list[subprocess.Popen[str]] = []
 
     def __call__(
@@ -120,6 +121,7 @@ class Cli:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=self.own_session,
         )
         self._running.append(process)
         return process

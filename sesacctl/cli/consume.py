@@ -104,13 +104,13 @@ def consume(
 
 def _ready(settings: Settings, wait_seconds: float | None) -> bool:
     """Whether all is there that consumers need; False if a signal came before."""
-    from sesacctl.cli.signals import stop_event
+    from sesacctl.cli.signals import STOP_SIGNALS, stop_event
     from sesacctl.pipeline import prerequisites
 
     if wait_seconds is None:
         prerequisites.require(settings)
         return True
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         return prerequisites.wait(settings, seconds=wait_seconds, stop=stop_event())
     finally:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sesacctl.cli.options import Output, shared
+from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import printable
 
@@ -121,7 +122,7 @@ def watch(
     """
     in_place = output is Output.TABLE and is_live(stdout)
     shown, problem = False, ""
-    with Live(console=stdout, auto_refresh=False, transient=False) if in_place else nullcontext() as live:
+    with _live(stdout, transient=False) if in_place else nullcontext() as live:
         while not stop.is_set():
             try:
                 result = fetch()
@@ -148,10 +149,16 @@ def reporting(
     if output is Output.JSONL:
         yield lambda report: show(report, output, to_table)
     elif is_live(stderr) and not shared.quiet:
-        with Live(console=stderr, auto_refresh=False, transient=True) as live:
+        with _live(stderr, transient=True) as live:
             yield lambda report: live.update(to_table(report), refresh=True)
     else:
         yield lambda report: say(to_line(report))
+
+
+@contextmanager
+def _live(console: Console, *, transient: bool) -> Iterator[Live]:
+    with Live(console=console, auto_refresh=False, transient=transient) as live, job_control(console, live):
+        yield live
 
 
 def report_seconds() -> float:
@@ -199,19 +206,21 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Declined
 
 
-def progress() -> Progress:
+@contextmanager
+def progress() -> Iterator[Progress]:
     """A progress display on stderr that stays silent without a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    return Progress(
+    columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=stderr,
-        disable=shared.quiet or not is_live(stderr),
     )
+    silent = shared.quiet or not is_live(stderr)
+    with Progress(*columns, console=stderr, disable=silent) as bars, nullcontext() if silent else job_control(stderr):
+        yield bars
 
 
 @contextmanager
@@ -220,7 +229,7 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
     if shared.quiet or not is_live(stderr):
         yield say
         return
-    with stderr.status(text(f"{what} …")) as spinner:
+    with stderr.status(text(f"{what} …")) as spinner, job_control(stderr):
         yield lambda step: spinner.update(text(step))
 
 

@@ -1,24 +1,38 @@
-"""SIGTERM and Ctrl-C: the first asks a loop to finish its work, the second ends the process at once."""
+"""What a terminal and a service manager send: finish the work, end at once, stand still, continue."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from sesacctl.errors import INTERRUPTED_TWICE
 
-_STDERR, _SHOW_CURSOR = 2, b"\x1b[?25h"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+_STDOUT, _STDERR, _SHOW_CURSOR = 1, 2, b"\x1b[?25h"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def stop_event() -> threading.Event:
-    """An event that the first signal sets; the second exits 130. Call it in the main thread."""
+    """An event that the first SIGTERM, SIGINT or SIGHUP sets; the second exits 130. Call it in the main thread.
+
+    SIGHUP stays ignored where it was, as under nohup.
+    """
     stop = threading.Event()
     signals: list[int] = []
+    terminals = [each for each in (_STDOUT, _STDERR) if os.isatty(each)]
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         signals.append(number)
+        for gone in [each for each in terminals if not os.isatty(each)]:  # closed: that is what SIGHUP says
+            os.dup2(os.open(os.devnull, os.O_WRONLY), gone)
         if len(signals) > 1:
             if os.isatty(_STDERR):  # a live screen hides the cursor, and will not end in order
                 os.write(_STDERR, _SHOW_CURSOR)
@@ -26,6 +40,33 @@ def stop_event() -> threading.Event:
         # In a thread: the handler may run while the main thread holds the event's own lock.
         threading.Thread(target=stop.set, name="stop", daemon=True).start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    for number in STOP_SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, on_signal)
     return stop
+
+
+@contextmanager
+def job_control(console: Console, live: Live | None = None) -> Iterator[None]:
+    """Ctrl-Z shows the cursor before it stops the process; `fg` hides it, and draws the live screen where it is then.
+
+    Call it in the main thread.
+    """
+
+    def on_stop(number: int, frame: FrameType | None) -> None:
+        shown = live.renderable if live else None
+        if live:
+            live.update("", refresh=True)  # one line: so drawing it again begins where the cursor is then
+        console.show_cursor(True)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, on_stop)
+        console.show_cursor(False)
+        if live and shown is not None:
+            live.update(shown, refresh=True)
+
+    before = signal.signal(signal.SIGTSTP, on_stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)

@@ -1,6 +1,6 @@
-"""Loaded into the fork server alone: it must outlive a SIGTERM to the whole process group.
+"""Loaded into the fork server alone: it must outlive a SIGTERM or SIGHUP to the whole process group.
 
-Without it all instances look dead to the supervisor, which would end before they have stored what they had polled.
+Only it can tell the supervisor that an instance has ended: without it the supervisor would end before its instances.
 """
 
 from __future__ import annotations
@@ -12,3 +12,4 @@ from sesacctl.pipeline import instance_process
 __all__ = ["instance_process"]
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -64,7 +64,8 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
     mailbox = Mailbox(supervisor)
     # In a thread: the handler may run while the main thread holds the event's own lock.
     signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=stop.set, daemon=True).start())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group: the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     listener = (supervisor, mailbox, stop, granted)
     threading.Thread(target=_listen_to_supervisor, args=listener, daemon=True).start()
     try:

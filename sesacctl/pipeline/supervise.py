@@ -98,6 +98,8 @@ class Supervisor:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
                     self._listen(_TICK_SECONDS)
+                    if stop.is_set():  # a signal to the whole group: instances that end now have drained
+                        break
                     self._watch(identity)
                     heartbeat.beat(BEAT_SECONDS)
                     if self._figures.window >= interval:

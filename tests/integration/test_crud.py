@@ -282,7 +282,8 @@ def begin(session: Session) -> None:
 
 
 def add(session: Session) -> None:
-    """An object that waits to be written."""
+    """An object that waits to be written, and that no query writes by itself."""
+    session.autoflush = False
     session.add(User(user_id="mine", name="n"))
 
 

@@ -18,13 +18,13 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline import supervise
 from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
+from sesacctl.pipeline.supervise import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, consuming, instances, stored
+from tests.consumers import check, consuming, stored
 from tests.events import add_parents, many_orders, send
 from tests.listeners import listener
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -105,22 +105,6 @@ def test_leaving_the_group_is_given_up_in_time() -> None:
         started = time.monotonic()
         leave_group(settings, ["a"], seconds=0.3)
         assert time.monotonic() - started < 4
-
-
-def test_a_sigterm_to_the_whole_group_of_processes_is_a_drain_as_any_other(ready: Settings, sesacctl: Cli) -> None:
-    process = sesacctl.start("consume", "-n", 2)
-    send(ready, ORDERS, many_orders(500))
-    wait_until(lambda: stored(ready) > 0, message="it runs")
-    consumers = instances(process.pid)
-    below = psutil.Process(process.pid).children(recursive=True)
-    for each in [*below, process]:
-        each.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=DRAIN_SECONDS + BUSY_SECONDS)
-    assert process.returncode == 0, errors
-    assert "died with exit code" not in errors
-    assert not any(psutil.pid_exists(pid) for pid in consumers)
-    assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
-    check(ready, 500)
 
 
 def test_instances_that_will_have_nothing_to_do_are_told(

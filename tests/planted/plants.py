@@ -242,4 +242,46 @@ PLANTS = (
         (("            sink.record_cut(found.topic, found.key, found.cut)", "            pass"),),
         (f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",),
     ),
+    Plant(
+        "sighup-ends-consume",
+        "sesacctl/cli/signals.py",
+        (("(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)", "(signal.SIGTERM, signal.SIGINT)"),),
+        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
+    ),
+    Plant(
+        "instance-ends-on-sighup",
+        "sesacctl/pipeline/instance_process.py",
+        (
+            ("for number in (signal.SIGINT, signal.SIGHUP):", "for number in (signal.SIGINT,):"),
+            (
+                "    stop = threading.Event()\n",
+                "    stop = threading.Event()\n    signal.signal(signal.SIGHUP, signal.SIG_DFL)\n",
+            ),
+        ),
+        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
+    ),
+    Plant(
+        "fork-server-ends-on-sigterm",
+        "sesacctl/pipeline/forkserver.py",
+        (("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n", ""),),
+        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGTERM]",),
+    ),
+    Plant(
+        "fork-server-ends-on-sighup",
+        "sesacctl/pipeline/forkserver.py",
+        (("signal.signal(signal.SIGHUP, signal.SIG_IGN)\n", ""),),
+        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
+    ),
+    Plant(
+        "ctrl-z-hides-the-cursor",
+        "sesacctl/cli/signals.py",
+        (("        console.show_cursor(True)\n", ""),),
+        ("tests/unit/test_signals.py::test_ctrl_z_shows_the_cursor_and_fg_draws_the_screen_again",),
+    ),
+    Plant(
+        "crud-commits-the-callers-work",
+        "sesacctl/database/crud.py",
+        (("    if session.new or session.dirty or session.deleted:\n        return True\n", ""),),
+        ("tests/integration/test_crud.py::test_a_caller_s_transaction_is_the_caller_s_to_end[add]",),
+    ),
 )
