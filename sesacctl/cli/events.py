@@ -39,7 +39,7 @@ def schema(
 ) -> None:
     """The JSON Schema (2020-12) of a topic's values, generated from the types that the consumer decodes with.
 
-    Example: sesacctl events schema orders > orders.schema.json
+    Example: sesacctl events schema orders
     """
     options.begin()
     from sesacctl.pipeline.event_schema import schema as generate
