@@ -18,11 +18,10 @@ from sesacctl.events import CODECS, Codec, Malformed, Reason, Row
 
 T = TypeVar("T")
 _NOTES = (
-    (
-        re.compile(r"Expected `date.* got `(int|float)`"),
-        "times and dates have to be text, as of timestamptz columns",
-    ),
+    (re.compile(r"Expected `datetime.* got `(int|float)`"), "times have to be text, as of timestamptz columns"),
+    (re.compile(r"Expected `date\b.* got `(int|float)`"), "dates have to be text, such as 2026-11-22"),
     (re.compile(r"Expected `int.* got `(str|float)`"), "numbers have to be JSON integers, not decimals or text"),
+    (re.compile(r"Expected `float.* got `str`"), "numbers have to be JSON numbers, not decimals or text"),
 )
 
 
@@ -32,6 +31,10 @@ class Envelope(StrEnum):
     DEBEZIUM = "debezium"
     CLOUDEVENTS = "cloudevents"
     CONNECT = "connect"
+
+
+class DoesNotFit(Malformed):
+    """A record in an envelope that is known, and in which is no event of its topic."""
 
 
 class Outline(Struct):
@@ -96,7 +99,8 @@ def decode(
     """As `Codec.decode`, and if that refuses it, what is in its envelope; `only` that one, else any.
 
     Raises:
-        Malformed: neither is an event of this topic, or the key is not the row's own.
+        Malformed: it is not an event of this topic, nor in an envelope that was asked for.
+        DoesNotFit: what is in the envelope is not an event of this topic, or the key is not the row's own.
     """
     codec = CODECS[kind]
     try:
@@ -105,12 +109,14 @@ def decode(
         known = None if value is None else recognize(value)
         if known is None or only not in (None, known[0]):
             raise
-    body = _body(codec, *known)
     try:
+        body = _body(codec, *known)
         return codec.decode(_own_key(codec, key, body), body, timestamp_ms)
     except Malformed as error:
         note = next((f"; {words}" for pattern, words in _NOTES if pattern.search(str(error))), "")
-        raise Malformed(error.reason, f"in the {known[0]} envelope: {error}{note}") from None
+        if error.reason is Reason.WRONG_KEY and key is None:
+            note = "; it has none"
+        raise DoesNotFit(error.reason, f"in the {known[0]} envelope: {error}{note}") from None
 
 
 def _body(codec: Codec, kind: Envelope, found: Outline) -> bytes:
@@ -120,9 +126,9 @@ def _body(codec: Codec, kind: Envelope, found: Outline) -> bytes:
     if kind is Envelope.DEBEZIUM:
         op = "unknown" if isinstance(found.op, UnsetType) else plain(found.op, str)
         if op == "d":
-            raise Malformed(Reason.WRONG_EVENT, "a delete of Debezium (op d): events delete no rows")
+            raise Malformed(Reason.WRONG_EVENT, "a delete (op d): events delete no rows")
         if op not in ("c", "r", "u"):
-            raise Malformed(Reason.WRONG_EVENT, "a Debezium event that is not of a row: its op is not c, r, u or d")
+            raise Malformed(Reason.WRONG_EVENT, "it is not of a row: its op is not c, r, u or d")
         return _text(found.after, "after")
     if found.data_base64 is not UNSET:
         return _from_base64(found.data_base64)

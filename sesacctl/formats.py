@@ -170,18 +170,19 @@ def _envelope(value: bytes) -> str | None:
     if known is None:
         return None
     kind, found = known
-    replay = f"`sesacctl dlq replay --unwrap {kind}`"
+    stores = f"`sesacctl dlq replay --all --unwrap {kind}` stores"
     if kind is Envelope.CLOUDEVENTS:
         name = f"a CloudEvents event of type {_name(found.type)}"
-        return f"looks like {name}: {replay} stores its data; send it in binary mode, or without the envelope"
+        return f"looks like {name}: {stores} its data, if that fits; or send it in binary mode"
     if kind is Envelope.CONNECT:
-        return f"looks like Kafka Connect's JSON envelope: {replay} stores its payload; set schemas.enable=false"
+        return f"looks like Kafka Connect's envelope: {stores} its payload, if that fits; or set schemas.enable=false"
     op = _name(found.op)
+    name = f"a Debezium envelope (op {op})"
     if op in ("c", "r", "u"):
-        return f"looks like a Debezium envelope (op {op}): {replay} stores its `after`; or use ExtractNewRecordState"
+        return f"looks like {name}: {stores} its `after`, if that fits; or use ExtractNewRecordState"
     if op == "d":
-        return "looks like a Debezium envelope of a delete (op d): events delete no rows; `sesacctl dlq discard`"
-    return f"looks like a Debezium envelope (op {op}), which holds no row; `sesacctl dlq discard`"
+        return f"looks like {name}: a delete, and events delete no rows; discard it"
+    return f"looks like {name}, which holds no row; discard it"
 
 
 def _plain_text(value: bytes) -> str | None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from sesacctl import formats
+from sesacctl.envelopes import DoesNotFit
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
 from sesacctl.log import printable
 from sesacctl.pipeline.failures import Failure
@@ -161,8 +162,10 @@ def explain(error: Malformed, key: bytes | None, value: bytes | None, headers: f
 
     At most 800 characters, as both may quote the record.
     """
-    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value or b"", headers)
     said = _tidy(str(error))
+    if isinstance(error, DoesNotFit):  # its format is known, and was of no use
+        return said
+    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value or b"", headers)
     return f"{said}; {_tidy(seen)}" if seen else said
 
 

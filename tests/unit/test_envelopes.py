@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason
+from sesacctl.pipeline.batch import explain
 from tests.events import AT, message, order, product, user
 
 ROW: dict[str, Any] = msgspec.to_builtins(order(1, created_at=AT).order)
@@ -93,14 +94,14 @@ def test_the_time_of_a_cloud_event_is_that_of_a_row_without_one() -> None:
 
 
 REFUSED: dict[str, tuple[object, Reason, str]] = {
-    "delete": (debezium("d", None), Reason.WRONG_EVENT, "a delete of Debezium (op d): events delete no rows"),
+    "delete": (debezium("d", None), Reason.WRONG_EVENT, "debezium envelope: a delete (op d): events"),
     "truncate": (debezium("t", None), Reason.WRONG_EVENT, "not of a row"),
     "odd op": (debezium("c") | {"op": 7}, Reason.WRONG_EVENT, "not of a row"),
     "no after": ({"op": "c", "before": None}, Reason.INVALID_FIELD, "the envelope has no `after`"),
     "after is null": (debezium("c", None), Reason.INVALID_FIELD, "in the debezium envelope: Expected `object`"),
     "micro-epoch": (
         debezium("c", ROW | {"created_at": 1_764_000_000_000_000}), Reason.INVALID_FIELD,
-        "at `$.created_at`; times and dates have to be text",
+        "at `$.created_at`; times have to be text",
     ),
     "decimal as text": (
         debezium("c", ROW | {"total_amount": "1000.00"}), Reason.INVALID_FIELD,
@@ -122,10 +123,23 @@ REFUSED: dict[str, tuple[object, Reason, str]] = {
 }  # fmt: skip
 
 
+def test_a_kind_of_number_that_does_not_fit_is_named() -> None:
+    for kind, event, key, change, said in (
+        (USERS, user(1), b"u1", {"join_date": 20_000}, "dates have to be text, such as 2026-11-22"),
+        (PRODUCTS, product(1), b"p1", {"discount_rate": "A+g="}, "numbers have to be JSON numbers"),
+    ):
+        row = json.loads(message(event)[1] or b"")[kind[:-1]]
+        with pytest.raises(Malformed, match=said):
+            envelopes.decode(kind, key, encoded(debezium("r", row | change)), 0)
+
+
 @pytest.mark.parametrize(("document", "reason", "detail"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_does_not_fit_says_why(document: object, reason: Reason, detail: str) -> None:
     with pytest.raises(Malformed) as refused:
         envelopes.decode(ORDERS, KEY, encoded(document), 0)
+    assert explain(refused.value, KEY, encoded(document), []) == str(refused.value), (
+        "advises no unwrap that just failed"
+    )
     assert (refused.value.reason, detail in str(refused.value)) == (reason, True), str(refused.value)
 
 
@@ -175,6 +189,7 @@ def test_keys_that_contradict_the_row_are_refused(key: bytes | None) -> None:
     with pytest.raises(Malformed) as refused:
         envelopes.decode(ORDERS, key, encoded(debezium("c")), 0)
     assert refused.value.reason is Reason.WRONG_KEY
+    assert ("it has none" in str(refused.value)) is (key is None)
 
 
 def test_a_key_in_an_envelope_does_not_help_a_plain_event() -> None:

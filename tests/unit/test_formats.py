@@ -21,6 +21,7 @@ from sesacctl.events import CODECS, ORDERS, Malformed, Reason
 from sesacctl.log import printable
 from sesacctl.pipeline.batch import explain
 from tests.events import message, order
+from tests.hints import faults
 
 EVENT = message(order(1, status="결제완료"))[1] or b""
 ROW = msgspec.json.encode(order(1).order)
@@ -42,13 +43,19 @@ LOOKS = {
     "Confluent JSON Schema": (b"\x00\x00\x00\x00\x07" + ROW, "schema id 7, then JSON of its JSON Schema serializer"),
     "Apicurio": (b"\x00" + (9).to_bytes(8) + b"\x04o1\x04u1", "Apicurio Registry's format: magic byte 0, schema id 9"),
     "Glue": (b"\x03\x00" + bytes(range(16)) + b"\x04o1", "AWS Glue Schema Registry"),
-    "Connect": (encoded({"schema": {"type": "struct"}, "payload": json.loads(ROW)}), "Connect's JSON envelope"),
+    "Connect": (encoded({"schema": {"type": "struct"}, "payload": json.loads(ROW)}), "Kafka Connect's envelope"),
     "Connect without a schema": (encoded({"schema": None, "payload": json.loads(ROW)}), "--unwrap connect"),
-    "Debezium": (encoded(DEBEZIUM), "Debezium envelope (op c): `sesacctl dlq replay --unwrap debezium`"),
+    "Debezium": (encoded(DEBEZIUM), "Debezium envelope (op c): `sesacctl dlq replay --all --unwrap debezium`"),
     "Debezium in Connect": (encoded({"schema": {}, "payload": DEBEZIUM}), "--unwrap debezium"),
-    "Debezium delete": (encoded({"before": {}, "after": None, "op": "d"}), "of a delete (op d): events delete no rows"),
+    "Debezium delete": (
+        encoded({"before": {}, "after": None, "op": "d"}),
+        "Debezium envelope (op d): a delete",
+    ),
     "Debezium truncate": (encoded({"before": None, "op": "t"}), "Debezium envelope (op t), which holds no row"),
-    "CloudEvents": (encoded(CLOUD_EVENT), "CloudEvents event of type shop.order: `sesacctl dlq replay --unwrap cloud"),
+    "CloudEvents": (
+        encoded(CLOUD_EVENT),
+        "CloudEvents event of type shop.order: `sesacctl dlq replay",
+    ),
     "gzip": (gzip.compress(EVENT), "looks like gzip"),
     "zstd": (zstd_encode(EVENT), "looks like zstd"),
     "lz4": (lz4.frame.compress(EVENT), "LZ4 frame"),
@@ -88,6 +95,7 @@ def test_a_format_is_named_with_what_would_read_it(value: bytes, said: str) -> N
     detail = explain(refused.value, b"u1", value, [])
     assert detail.startswith(str(refused.value)[:20])
     assert said in detail
+    assert faults(detail) == [], "a command in it exists"
 
 
 @pytest.mark.parametrize(
