@@ -163,9 +163,9 @@ def explain(error: Malformed, key: bytes | None, value: bytes | None, headers: f
     At most 800 characters, as both may quote the record.
     """
     said = _tidy(str(error))
-    if isinstance(error, DoesNotFit):  # its format is known, and was of no use
+    if value is None or isinstance(error, DoesNotFit):  # its format is known, and was of no use
         return said
-    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value or b"", headers)
+    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value, headers)
     return f"{said}; {_tidy(seen)}" if seen else said
 
 

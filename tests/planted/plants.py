@@ -211,7 +211,7 @@ PLANTS = (
     Plant(
         "advice-that-just-failed",
         "sesacctl/pipeline/batch.py",
-        (("    if isinstance(error, DoesNotFit):", "    if False:"),),
+        (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
         ("tests/unit/test_envelopes.py::test_what_does_not_fit_says_why",),
     ),
     Plant(

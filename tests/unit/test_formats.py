@@ -223,3 +223,9 @@ def test_what_is_quoted_of_the_record_is_cut() -> None:
     detail = explain(refused.value, b"u1", value, [])
     assert len(detail) < 500
     assert "\0" not in detail
+
+
+def test_a_tombstone_looks_like_nothing() -> None:
+    with pytest.raises(Malformed) as refused:
+        CODECS[ORDERS].decode(b"u1", None, 0)
+    assert explain(refused.value, b"u1", None, [(b"ce_specversion", b"1.0")]) == "the record has no value"
