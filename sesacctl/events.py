@@ -145,10 +145,12 @@ class Codec:
     """Decodes and checks the messages of one topic.
 
     `row` is the struct of the table, `columns` its column names in order; the first is the primary key.
+    `key` is the column that a record is keyed by, `field` the member of the `event` that holds the row.
     """
 
     def __init__(self, event: type[Event], row: type[Row], field: str, key: str) -> None:
         self.row, self.columns, self.key = row, row.__struct_fields__, key
+        self.event, self.field = event, field
         self._field = field
         # Strict first: it is as fast, and only what it refuses needs a look at unknown fields.
         strict_row = msgspec.defstruct(f"Strict{row.__name__}", [], bases=(row,), forbid_unknown_fields=True)

@@ -11,6 +11,7 @@ import typer
 
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption, YesOption
+from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, s
 SinceOption = Annotated[float | None, options.duration_option("Only from this long ago on.", "--since")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would become of them; change nothing.")]
-_COUNT_SHOWN = 100
+UnwrapOption = Annotated[Envelope | None, typer.Option(help="Store the event that is in such an envelope.")]
+_DETAIL_SHOWN = 240
 
 
 @app.command("list")
@@ -73,9 +75,13 @@ def replay(
     since: SinceOption = None,
     every: AllOption = False,
     dry_run: DryRunOption = False,
+    unwrap: UnwrapOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Try refused records again through the sink; what can be stored now leaves the dead letters.
+
+    With --unwrap, an event in that envelope is taken out of it first. A row that is there already is not updated: an
+    update in a Debezium envelope is a duplicate, or a conflict where amounts differ.
 
     Example: sesacctl dlq replay --reason orphan --dry-run
     """
@@ -83,7 +89,7 @@ def replay(
     settings = options.begin()
     from sesacctl.pipeline import dead_letters
 
-    result = dead_letters.replay(settings, wanted, dry_run=dry_run)
+    result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap)
     render.show(result, output, _replayed)
     if result.refused:
         raise CheckFailed(f"{sum(result.refused.values())} were refused again", hint="sesacctl dlq list")
@@ -149,7 +155,7 @@ def _chosen(ids: list[int] | None, topic: str | None, reason: str | None, since:
 
 def _list(letters: list[DeadLetter]) -> Table:
     rows = [
-        (letter.id, f"{letter.topic}-{letter.partition}@{letter.offset}", letter.reason, letter.detail[:_COUNT_SHOWN])
+        (letter.id, f"{letter.topic}-{letter.partition}@{letter.offset}", letter.reason, letter.detail[:_DETAIL_SHOWN])
         for letter in letters
     ]
     return render.table(f"Dead letters: {len(letters)} shown", ("id", "position", "reason", "detail"), rows)

@@ -146,7 +146,7 @@ def require_known(revision: str | None) -> None:
     if revision is not None and revision not in revisions():
         raise SchemaNotAtHead(
             f"The database's schema is at revision {revision}, newer than this sesacctl, which knows up to {head()}",
-            hint="upgrade sesacctl, or run `sesacctl db downgrade` with the newer one",
+            hint=f"upgrade sesacctl, or run `sesacctl db downgrade {head()}` with the newer one",
         )
 
 

@@ -10,7 +10,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from sesacctl import formats
+from sesacctl.envelopes import DoesNotFit
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
+from sesacctl.log import printable
 from sesacctl.pipeline.failures import Failure
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,7 @@ WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
 COUNTERS = ("stored", "duplicates", "dead", "parked", "expired", "control")
 
 Key = tuple[UUID, int]
+_WORDS = 399  # each of the two halves of a detail
 
 
 @dataclass(slots=True)
@@ -148,6 +152,28 @@ class Refusal:
     decoded: bool = False
 
 
+def malformed(error: Malformed, record: Any, batch: Batch) -> Refusal:
+    """A record that is not an event of its topic, with what it looks like."""
+    return Refusal(Failure.DATA, error.reason, explain(error, record.key, record.value, record.headers), record, batch)
+
+
+def explain(error: Malformed, key: bytes | None, value: bytes | None, headers: formats.Headers) -> str:
+    """What is wrong, then what the key or the value looks like; without control characters, which PostgreSQL refuses.
+
+    At most 800 characters, as both may quote the record.
+    """
+    said = _tidy(str(error))
+    if value is None or isinstance(error, DoesNotFit):  # its format is known, and was of no use
+        return said
+    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value, headers)
+    return f"{said}; {_tidy(seen)}" if seen else said
+
+
+def _tidy(text: str) -> str:
+    shown = printable(text[:_WORDS])
+    return shown if len(shown) <= _WORDS else f"{shown[: _WORDS - 1]}…"
+
+
 def truncate(batches: Sequence[Batch], most: int) -> None:
     """Leave the first `most` records of all batches together; a batch may keep none."""
     for batch in batches:
@@ -167,10 +193,10 @@ def decode(batches: Sequence[Batch]) -> tuple[dict[str, list[Entry]], list[Refus
             try:
                 row, unknown = read(record.key, record.value, record.timestamp)
             except Malformed as error:
-                refusals.append(Refusal(Failure.DATA, error.reason, str(error), record, batch))
+                refusals.append(malformed(error, record, batch))
             except Exception as error:  # a bug of ours would come back with the same record, for ever
                 log.exception("%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"})
-                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, repr(error), record, batch))
+                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
             else:
                 batch.counts.unknown_fields += unknown
                 found.append(Entry(row, record, batch))

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from sesacctl.database.connections import connect, translated
+from sesacctl.envelopes import Envelope
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.batch import Counts, Key
@@ -146,8 +147,10 @@ def _base64(raw: bytes | None) -> str | None:
     return None if raw is None else b64encode(raw).decode()
 
 
-def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False) -> Replayed:
+def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False, unwrap: Envelope | None = None) -> Replayed:
     """Try dead letters again through the sink; what is stored, or is there already, leaves `dead_letters`.
+
+    `unwrap`: where a record is such an envelope, store the event that is in it.
 
     Raises:
         ServerUnreachable, ServerRefused, SchemaNotAtHead: chunks of 500 that were done before stay done.
@@ -158,7 +161,7 @@ def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False) -> Repl
         last = ids[-1]
         with _transaction(settings, "dlq-replay", commit=not dry_run) as cursor:
             records = _lock(cursor, settings, ids)
-            outcome += _replay_chunk(cursor, settings, records)
+            outcome += _replay_chunk(cursor, settings, records, unwrap)
         tried += len(records)
     stored, duplicates = outcome.pop("stored", 0), outcome.pop("duplicates", 0)
     return Replayed(dry_run=dry_run, tried=tried, stored=stored, duplicates=duplicates, refused=dict(outcome))
@@ -181,10 +184,12 @@ def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecor
     return select(cursor, "dead_letters", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE")
 
 
-def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]) -> Counter[str]:
+def _replay_chunk(
+    cursor: Any, settings: Settings, records: Sequence[KeptRecord], unwrap: Envelope | None
+) -> Counter[str]:
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
     known = [record for record in records if record.topic in kinds]
-    results = try_again(cursor, kinds, known)
+    results = try_again(cursor, kinds, known, unwrap=unwrap)
     outcome: Counter[str] = Counter()
     changes: defaultdict[Key, Counts] = defaultdict(Counts)
     done, refused = [], []

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sesacctl import envelopes
 from sesacctl.database.connections import connect, translated
 from sesacctl.database.rows import CHANGEABLE
 from sesacctl.events import CODECS, Malformed, Row
@@ -143,8 +144,9 @@ class _Looks:
 
 
 def _event(kind: str, record: Any) -> Row | None:
+    """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
     try:
-        return CODECS[kind].decode(record.key, record.value, record.timestamp)[0]
+        return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
     except Malformed:
         return None
 

@@ -11,8 +11,10 @@ from uuid import UUID
 
 from psycopg2.extras import Json, execute_values, register_uuid
 
-from sesacctl.events import CODECS, LAST_MS, Malformed
-from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal
+from sesacctl import envelopes
+from sesacctl.envelopes import Envelope
+from sesacctl.events import CODECS, LAST_MS, Malformed, Row
+from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, malformed
 from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.staging import write_staged
 
@@ -123,10 +125,13 @@ def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]
     return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
 
 
-def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord]) -> dict[int, Refusal | None]:
+def try_again(
+    cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord], *, unwrap: Envelope | None = None
+) -> dict[int, Refusal | None]:
     """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
 
-    `kinds` gives the kind of event for each topic name. In the caller's transaction.
+    `kinds` has the kind of event for each topic name; `unwrap`: take the event out of that envelope where the record is
+    one. In the caller's transaction.
 
     Raises:
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
@@ -137,15 +142,20 @@ def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecor
         kind = kinds[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
-            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp)
+            row, _ = _decode(kind, record, unwrap)
         except Malformed as error:
-            outcome[record.id] = Refusal(Failure.DATA, error.reason, str(error), record, batch)
+            outcome[record.id] = malformed(error, record, batch)
         else:
             entries[kind].append(Entry(row, record, batch))
     for kind in WRITE_ORDER:
         for refusal in write_staged(cursor, kind, entries[kind]):
             outcome[refusal.record.id] = refusal
     return outcome
+
+
+def _decode(kind: str, record: KeptRecord, unwrap: Envelope | None) -> tuple[Row, bool]:
+    arguments = record.key, record.value, record.timestamp
+    return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
 
 
 def settle(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, refusal: Refusal | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import send
+from tests.events import message, order, send
 
 ROOT = Path(__file__).parents[2]
 # In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
@@ -63,6 +63,9 @@ KEYS: dict[str, str] = {
         items[].after items[].again items[].before items[].cut items[].given_up items[].kind items[].partition
         items[].topic items[].topic_id""",
     "offsets accept-cut --dry-run": "items",
+    "events check event.json": """
+        accepted events[].action events[].created_at events[].detail events[].id events[].kind events[].line
+        events[].reason events[].unknown_fields refused""",
     "dlq list": """
         items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key items[].key_base64
         items[].offset items[].partition items[].reason items[].record_time items[].topic items[].value
@@ -119,6 +122,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
 def test_the_keys_are_those_that_programs_know(settings: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     run(sesacctl, ["topics init"], tmp_path / "first")
     send(settings, ORDERS, [(b"u1", b"no event")])
+    (sesacctl.folder / "event.json").write_bytes(message(order(1))[1] or b"")
     printed = run(sesacctl, list(KEYS), tmp_path / "all")
     for line, text in printed.items():
         document = json.loads(text)

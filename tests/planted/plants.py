@@ -192,6 +192,29 @@ PLANTS = (
         ),
     ),
     Plant(
+        "audit-blind-to-envelopes",
+        "sesacctl/pipeline/deep_audit.py",
+        (
+            (
+                "return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]",
+                "return CODECS[kind].decode(record.key, record.value, record.timestamp)[0]",
+            ),
+        ),
+        ("tests/integration/test_dlq_unwrap.py::test_an_unwrap_stores_what_fits_and_every_audit_stays_true",),
+    ),
+    Plant(
+        "unwrap-takes-any-key",
+        "sesacctl/envelopes.py",
+        (("if agrees and is_id and isinstance(own, str)", "if isinstance(own, str)"),),
+        ("tests/unit/test_envelopes.py::test_keys_that_contradict_the_row_are_refused",),
+    ),
+    Plant(
+        "advice-that-just-failed",
+        "sesacctl/pipeline/batch.py",
+        (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
+        ("tests/unit/test_envelopes.py::test_what_does_not_fit_says_why",),
+    ),
+    Plant(
         "holes-are-control",
         "sesacctl/pipeline/batch.py",
         (("return self.end - self.seen - len(self.records) - self.control", "return 0"),),
