@@ -31,6 +31,9 @@ MASK = "********"
 # As people separate addresses when it is not by a comma: also that of a Korean keyboard.
 _WRONG_SEPARATOR = re.compile(r"[;|\uff0c\uff1b\u3001]|(?<=[^\s,])\s+(?=[^\s,])")
 
+# The second is where `db init` makes each revision's tables for a moment.
+_RESERVED_SCHEMAS = ("information_schema", "sesacctl_adoption")
+
 
 class DbType(StrEnum):
     """Which PostgreSQL the pipeline talks to."""
@@ -58,6 +61,9 @@ class Settings(BaseSettings):
     postgres_port: int = Field(5432, ge=1, le=65535, description="local: port")
     supabase_direct_url: SecretStr | None = Field(None, description="supabase: URL, may hold `[YOUR-PASSWORD]`")
     supabase_password: SecretStr | None = Field(None, description="supabase: takes the place of `[YOUR-PASSWORD]`")
+    postgres_schema: str | None = Field(
+        None, description="all: schema of sesacctl's tables; empty: the first of `search_path`, normally `public`"
+    )
     rds_user: str | None = Field(None, description="rds: user")
     rds_password: SecretStr | None = Field(None, description="rds: password")
     rds_host: str | None = Field(None, description="rds: endpoint")
@@ -113,6 +119,18 @@ class Settings(BaseSettings):
             raise ValueError("separate the brokers by commas, as in host:port,host:port")
         if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
             raise ValueError("it should be host:port, or several with commas between")
+        return value
+
+    @field_validator("postgres_schema")
+    @classmethod
+    def _is_a_schema(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Lower case only: SQL without quotes would mean another one.
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value, re.ASCII):
+            raise ValueError("it should be lower-case letters, digits and _, at most 63, beginning with no digit")
+        if value.startswith("pg_") or value in _RESERVED_SCHEMAS:
+            raise ValueError("this schema is not for tables")
         return value
 
     @property

@@ -193,7 +193,7 @@ def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without
     bare_sesacctl: Cli, server: Cluster, far: dict[str, str]
 ) -> None:
     settings = server.settings(postgres_db="far")
-    execute(settings, "DROP TABLE alembic_version")
+    execute(settings, "DROP TABLE sesacctl_version")
     assert within(bare_sesacctl, far)("db", "init").returncode == 2
     assert schema.current(settings) is None
     assert document(within(bare_sesacctl, far), "db", "init", "--yes")["adopted"] == "0003"

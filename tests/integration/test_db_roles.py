@@ -43,7 +43,7 @@ DDL = (
     "ALTER TABLE users ADD email text",
     "CREATE INDEX mine ON orders (status)",
     "TRUNCATE orders",
-    "UPDATE alembic_version SET version_num = '0001'",
+    "UPDATE sesacctl_version SET version_num = '0001'",
     "CREATE SCHEMA mine",
 )
 
