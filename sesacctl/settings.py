@@ -6,9 +6,11 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dotenv.parser import Original, parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -94,6 +96,9 @@ class Settings(BaseSettings):
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 
     sesac_home: Path = Field(DEFAULT_HOME, description="state, logs and data of the local stack")
+    sesac_event_timezone: str = Field(
+        "UTC", description="time zone of event times that have none, such as `Asia/Seoul`"
+    )
     sesac_metrics_host: str = Field("127.0.0.1", description="address that `--metrics-port` listens on")
     sesac_log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
@@ -132,6 +137,20 @@ class Settings(BaseSettings):
         if value.startswith("pg_") or value in _RESERVED_SCHEMAS:
             raise ValueError("this schema is not for tables")
         return value
+
+    @field_validator("sesac_event_timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("it should be the name of a time zone, such as UTC or Asia/Seoul") from None
+        return value
+
+    @property
+    def event_timezone(self) -> tzinfo:
+        """The time zone of event times that have none."""
+        return UTC if self.sesac_event_timezone == "UTC" else ZoneInfo(self.sesac_event_timezone)
 
     @property
     def brokers(self) -> list[str]:

@@ -64,10 +64,14 @@ def check_table(report: Report) -> RenderableType:
         "latency": f"{report.latency_ms} ms",
         "TLS": report.tls,
         "transaction pooler": "yes" if report.pooler else "no",
+        "schema": report.schema or "none",
+        "encoding": report.encoding,
         "revision": f"{report.revision or 'none'} ({'head' if at_head else f'head is {report.head}'})",
         "drift": "; ".join(report.drift) or ("none" if at_head else "not looked for"),
         "indexes missing": ", ".join(state.index for state in report.indexes if not state.present) or "none",
     }
+    if report.foreign_version:
+        values["alembic_version"] = f"{report.foreign_version}: another program's, left alone"
     for count in report.tables:
         never = f", {count.never_cached:,} never cached" if count.never_cached is not None else ""
         values[count.table] = f"{'about ' if count.estimated else ''}{count.rows:,} rows{never}"

@@ -67,7 +67,8 @@ def _describe(cursor: Any, catalogue: str, oids: list[int]) -> list[tuple[Any, .
 def script(found: Sequence[Dependant]) -> str:
     """SQL that drops all of them, and creates them again in the opposite order."""
     before, after = (each.drop for each in found), (each.create for each in reversed(found))
-    return "\n".join(["-- before", *before, "-- after", *after])
+    after_line = "-- after; times have a zone then, and what compares them with TIMESTAMP may have to be changed"
+    return "\n".join(["-- before", *before, after_line, *after])
 
 
 def require_none(found: Sequence[Dependant], *, command: str) -> None:
@@ -81,5 +82,5 @@ def require_none(found: Sequence[Dependant], *, command: str) -> None:
         raise CheckFailed(
             f"{words.count(len(found), 'object')} that sesacctl did not make would stop the migration, nothing was"
             f" changed: {names}",
-            hint=f"run the lines under `-- before`, then {command}, then those under `-- after`\n{script(found)}",
+            hint=f"run the lines under `-- before`, then {command}, then those under `-- after`:\n{script(found)}",
         )

@@ -36,7 +36,8 @@ SELECT classid::regclass::text, objid, max(depth) FROM found
                    'pg_publication_rel'::regclass)
     OR (classid = 'pg_attrdef'::regclass AND EXISTS (
         SELECT FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-         WHERE pg_attrdef.oid = objid AND attgenerated <> '' AND adrelid NOT IN (SELECT relid FROM gone)))
+         WHERE pg_attrdef.oid = objid AND attgenerated <> '' AND adrelid NOT IN (SELECT relid FROM gone)
+           AND (adrelid, adnum) NOT IN (SELECT relid, attnum FROM altered)))
     OR (classid = 'pg_constraint'::regclass AND EXISTS (
         SELECT FROM pg_constraint WHERE pg_constraint.oid = objid AND contype = 'f'
            AND confrelid IN (SELECT relid FROM gone) AND conrelid NOT IN (SELECT relid FROM gone)))

@@ -19,7 +19,12 @@ from sesacctl.settings import DbType, Settings
 
 logger = logging.getLogger(__name__)
 
-_DATABASE_VARIABLE = {DbType.SUPABASE: "SUPABASE_DIRECT_URL", DbType.RDS: "RDS_DB"}
+_CREATE = "CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0, then sesacctl db init with"
+_NEW_DATABASE = {
+    DbType.LOCAL: "set POSTGRES_DB to a new name: sesacctl db init makes it in UTF8",
+    DbType.SUPABASE: f"{_CREATE} that name in SUPABASE_DIRECT_URL",
+    DbType.RDS: f"{_CREATE} RDS_DB=shop",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +133,7 @@ def require_utf8(settings: Settings, state: State) -> None:
         logger.warning(state.encoding_problem, extra={"action": "schema.encoding"})
         return
     text = state.encoding_problem
-    create = f"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, set {_DATABASE_VARIABLE[settings.db_type]} to it"
-    new = "set POSTGRES_DB to a new name: sesacctl db init makes it in UTF8"
-    raise CheckFailed(text[0].upper() + text[1:], hint=new if settings.db_type is DbType.LOCAL else create)
+    raise CheckFailed(text[0].upper() + text[1:], hint=_NEW_DATABASE[settings.db_type])
 
 
 def run(settings: Settings, planned: Plan, *, lock_seconds: float = schema.LOCK_SECONDS) -> Plan:

@@ -42,11 +42,13 @@ def read(cursor: Any) -> Revision:
     present, legacy_present, beside_users = cursor.fetchone()
     legacy = _versions(cursor, LEGACY_TABLE) if legacy_present else []
     is_ours = len(legacy) == 1 and legacy[0] in LEGACY_REVISIONS and beside_users
-    foreign = ", ".join(legacy) if legacy and not is_ours else None
+    foreign = ", ".join(legacy) or None
     if present:
         own = _versions(cursor, VERSION_TABLE)
         return Revision(revision=own[0] if own else None, foreign=foreign)
-    return Revision(revision=legacy[0] if is_ours else None, is_legacy=is_ours, foreign=foreign)
+    if is_ours:
+        return Revision(revision=legacy[0], is_legacy=True)
+    return Revision(revision=None, foreign=foreign)
 
 
 def _versions(cursor: Any, table: str) -> list[str]:

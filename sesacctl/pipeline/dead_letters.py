@@ -184,7 +184,7 @@ def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecor
 def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]) -> Counter[str]:
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
     known = [record for record in records if record.topic in kinds]
-    results = try_again(cursor, kinds, known)
+    results = try_again(cursor, kinds, known, settings.event_timezone)
     outcome: Counter[str] = Counter()
     changes: defaultdict[Key, Counts] = defaultdict(Counts)
     done, refused = [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -123,10 +123,13 @@ def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]
     return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
 
 
-def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord]) -> dict[int, Refusal | None]:
+def try_again(
+    cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord], zone: tzinfo = UTC
+) -> dict[int, Refusal | None]:
     """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
 
-    `kinds` gives the kind of event for each topic name. In the caller's transaction.
+    `kinds` gives the kind of event for each topic name, `zone` is that of event times that have none. In the caller's
+    transaction.
 
     Raises:
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
@@ -137,7 +140,7 @@ def try_again(cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecor
         kind = kinds[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
-            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp)
+            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp, zone=zone)
         except Malformed as error:
             outcome[record.id] = Refusal(Failure.DATA, error.reason, str(error), record, batch)
         else:
