@@ -160,9 +160,7 @@ class Codec:
         self._lenient: msgspec.json.Decoder[Any] = msgspec.json.Decoder(event)
         self._lenient_row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
 
-    def decode(
-        self, key: bytes | None, value: bytes | None, timestamp_ms: int, *, zone: tzinfo = UTC
-    ) -> tuple[Row, bool]:
+    def decode(self, key: bytes | None, value: bytes | None, timestamp_ms: int, zone: tzinfo = UTC) -> tuple[Row, bool]:
         """The row, and whether unknown fields were ignored.
 
         `created_at` falls back to the envelope's time, then to the record's. A time without a zone is one of `zone`.

@@ -178,7 +178,7 @@ def decode(batches: Sequence[Batch], zone: tzinfo = UTC) -> tuple[dict[str, list
         suspect = _at(earliest) + AHEAD
         for record in batch.records:
             try:
-                row, unknown = read(record.key, record.value, record.timestamp, zone=zone)
+                row, unknown = read(record.key, record.value, record.timestamp, zone)
             except Malformed as error:
                 refusals.append(Refusal(Failure.DATA, error.reason, str(error), record, batch))
             except Exception as error:  # a bug of ours would come back with the same record, for ever

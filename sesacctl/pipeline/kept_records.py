@@ -140,7 +140,7 @@ def try_again(
         kind = kinds[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
-            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp, zone=zone)
+            row, _ = CODECS[kind].decode(record.key, record.value, record.timestamp, zone)
         except Malformed as error:
             outcome[record.id] = Refusal(Failure.DATA, error.reason, str(error), record, batch)
         else:

@@ -7,14 +7,20 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+import psycopg2
 import pytest
+from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.broker import topics
 from sesacctl.database import check, database, init_db, plan, schema
 from sesacctl.database.models import Base
+from sesacctl.database.search_path import Open, connect_in
 from sesacctl.database.strangers import FIRST_REVISION
-from sesacctl.errors import CheckFailed, TablesNotOurs, UsageError
+from sesacctl.errors import CheckFailed, ConfigurationError, TablesNotOurs, UsageError
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.integration.test_db_schema import REVISIONS, execute
@@ -175,6 +181,44 @@ def test_the_whole_loop_runs_in_a_schema_beside_another_shop(empty: Settings, se
         assert done.returncode == 0, (command, done.stderr)
     assert execute(empty, 'SELECT count(*) FROM "user".orders') == [(200,)]
     assert execute(empty, "SELECT count(*) FROM public.orders") == [(0,)]
+
+
+def through_a_pooler(settings: Settings) -> Open:
+    """Connects as PgBouncer does, which refuses what it would have to set again before each transaction."""
+
+    def open_connection(more: Mapping[str, Any]) -> RawConnection:
+        if "options" in more:
+            raise psycopg2.OperationalError("FATAL: unsupported startup parameter in options: search_path")
+        return psycopg2.connect(**{**database.locate(settings).parameters, **more})
+
+    return open_connection
+
+
+@pytest.mark.parametrize("port", [5432, 6543])
+def test_a_pooler_that_passes_no_schema_on_is_refused_unless_the_role_has_it(settings: Settings, port: int) -> None:
+    location = replace(database.locate(settings), port=port)
+    execute(settings, "CREATE SCHEMA shop")
+    with pytest.raises(ConfigurationError, match="does not pass search_path on") as caught:
+        connect_in("shop", location, through_a_pooler(settings))
+    advice = str(caught.value.hint).partition(",")[0]
+    assert advice.startswith("ALTER ROLE")
+    execute(settings, advice)
+    connection = connect_in("shop", location, through_a_pooler(settings))
+    assert connection.autocommit is False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        assert cursor.fetchone() == ("shop",)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pg_temp", "information_schema", "sesacctl_adoption", "Shop", "my-shop", 'a"b', "1st", "a b", "ㄱ", "x" * 64],
+)
+def test_a_name_that_is_not_one_of_a_schema_is_refused(bare_sesacctl: Cli, name: str) -> None:
+    done = bare_sesacctl("db", "check", POSTGRES_SCHEMA=name)
+    assert done.returncode == 3
+    assert "POSTGRES_SCHEMA" in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_KR"])
