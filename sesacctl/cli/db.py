@@ -13,6 +13,7 @@ from sesacctl.cli import db_views, render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
+    from sesacctl.database.dependants import Dependant
     from sesacctl.settings import Settings
 
 app = typer.Typer(
@@ -49,14 +50,13 @@ def init(
     """
     settings = begin()
     from sesacctl.database import database, init_db, seed
-    from sesacctl.database.dependants import require_none
 
     location = database.locate(settings)
     state = init_db.look(settings, wait_seconds=timeout if wait else None)
     if dry_run:
         preview = init_db.preview(settings, timestamps_in=timestamps_in)
         render.show(preview, output, db_views.init_table)
-        require_none(preview.dependants, command="sesacctl db init")
+        _require_free(preview.dependants, command="sesacctl db init")
         return
     zone = _zone(state.without_zone, timestamps_in, state.server_zone, yes=yes)
     if init_db.changes_existing(state) and not location.is_local:
@@ -125,7 +125,6 @@ def _migrate(
     timestamps_in: str | None = None,
 ) -> None:
     from sesacctl.database import plan
-    from sesacctl.database.dependants import require_none
 
     planned = plan.plan(settings, revision, downgrade=downgrade, timestamps_in=timestamps_in)
     if sql:
@@ -141,7 +140,16 @@ def _migrate(
             render.confirm(f"Run this on database {planned.database} on {planned.server}?", yes=yes)
         planned = plan.run(settings, planned, lock_seconds=lock_timeout)
     render.show(planned, output, db_views.plan_table)
-    require_none(planned.dependants, command=f"sesacctl db {'downgrade' if downgrade else 'migrate'}")
+    _require_free(planned.dependants, command=f"sesacctl db {'downgrade' if downgrade else 'migrate'}")
+
+
+def _require_free(found: Sequence[Dependant], *, command: str) -> None:
+    """Show the SQL that moves aside what is in the way, and end."""
+    from sesacctl.database.dependants import require_none, script
+
+    for line in script(found).splitlines() if found else ():
+        render.say(line)
+    require_none(found, command=command)
 
 
 def _zone(columns: Sequence[str], given: str | None, server_zone: str, *, yes: bool) -> str | None:

@@ -75,12 +75,12 @@ def require_none(found: Sequence[Dependant], *, command: str) -> None:
     """Return only if nothing is in the way.
 
     Raises:
-        CheckFailed: names what is, and the SQL to move it aside.
+        CheckFailed: names what is.
     """
     if found:
         names = ", ".join(f"{each.kind} {each.name}" for each in found)
         raise CheckFailed(
             f"{words.count(len(found), 'object')} that sesacctl did not make would stop the migration, nothing was"
             f" changed: {names}",
-            hint=f"run the lines under `-- before`, then {command}, then those under `-- after`:\n{script(found)}",
+            hint=f"{command} --dry-run prints SQL: what is under `-- before`, {command}, then what is under `-- after`",
         )

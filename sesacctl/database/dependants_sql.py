@@ -62,7 +62,7 @@ SELECT r.oid, kind, name, format('DROP %%s %%s;', upper(kind), name), concat_ws(
            rtrim(pg_get_viewdef(c.oid), ';'), CASE WHEN kind <> 'view' AND NOT relispopulated THEN ' WITH NO DATA' END),
     CASE WHEN pg_get_userbyid(relowner) <> current_user
          THEN format('ALTER %%s %%s OWNER TO %%I;', upper(kind), name, pg_get_userbyid(relowner)) END,
-    format('COMMENT ON %%s %%s IS %%L;', upper(kind), name, said),
+    'COMMENT ON ' || upper(kind) || ' ' || name || ' IS ' || quote_literal(said) || ';',
     (SELECT string_agg(pg_get_indexdef(indexrelid) || ';', E'\\n') FROM pg_index WHERE indrelid = c.oid),
     (SELECT string_agg(pg_get_triggerdef(t.oid) || ';', E'\\n') FROM pg_trigger t
       WHERE tgrelid = c.oid AND NOT tgisinternal),

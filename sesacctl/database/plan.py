@@ -154,10 +154,16 @@ def run(settings: Settings, planned: Plan, *, lock_seconds: float = schema.LOCK_
 
 
 def sql(planned: Plan) -> str:
-    """The plan as SQL, for somebody else to run."""
+    """The plan as SQL, for somebody else to run: with what moves dependants aside, and creates them again.
+
+    Raises:
+        UsageError: times get a zone, and nobody has said which.
+    """
+    require_zone(planned.timestamps, planned.timestamps_in, server_zone=planned.server_zone, command="db migrate --sql")
     configuration = schema.config()
     configuration.attributes.update(is_legacy=planned.is_legacy, timestamps_in=planned.timestamps_in)
     configuration.output_buffer = io.StringIO()
     way = f"{planned.current or 'base'}:{planned.target}"
     (command.downgrade if planned.downgrade else command.upgrade)(configuration, way, sql=True)
-    return configuration.output_buffer.getvalue()
+    drops, creates = [each.drop for each in planned.dependants], [each.create for each in reversed(planned.dependants)]
+    return "\n".join([*drops, configuration.output_buffer.getvalue(), *creates])

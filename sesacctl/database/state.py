@@ -43,7 +43,8 @@ def look(settings: Settings) -> State:
             schema.require_known(found.revision)
             require_room(cursor, found.revision, postgres_schema=settings.postgres_schema)
             cursor.execute(
-                "SELECT count(to_regclass(current_schema() || '.' || name)) > 0, current_setting('TimeZone')"
+                "SELECT count(to_regclass(quote_ident(current_schema()) || '.' || name)) > 0,"
+                " current_setting('TimeZone')"
                 " FROM unnest(ARRAY['users', 'products', 'orders']) AS name"
             )
             has_tables, server_zone = cursor.fetchone()

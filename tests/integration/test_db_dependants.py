@@ -65,6 +65,14 @@ def test_each_kind_is_found_before_and_comes_back(settings: Settings, kind: str)
     schema.require_head(settings)
 
 
+def test_the_sql_moves_dependants_aside_and_back(settings: Settings) -> None:
+    at_first_revision(settings, OBJECTS["view of a view"])
+    before = _definitions(settings)
+    execute(settings, plan.sql(plan.plan(settings)))
+    schema.require_head(settings)
+    assert _definitions(settings) == before
+
+
 def _definitions(settings: Settings) -> list[Any]:
     """Names of all that OBJECTS has made, with comments, grants and state."""
     return execute(
