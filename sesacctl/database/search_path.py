@@ -57,7 +57,7 @@ def _require(connection: extensions.connection, schema: str, location: Location)
         search_path, current = cursor.fetchone()
     connection.autocommit = False
     # The first is ours, also where the schema does not exist yet; the second may be set for the role.
-    if search_path != f'"{schema}"' and current != schema:
+    if search_path.strip('"') != schema and current != schema:
         raise ConfigurationError(
             f"POSTGRES_SCHEMA is {schema}, but the pooler at {location.address} does not pass search_path on,"
             f" and the one of user {location.user} is {search_path}",
