@@ -8,21 +8,35 @@ from sqlalchemy import Connection, Engine, text
 from sesacctl import settings
 from sesacctl.database import database, schema
 from sesacctl.database.models import Base
+from sesacctl.database.version_table import TAKE_OVER, VERSION_TABLE, read
 
 
 def _online(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata)
+    context.configure(connection=connection, target_metadata=Base.metadata, version_table=VERSION_TABLE)
     with context.begin_transaction():
         # Inside begin_transaction(): taken earlier, the lock's own transaction would swallow the migrations.
         for statement in schema.lock_statements(context.config.attributes.get("lock_seconds", schema.LOCK_SECONDS)):
             connection.execute(text(statement))
+        _take_over(connection)
         context.run_migrations()
 
 
+def _take_over(connection: Connection) -> None:
+    """An `alembic_version` of ours becomes `sesacctl_version` in the transaction of the migrations."""
+    raw = connection.connection.driver_connection
+    if raw is not None and read(raw.cursor()).is_legacy:
+        for statement in TAKE_OVER:
+            connection.execute(text(statement))
+
+
 def _offline() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, target_metadata=Base.metadata)
+    context.configure(
+        dialect_name="postgresql", literal_binds=True, target_metadata=Base.metadata, version_table=VERSION_TABLE
+    )
     with context.begin_transaction():
         for statement in schema.lock_statements(schema.LOCK_SECONDS):
+            context.execute(statement)
+        for statement in TAKE_OVER if context.config.attributes.get("is_legacy") else ():
             context.execute(statement)
         context.run_migrations()
 

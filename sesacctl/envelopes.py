@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -94,7 +95,13 @@ def _is_debezium(found: Outline) -> bool:
 
 
 def decode(
-    kind: str, key: bytes | None, value: bytes | None, timestamp_ms: int, *, only: Envelope | None = None
+    kind: str,
+    key: bytes | None,
+    value: bytes | None,
+    timestamp_ms: int,
+    zone: tzinfo = UTC,
+    *,
+    only: Envelope | None = None,
 ) -> tuple[Row, bool]:
     """As `Codec.decode`, and if that refuses it, what is in its envelope; `only` that one, else any.
 
@@ -104,14 +111,14 @@ def decode(
     """
     codec = CODECS[kind]
     try:
-        return codec.decode(key, value, timestamp_ms)
+        return codec.decode(key, value, timestamp_ms, zone)
     except Malformed:
         known = None if value is None else recognize(value)
         if known is None or only not in (None, known[0]):
             raise
     try:
         body = _body(codec, *known)
-        return codec.decode(_own_key(codec, key, body), body, timestamp_ms)
+        return codec.decode(_own_key(codec, key, body), body, timestamp_ms, zone)
     except Malformed as error:
         note = next((f"; {words}" for pattern, words in _NOTES if pattern.search(str(error))), "")
         if error.reason is Reason.WRONG_KEY and key is None:

@@ -192,6 +192,13 @@ class SchemaNotAtHead(SesacctlError):
     default_hint = "sesacctl db migrate"
 
 
+class TablesNotOurs(SesacctlError):
+    """Tables of another program are where sesacctl's belong."""
+
+    exit_code = 6
+    default_hint = "set POSTGRES_SCHEMA to a schema of its own, such as POSTGRES_SCHEMA=sesacctl; then sesacctl db init"
+
+
 class IdentityInUse(ConfigurationError):
     """Another supervisor consumes under the same identity."""
 

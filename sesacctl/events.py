@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -162,10 +162,10 @@ class Codec:
         self._lenient: msgspec.json.Decoder[Any] = msgspec.json.Decoder(event)
         self._lenient_row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
 
-    def decode(self, key: bytes | None, value: bytes | None, timestamp_ms: int) -> tuple[Row, bool]:
+    def decode(self, key: bytes | None, value: bytes | None, timestamp_ms: int, zone: tzinfo = UTC) -> tuple[Row, bool]:
         """The row, and whether unknown fields were ignored.
 
-        `created_at` falls back to the envelope's time, then to the record's. A naive time is read as UTC.
+        `created_at` falls back to the envelope's time, then to the record's. A time without a zone is one of `zone`.
 
         Raises:
             Malformed: not an event of this topic, or the key is not the row's own.
@@ -181,6 +181,8 @@ class Codec:
             row.created_at = created_at or datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
         if not 1 < row.created_at.year < 9999:  # so that every time zone can show it
             raise Malformed(Reason.INVALID_FIELD, "created_at: the year is out of range")
+        if row.created_at.tzinfo is None:
+            row.created_at = row.created_at.replace(tzinfo=zone).astimezone(UTC)
         if key != getattr(row, self.key).encode():
             raise Malformed(Reason.WRONG_KEY, f"the record's key is not its {self.key}")
         if b"\\u0000" in value and any("\0" in text for text in msgspec.structs.astuple(row) if isinstance(text, str)):

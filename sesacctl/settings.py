@@ -6,9 +6,11 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dotenv.parser import Original, parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -30,6 +32,9 @@ STACK_ENV = "stack.env"
 MASK = "********"
 # As people separate addresses when it is not by a comma: also that of a Korean keyboard.
 _WRONG_SEPARATOR = re.compile(r"[;|\uff0c\uff1b\u3001]|(?<=[^\s,])\s+(?=[^\s,])")
+
+# The second is where `db init` makes each revision's tables for a moment.
+_RESERVED_SCHEMAS = ("information_schema", "sesacctl_adoption")
 
 
 class DbType(StrEnum):
@@ -58,6 +63,9 @@ class Settings(BaseSettings):
     postgres_port: int = Field(5432, ge=1, le=65535, description="local: port")
     supabase_direct_url: SecretStr | None = Field(None, description="supabase: URL, may hold `[YOUR-PASSWORD]`")
     supabase_password: SecretStr | None = Field(None, description="supabase: takes the place of `[YOUR-PASSWORD]`")
+    postgres_schema: str | None = Field(
+        None, description="all: schema of sesacctl's tables; empty: the first of `search_path`, normally `public`"
+    )
     rds_user: str | None = Field(None, description="rds: user")
     rds_password: SecretStr | None = Field(None, description="rds: password")
     rds_host: str | None = Field(None, description="rds: endpoint")
@@ -88,6 +96,9 @@ class Settings(BaseSettings):
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 
     sesac_home: Path = Field(DEFAULT_HOME, description="state, logs and data of the local stack")
+    sesac_event_timezone: str = Field(
+        "UTC", description="time zone of event times that have none, such as `Asia/Seoul`"
+    )
     sesac_metrics_host: str = Field("127.0.0.1", description="address that `--metrics-port` listens on")
     sesac_log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
@@ -114,6 +125,32 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
             raise ValueError("it should be host:port, or several with commas between")
         return value
+
+    @field_validator("postgres_schema")
+    @classmethod
+    def _is_a_schema(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Lower case only: SQL without quotes would mean another one.
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value, re.ASCII):
+            raise ValueError("it should be lower-case letters, digits and _, at most 63, beginning with no digit")
+        if value.startswith("pg_") or value in _RESERVED_SCHEMAS:
+            raise ValueError("this schema is not for tables")
+        return value
+
+    @field_validator("sesac_event_timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("it should be the name of a time zone, such as UTC or Asia/Seoul") from None
+        return value
+
+    @property
+    def event_timezone(self) -> tzinfo:
+        """The time zone of event times that have none."""
+        return UTC if self.sesac_event_timezone == "UTC" else ZoneInfo(self.sesac_event_timezone)
 
     @property
     def brokers(self) -> list[str]:

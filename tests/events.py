@@ -44,9 +44,10 @@ def message(event: Event) -> Message:
 
 
 def records(messages: Iterable[Message], *, first: int = 0) -> list[Record]:
-    """Consumed records of messages at offsets from `first` on."""
+    """Consumed records of messages at offsets from `first` on, a second apart from `AT` on."""
+    began = int(AT.timestamp() * 1_000)
     return [
-        Record(offset, 1_000 * offset, key, value, [(b"h", b"\xff"), (b"i", None)], 0)
+        Record(offset, began + 1_000 * offset, key, value, [(b"h", b"\xff"), (b"i", None)], 0)
         for offset, (key, value) in enumerate(messages, first)
     ]
 

@@ -39,6 +39,7 @@ DATABASE = DatabaseView(
     version="18.4",
     revision="0005",
     standby=False,
+    encoding_problem=None,
     now=NOW,
     rows={"users": 10_000, "products": 20_000},
     inserted={"users": 10_000, "products": 20_000},

@@ -5,6 +5,8 @@
 --
 -- Run it in the pipeline's database as an administrator, before or after `sesacctl db init`, as often as you like:
 --   psql -d sesac_db -f deploy/sql/roles.sql
+-- With POSTGRES_SCHEMA=shop, make that schema first, and let the session work in it:
+--   PGOPTIONS='-c search_path=shop' psql -d sesac_db -f deploy/sql/roles.sql
 -- then give each role its password with `\password sesac_worker` and so on.
 
 BEGIN;
@@ -27,32 +29,37 @@ $$;
 -- An administrator without superuser rights (RDS, Supabase) may act for a role only as its member.
 GRANT sesac_migrate TO CURRENT_USER;
 
--- Until PostgreSQL 14 everybody may create tables in `public`.
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE, CREATE ON SCHEMA public TO sesac_migrate;
-GRANT USAGE ON SCHEMA public TO sesac_worker, sesac_readonly;
-
--- Tables of later migrations.
-ALTER DEFAULT PRIVILEGES FOR ROLE sesac_migrate IN SCHEMA public
-    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sesac_worker;
-ALTER DEFAULT PRIVILEGES FOR ROLE sesac_migrate IN SCHEMA public GRANT SELECT ON TABLES TO sesac_readonly;
-
--- Tables that are there already.
 DO $$
 DECLARE
+    place text := current_schema();
     table_name text;
 BEGIN
+    IF place IS NULL THEN
+        RAISE EXCEPTION 'search_path names no schema: create it, or set search_path';
+    END IF;
+    -- Until PostgreSQL 14 everybody may create tables in `public`.
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', place);
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO sesac_migrate', place);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO sesac_worker, sesac_readonly', place);
+
+    -- Tables of later migrations.
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE sesac_migrate IN SCHEMA %I'
+        ' GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sesac_worker', place);
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE sesac_migrate IN SCHEMA %I'
+        ' GRANT SELECT ON TABLES TO sesac_readonly', place);
+
+    -- Tables that are there already.
     FOREACH table_name IN ARRAY ARRAY[
         'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'log_cuts', 'row_changes',
-        'alembic_version'
+        'sesacctl_version'
     ] LOOP
-        CONTINUE WHEN to_regclass('public.' || table_name) IS NULL;
-        EXECUTE format('ALTER TABLE public.%I OWNER TO sesac_migrate', table_name);
-        EXECUTE format('GRANT SELECT ON public.%I TO sesac_worker, sesac_readonly', table_name);
-        IF table_name = 'alembic_version' THEN
-            REVOKE INSERT, UPDATE, DELETE ON public.alembic_version FROM sesac_worker;
+        CONTINUE WHEN to_regclass(format('%I.%I', place, table_name)) IS NULL;
+        EXECUTE format('ALTER TABLE %I.%I OWNER TO sesac_migrate', place, table_name);
+        EXECUTE format('GRANT SELECT ON %I.%I TO sesac_worker, sesac_readonly', place, table_name);
+        IF table_name = 'sesacctl_version' THEN
+            EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %I.%I FROM sesac_worker', place, table_name);
         ELSE
-            EXECUTE format('GRANT INSERT, UPDATE, DELETE ON public.%I TO sesac_worker', table_name);
+            EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.%I TO sesac_worker', place, table_name);
         END IF;
     END LOOP;
 END

@@ -10,6 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+DROPPED_BY_DOWNGRADE: dict[str, tuple[str, ...]] = {"orders": (), "products": (), "users": ()}
+
 
 def upgrade() -> None:
     op.create_table(

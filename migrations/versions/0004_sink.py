@@ -13,6 +13,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+DROPPED_BY_DOWNGRADE: dict[str, tuple[str, ...]] = {"parked_events": (), "dead_letters": (), "sink_offsets": ()}
+
 COUNTERS = ("stored", "duplicates", "dead", "parked", "expired", "control")
 
 

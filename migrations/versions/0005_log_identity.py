@@ -13,6 +13,14 @@ branch_labels = None
 depends_on = None
 
 KEPT = ("dead_letters", "parked_events")
+MARKS = ("leader_epoch", "epoch_offset", "last_offset", "last_timestamp", "last_crc")
+DROPPED_BY_DOWNGRADE: dict[str, tuple[str, ...]] = {
+    "row_changes": (),
+    "log_cuts": (),
+    "dead_letters": ("counted", "fingerprint"),
+    "parked_events": ("counted", "fingerprint"),
+    "sink_offsets": MARKS,
+}
 # Of key, value and headers; NULL and empty differ. Headers are JSON of base64, in which there is no backslash.
 FINGERPRINT = (
     "sha256(coalesce('\\x01'::bytea || sha256(key), '\\x00'::bytea)"
@@ -86,5 +94,5 @@ def downgrade() -> None:
         op.drop_column(table, "counted")
         op.drop_column(table, "fingerprint")
     op.drop_constraint(op.f(GUARD), "sink_offsets")
-    for name in ("leader_epoch", "epoch_offset", "last_offset", "last_timestamp", "last_crc"):
+    for name in MARKS:
         op.drop_column("sink_offsets", name)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import render
+from sesacctl.cli import db_views, render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from sesacctl.database.check import Report
-    from sesacctl.database.init_db import Initialized
-    from sesacctl.database.plan import Plan
-    from sesacctl.database.seed import Seeded
+    from sesacctl.database.dependants import Dependant
     from sesacctl.settings import Settings
 
 app = typer.Typer(
@@ -29,6 +25,10 @@ WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for the database 
 TimeoutOption = Annotated[float, duration_option("How long to wait.", "--timeout")]
 LockOption = Annotated[float, duration_option("How long to wait for a lock on a table.", "--lock-timeout")]
 SqlOption = Annotated[bool, typer.Option("--sql", help="Print the SQL; change nothing.")]
+TimestampsOption = Annotated[
+    str | None,
+    typer.Option("--timestamps-in", help="Time zone of the times of old tables that have none, such as Asia/Seoul."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would run; change nothing.")]
 # So that `-1` is a revision and not an option.
 _RELATIVE = {"ignore_unknown_options": True}
@@ -39,6 +39,8 @@ def init(
     wait: WaitOption = False,
     timeout: TimeoutOption = 60.0,
     with_seed: Annotated[bool, typer.Option("--with-seed", help="Add sample data where there is none.")] = False,
+    dry_run: DryRunOption = False,
+    timestamps_in: TimestampsOption = None,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -50,11 +52,18 @@ def init(
     from sesacctl.database import database, init_db, seed
 
     location = database.locate(settings)
-    if init_db.changes_existing(settings, wait_seconds=timeout if wait else None) and not location.is_local:
+    state = init_db.look(settings, wait_seconds=timeout if wait else None)
+    if dry_run:
+        preview = init_db.preview(settings, timestamps_in=timestamps_in)
+        render.show(preview, output, db_views.init_table)
+        _require_free(preview.dependants, command="sesacctl db init")
+        return
+    zone = _zone(state.without_zone, timestamps_in, state.server_zone, yes=yes)
+    if init_db.changes_existing(state) and not location.is_local:
         render.confirm(f"Migrate database {location.database} on {location.address}?", yes=yes)
     with _seeding(seed.USERS, seed.PRODUCTS) as on_progress:
-        result = init_db.initialize(settings, with_seed=with_seed, on_progress=on_progress)
-    render.show(result, output, _init_table)
+        result = init_db.initialize(settings, with_seed=with_seed, timestamps_in=zone, on_progress=on_progress)
+    render.show(result, output, db_views.init_table)
     render.next_command("sesacctl cache refresh" if with_seed else "sesacctl db seed")
 
 
@@ -64,6 +73,7 @@ def migrate(
     sql: SqlOption = False,
     dry_run: DryRunOption = False,
     lock_timeout: LockOption = 10.0,
+    timestamps_in: TimestampsOption = None,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -72,7 +82,15 @@ def migrate(
     Example: sesacctl db migrate --dry-run
     """
     _migrate(
-        begin(), revision, downgrade=False, sql=sql, dry_run=dry_run, lock_timeout=lock_timeout, yes=yes, output=output
+        begin(),
+        revision,
+        downgrade=False,
+        sql=sql,
+        dry_run=dry_run,
+        lock_timeout=lock_timeout,
+        timestamps_in=timestamps_in,
+        yes=yes,
+        output=output,
     )
 
 
@@ -104,21 +122,41 @@ def _migrate(
     lock_timeout: float,
     yes: bool,
     output: Output,
+    timestamps_in: str | None = None,
 ) -> None:
     from sesacctl.database import plan
 
-    planned = plan.plan(settings, revision, downgrade=downgrade)
+    planned = plan.plan(settings, revision, downgrade=downgrade, timestamps_in=timestamps_in)
     if sql:
         for line in plan.sql(planned).splitlines():
             render.stdout.print(render.text(line), soft_wrap=True)
         return
     if not dry_run:
+        zone = _zone(planned.timestamps, timestamps_in, planned.server_zone, yes=yes)
+        planned = replace(planned, timestamps_in=zone)
         if planned.steps and not planned.on_this_machine:
             for step in planned.steps:
                 render.say(f"{step.revision}  {step.summary}")
             render.confirm(f"Run this on database {planned.database} on {planned.server}?", yes=yes)
         planned = plan.run(settings, planned, lock_seconds=lock_timeout)
-    render.show(planned, output, _plan_table)
+    render.show(planned, output, db_views.plan_table)
+    _require_free(planned.dependants, command=f"sesacctl db {'downgrade' if downgrade else 'migrate'}")
+
+
+def _require_free(found: Sequence[Dependant], *, command: str) -> None:
+    """Show the SQL that moves aside what is in the way, and end."""
+    from sesacctl.database.dependants import require_none, script
+
+    for line in script(found).splitlines() if found else ():
+        render.say(line)
+    require_none(found, command=command)
+
+
+def _zone(columns: Sequence[str], given: str | None, server_zone: str, *, yes: bool) -> str | None:
+    """The zone of times that have none: the option's, or the answer of somebody on a terminal."""
+    if given is not None or not columns or yes:
+        return given
+    return render.ask(f"{', '.join(columns)}: in which time zone were these times written?", default=server_zone)
 
 
 @app.command()
@@ -131,7 +169,7 @@ def check(wait: WaitOption = False, timeout: TimeoutOption = 60.0, output: Outpu
     from sesacctl.database import check as checks
 
     report = checks.check(settings, wait_seconds=timeout if wait else None)
-    render.show(report, output, _check_table)
+    render.show(report, output, db_views.check_table)
     if error := checks.verdict(report):
         raise error
 
@@ -165,7 +203,7 @@ def seed(
     except AlreadySeeded as found:  # as with `db init`: the second time is no failure
         render.say(f"{found} ({found.hint})")
         result = seeds.Seeded(users=0, products=0, seconds=0.0, rows_per_second=0)
-    render.show(result, output, _seed_table)
+    render.show(result, output, db_views.seed_table)
     render.next_command("sesacctl cache refresh")
 
 
@@ -184,56 +222,3 @@ def _seeding(users: int, products: int) -> Iterator[Callable[[str, int], None]]:
             bars.update(task.id, completed=rows, visible=True, description=f"{table} {rate}")
 
         yield on_progress
-
-
-def _init_table(result: Initialized) -> RenderableType:
-    done = {
-        "server": result.server,
-        "database": f"{result.database} (created)" if result.created_database else result.database,
-        "revision": result.revision if result.before else f"{result.revision} (was: {result.adopted or 'none'})",
-    }
-    if result.adopted:
-        done["taken over at"] = result.adopted
-    if result.seeded:
-        done["sample rows"] = f"{result.seeded.users:,} users, {result.seeded.products:,} products"
-    return render.details("Database", done)
-
-
-def _plan_table(planned: Plan) -> RenderableType:
-    where = f"{planned.database} on {planned.server}"
-    if not planned.steps:
-        return render.text(f"{where} is at {planned.current or 'base'}: nothing to do")
-    state = ("undone" if planned.downgrade else "done") if planned.applied else "would run"
-    title = f"{where}: {planned.current or 'base'} → {planned.target}"
-    rows = [(step.revision, step.summary, state) for step in planned.steps]
-    return render.table(title, ("revision", "what", "state"), rows)
-
-
-def _check_table(report: Report) -> RenderableType:
-    at_head = report.revision == report.head
-    values = {
-        "server": f"{report.server}, PostgreSQL {report.server_version}, {report.db_type}",
-        "database": f"{report.database} as {report.user}",
-        "latency": f"{report.latency_ms} ms",
-        "TLS": report.tls,
-        "transaction pooler": "yes" if report.pooler else "no",
-        "revision": f"{report.revision or 'none'} ({'head' if at_head else f'head is {report.head}'})",
-        "drift": "; ".join(report.drift) or ("none" if at_head else "not looked for"),
-        "indexes missing": ", ".join(state.index for state in report.indexes if not state.present) or "none",
-    }
-    for count in report.tables:
-        never = f", {count.never_cached:,} never cached" if count.never_cached is not None else ""
-        values[count.table] = f"{'about ' if count.estimated else ''}{count.rows:,} rows{never}"
-    return render.details("Database", values)
-
-
-def _seed_table(result: Seeded) -> RenderableType:
-    return render.details(
-        "Sample rows",
-        {
-            "users": result.users,
-            "products": result.products,
-            "seconds": result.seconds,
-            "rows a second": result.rows_per_second,
-        },
-    )

@@ -62,9 +62,10 @@ def check(
     Example: sesacctl events check events.jsonl
     """
     options.begin()
+    from sesacctl import settings
     from sesacctl.pipeline.event_check import check as check_events
 
-    result = check_events(_read(file), kind.value if kind else None)
+    result = check_events(_read(file), kind.value if kind else None, settings.load().event_timezone)
     if not result.events:
         raise UsageError(f"{_name(file)} holds no event", hint="sesacctl events check --help")
     render.show(result, output, _table)

@@ -206,6 +206,20 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Declined
 
 
+def ask(question: str, *, default: str) -> str | None:
+    """The answer of somebody on a terminal, asked on stderr; None without a terminal.
+
+    Raises:
+        Declined: there was no answer.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    try:
+        return str(typer.prompt(printable(question), default=default, err=True))
+    except typer.Abort:
+        raise Declined from None
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
     """A progress display on stderr that stays silent without a terminal."""

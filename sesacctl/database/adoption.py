@@ -8,11 +8,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from sesacctl.database import schema
+from sesacctl.database.version_table import LEGACY_TABLE, VERSION_TABLE
 from sesacctl.errors import SchemaNotAtHead
 
 logger = logging.getLogger(__name__)
 
 _SCRATCH = "sesacctl_adoption"
+# Those that the first revision makes.
+FIRST_TABLES = ("users", "products", "orders")
 # One line per column, key, index and storage parameter of the current schema's tables.
 _SHAPE = """
 WITH tables AS (
@@ -38,8 +41,20 @@ Shape = frozenset[tuple[str, str]]
 def adopt(connection: Connection) -> str | None:
     """Stamp tables without a revision with the newest one that they equal; None if there is nothing to take over.
 
+    The caller commits. Errors as `find_revision`.
+    """
+    revision = find_revision(connection)
+    if revision is not None:
+        options = {"version_table": VERSION_TABLE}
+        MigrationContext.configure(connection, opts=options).stamp(schema.scripts(), revision)
+        logger.info("existing tables taken over", extra={"action": "schema.adopted", "revision": revision})
+    return revision
+
+
+def find_revision(connection: Connection) -> str | None:
+    """The newest revision that tables without one equal; None if there is nothing to take over.
+
     Indexes of the user's own and other tables are no difference. Needs the right to create a schema, for a moment.
-    The caller commits.
 
     Raises:
         SchemaNotAtHead: they equal none; names the differences to the nearest one.
@@ -48,7 +63,7 @@ def adopt(connection: Connection) -> str | None:
         connection.execute(text(statement))
     raw = connection.connection.driver_connection
     found = _shape(connection)
-    if schema.current(raw) is not None or not any(table == "users" for table, _ in found):
+    if schema.current(raw) is not None or not any(table in FIRST_TABLES for table, _ in found):
         return None
     revisions = _revisions(connection)
     ours = frozenset[tuple[str, str]]().union(*revisions.values())
@@ -56,8 +71,6 @@ def adopt(connection: Connection) -> str | None:
     found = frozenset(line for line in found if line in ours or (line[0] in tables and not _is_index(line)))
     for revision, wanted in reversed(revisions.items()):
         if found == wanted:
-            MigrationContext.configure(connection).stamp(schema.scripts(), revision)
-            logger.info("existing tables taken over", extra={"action": "schema.adopted", "revision": revision})
             return revision
     raise _differs(found, revisions)
 
@@ -68,7 +81,7 @@ def _is_index(line: tuple[str, str]) -> bool:
 
 def _shape(connection: Connection) -> Shape:
     rows = connection.execute(text(_SHAPE)).all()
-    return frozenset((table, line) for table, line in rows if table != "alembic_version")
+    return frozenset((table, line) for table, line in rows if table not in (VERSION_TABLE, LEGACY_TABLE))
 
 
 def _revisions(connection: Connection) -> dict[str, Shape]:

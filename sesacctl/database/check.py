@@ -9,10 +9,12 @@ from typing import Any
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database, schema
+from sesacctl.database import database, schema, version_table
 from sesacctl.database.drift import drift
+from sesacctl.database.encoding import encoding_problem
 from sesacctl.database.models import Base
-from sesacctl.errors import CheckFailed, SchemaNotAtHead, SesacctlError
+from sesacctl.database.strangers import strangers
+from sesacctl.errors import CheckFailed, SchemaNotAtHead, SesacctlError, TablesNotOurs
 from sesacctl.settings import Settings
 
 # A count of more rows than this would take too long; PostgreSQL's own estimate is near enough.
@@ -39,7 +41,11 @@ class IndexState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The database as it was found; `drift` says what differs from the models, empty at head without drift."""
+    """The database as it was found; `drift` says what differs from the models, empty at head without drift.
+
+    `schema`: where the tables are or would be. `foreign_version`: what another program's `alembic_version` holds;
+    `in_the_way`: what is not ours and has the name of a table of ours that is to be made.
+    """
 
     db_type: str
     server: str
@@ -54,6 +60,11 @@ class Report:
     drift: tuple[str, ...]
     tables: tuple[TableCount, ...]
     indexes: tuple[IndexState, ...]
+    schema: str | None
+    encoding: str
+    encoding_problem: str | None
+    foreign_version: str | None
+    in_the_way: tuple[str, ...]
 
 
 def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
@@ -70,7 +81,12 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     try:
         with database.translated(settings), engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            revision = schema.current(raw)
+            with raw.cursor() as cursor:
+                found = version_table.read(cursor)
+                cursor.execute("SELECT current_schema()")
+                where = cursor.fetchone()[0]
+                in_the_way = tuple(strangers(cursor, found.revision)) if where else ()
+            revision = found.revision
             return Report(
                 db_type=settings.db_type.value,
                 server=location.address,
@@ -83,7 +99,14 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 revision=revision,
                 head=schema.head(),
                 drift=drift(connection) if revision == schema.head() else (),
-                tables=tuple(_count(raw, name) for name in Base.metadata.tables if _exists(raw, name)),
+                tables=tuple(
+                    _count(raw, name) for name in Base.metadata.tables if not in_the_way and _exists(raw, name)
+                ),
+                schema=where,
+                encoding=raw.get_parameter_status("server_encoding"),
+                encoding_problem=encoding_problem(raw),
+                foreign_version=found.foreign,
+                in_the_way=in_the_way,
                 indexes=tuple(
                     IndexState(index=str(index.name), present=_exists(raw, str(index.name)))
                     for table in Base.metadata.tables.values()
@@ -96,6 +119,8 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
 
 def verdict(report: Report) -> SesacctlError | None:
     """The error that the report amounts to, None if all is well."""
+    if report.in_the_way:
+        return TablesNotOurs(f"Schema {report.schema} is not free for sesacctl: {'; '.join(report.in_the_way)}")
     try:
         schema.require_revision(report.revision)
     except SesacctlError as error:
@@ -104,6 +129,11 @@ def verdict(report: Report) -> SesacctlError | None:
         return CheckFailed(
             f"The tables are not those of revision {report.revision}: {'; '.join(report.drift)}",
             hint="undo the changes by hand; `sesacctl db migrate` does not know them",
+        )
+    if report.encoding_problem:
+        return CheckFailed(
+            report.encoding_problem[0].upper() + report.encoding_problem[1:],
+            hint="sesacctl db init with a new POSTGRES_DB, which is made in UTF8; then load a dump of the data there",
         )
     return None
 

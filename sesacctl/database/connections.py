@@ -15,6 +15,7 @@ from psycopg2 import extensions
 from sesacctl.database.deadline import deadline
 from sesacctl.database.location import locate
 from sesacctl.database.refusals import as_ours
+from sesacctl.database.search_path import connect_in
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable
 from sesacctl.settings import DbType, Settings
 
@@ -76,16 +77,18 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     location = locate(settings)
     if settings.db_type is DbType.RDS and not settings.rds_sslrootcert:
         warn_of_unverified_host()
+    parameters = {
+        **location.parameters,
+        **_SOCKET,
+        "application_name": f"sesacctl/{command}",
+        "client_encoding": "utf8",
+        "connect_timeout": CONNECT_SECONDS,
+    }
     with translated(settings):
-        connection = psycopg2.connect(
-            connection_factory=_Connection,
-            **{
-                **location.parameters,
-                **_SOCKET,
-                "application_name": f"sesacctl/{command}",
-                "client_encoding": "utf8",
-                "connect_timeout": CONNECT_SECONDS,
-            },
+        connection = connect_in(
+            settings.postgres_schema,
+            location,
+            lambda more: psycopg2.connect(connection_factory=_Connection, **{**parameters, **more}),
         )
     connection.bound = bound
     return connection

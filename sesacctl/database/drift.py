@@ -10,11 +10,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from sesacctl.database.models import Base
+from sesacctl.database.version_table import VERSION_TABLE
 
 
 def drift(connection: Connection) -> tuple[str, ...]:
     """One sentence a difference, sorted; tables and indexes that only the user has are none."""
-    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    context = MigrationContext.configure(
+        connection, opts={"compare_server_default": True, "version_table": VERSION_TABLE}
+    )
     words = (_words(difference) for difference in _flat(compare_metadata(context, Base.metadata)))
     return tuple(sorted(word for word in words if word))
 

@@ -5,22 +5,34 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import sql
 
 from sesacctl import log
 from sesacctl import settings as settings_module
-from sesacctl.database import adoption, database, schema, seed
+from sesacctl.database import adoption, database, plan, schema, seed, times
+from sesacctl.database import state as state_module
+from sesacctl.database.connections import read_row
+from sesacctl.database.dependants import Dependant, require_none
 from sesacctl.errors import DatabaseMissing, SesacctlError
 from sesacctl.settings import DbType, Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initialized:
-    """What was done; `before` is the revision found, `adopted` the one that existing tables were taken over at."""
+    """What was done, or, with `dry_run`, would be.
+
+    `before` is the revision found, `adopted` the one that existing tables are taken over at. `timestamps`: the columns
+    whose times get the zone `timestamps_in`; `dependants`: what would stop that; `foreign_version`: the revision in
+    another program's `alembic_version`, which is left alone.
+    """
 
     server: str
     database: str
@@ -29,76 +41,170 @@ class Initialized:
     adopted: str | None
     revision: str
     seeded: seed.Seeded | None
+    dry_run: bool = False
+    schema: str | None = None
+    created_schema: bool = False
+    foreign_version: str | None = None
+    timestamps: tuple[str, ...] = ()
+    timestamps_in: str | None = None
+    server_zone: str = "UTC"
+    dependants: tuple[Dependant, ...] = ()
 
 
-def changes_existing(settings: Settings, *, wait_seconds: float | None = None) -> bool:
-    """Whether `initialize` would change tables that are there already; waits for the server if asked to.
+def changes_existing(state: state_module.State) -> bool:
+    """Whether `initialize` would change tables that are there already."""
+    return state.has_tables and state.revision != schema.head()
+
+
+def look(settings: Settings, *, wait_seconds: float | None = None) -> state_module.State:
+    """The database's state before `initialize`, empty if that would make it; waits for the server if asked to.
 
     Raises:
         SchemaNotAtHead: a newer sesacctl made the schema;
+        TablesNotOurs: something of another program is where its tables belong;
         ConfigurationError, ServerUnreachable, ServerRefused, and for a database that is not local DatabaseMissing.
     """
     schema.require_direct(settings)
-    found = database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
-    return found.has_tables and found.revision != schema.head()
+    return database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
 
 
-def _look(settings: Settings) -> schema.State:
+def _look(settings: Settings) -> state_module.State:
     try:
-        return schema.look(settings)
+        if settings.postgres_schema and not _has_schema(settings):
+            return state_module.State(revision=None, has_tables=False)
+        return state_module.look(settings)
     except DatabaseMissing:
         if settings.db_type is DbType.LOCAL:
-            return schema.State(revision=None, has_tables=False)
+            return state_module.State(revision=None, has_tables=False)
         raise
 
 
+def preview(settings: Settings, *, timestamps_in: str | None = None) -> Initialized:
+    """What `initialize` would do; nothing is changed, and no table locked. Errors as `initialize`."""
+    if timestamps_in is not None:
+        times.check_zone(timestamps_in)
+    state = look(settings)
+    missing = _is_missing(settings)
+    plan.require_utf8(settings, state)
+    takes_over = state.revision is None and state.has_tables
+    adopted = schema.change(settings, _would_adopt) if takes_over else None
+    steps = [script.module for script in schema.steps(state.revision or adopted)]
+    return _result(
+        settings,
+        state,
+        adopted=adopted,
+        dry_run=True,
+        created_database=missing,
+        created_schema=bool(settings.postgres_schema) and (missing or not _has_schema(settings)),
+        timestamps_in=timestamps_in,
+        dependants=plan.in_the_way(settings, steps) if state.has_tables else (),
+    )
+
+
+def _would_adopt(connection: Connection) -> str | None:
+    revision = adoption.find_revision(connection)
+    connection.rollback()
+    return revision
+
+
 def initialize(
-    settings: Settings, *, with_seed: bool = False, on_progress: seed.Progress = seed.no_progress
+    settings: Settings,
+    *,
+    with_seed: bool = False,
+    timestamps_in: str | None = None,
+    on_progress: seed.Progress = seed.no_progress,
 ) -> Initialized:
     """The schema at head: made, taken over from an older version, or brought up to date; nothing in it is lost.
 
-    With `DB_TYPE=local` a missing database is made as well; `with_seed` adds sample rows where there are none.
+    With `DB_TYPE=local` a missing database is made as well, and so is `POSTGRES_SCHEMA`; `with_seed` adds sample rows
+    where there are none. `timestamps_in`: the time zone of the times of old tables that have none.
 
     Raises:
         SchemaNotAtHead: existing tables equal no revision, or the schema is newer than this sesacctl;
+        TablesNotOurs: something of another program is where its tables belong;
+        UsageError: old tables have times without a zone, and `timestamps_in` is None or no zone;
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing, CheckFailed.
     """
     schema.require_direct(settings)  # before anything is made
     created = settings.db_type is DbType.LOCAL and _create_database(settings)
-    before = schema.look(settings).revision
-    adopted = _adopt(settings) if before is None else None
-    schema.upgrade(settings)
+    created_schema = settings.postgres_schema is not None and _create_schema(settings, settings.postgres_schema)
+    state = state_module.look(settings)
+    plan.require_utf8(settings, state)
+    times.require_zone(state.without_zone, timestamps_in, server_zone=state.server_zone, command="db init")
+    if changes_existing(state):
+        require_none(preview(settings).dependants, command="sesacctl db init")
+    adopted = schema.change(settings, lambda connection: _adopt_and_upgrade(connection, timestamps_in))
     logger.info("schema ready", extra={"action": "schema.ready", "revision": schema.head()})
-    location = database.locate(settings)
-    return Initialized(
-        server=location.address,
-        database=location.database,
-        created_database=created,
-        before=before,
+    return _result(
+        settings,
+        state,
         adopted=adopted,
-        revision=schema.head(),
+        created_database=created,
+        created_schema=created_schema,
+        timestamps_in=timestamps_in,
         seeded=seed.seed(settings, on_progress=on_progress) if with_seed and seed.is_empty(settings) else None,
     )
 
 
-def _adopt(settings: Settings) -> str | None:
-    engine = database.engine_for(settings, command="db-init", bound=schema.MIGRATION_SECONDS)
+def _result(settings: Settings, state: state_module.State, **done: Any) -> Initialized:
+    location = database.locate(settings)
+    return Initialized(
+        server=location.address,
+        database=location.database,
+        before=state.revision,
+        revision=schema.head(),
+        schema=settings.postgres_schema,
+        foreign_version=state.foreign_version,
+        timestamps=state.without_zone,
+        server_zone=state.server_zone,
+        **{"seeded": None, **done},
+    )
+
+
+def _adopt_and_upgrade(connection: Connection, timestamps_in: str | None) -> str | None:
+    """In one transaction, so that tables are never stamped and left behind."""
+    adopted = adoption.adopt(connection)
+    schema.run_on(connection, "upgrade", "head", timestamps_in=timestamps_in)
+    return adopted
+
+
+def _is_missing(settings: Settings) -> bool:
     try:
-        with database.translated(settings), engine.begin() as connection:
-            return adoption.adopt(connection)
+        database.connect(settings, command="db-init").close()
+    except DatabaseMissing:
+        return True
+    return False
+
+
+def _has_schema(settings: Settings) -> bool:
+    statement = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
+    return bool(read_row(settings, statement, (settings.postgres_schema,), command="db-init")[0])
+
+
+def _create_schema(settings: Settings, name: str) -> bool:
+    """Whether the schema was missing, and is there now."""
+    if _has_schema(settings):
+        return False
+    connection = database.connect(settings, command="db-init")
+    try:
+        with database.translated(settings), connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    except (psycopg2.errors.DuplicateSchema, psycopg2.errors.UniqueViolation):  # somebody else was quicker
+        return False
     finally:
-        engine.dispose()
+        connection.close()
+    logger.info("schema created", extra={"action": "schema.created", "schema": name})
+    return True
 
 
 def _create_database(settings: Settings) -> bool:
     """Whether the database was missing, and is there now."""
-    try:
-        database.connect(settings, command="db-init").close()
-    except DatabaseMissing:
-        name = settings.postgres_db
-    else:
+    if not _is_missing(settings):
         return False
-    connection = database.connect(settings.model_copy(update={"postgres_db": "postgres"}), command="db-init")
+    name = settings.postgres_db
+    connection = database.connect(
+        settings.model_copy(update={"postgres_db": "postgres", "postgres_schema": None}), command="db-init"
+    )
     connection.autocommit = True
     statement = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name))
     try:

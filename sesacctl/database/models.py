@@ -125,6 +125,7 @@ class SinkOffset(Base):
     parked: Mapped[Counter]
     expired: Mapped[Counter]
     control: Mapped[Counter]
+    ahead: Mapped[Counter]
     updated_at: Mapped[Now]
     # As Kafka keeps it beside a committed offset: the epoch of the last batch before `epoch_offset`.
     leader_epoch: Mapped[int | None]

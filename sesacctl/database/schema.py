@@ -6,20 +6,23 @@ quarter of a second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from psycopg2 import Error as PostgresError
+from psycopg2 import errorcodes
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database
+from sesacctl.database import database, version_table
+from sesacctl.database.ddl_errors import refused_change
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
+    from alembic.script import Script, ScriptDirectory
     from sqlalchemy import Connection
 
 # Any number: what matters is that all migrations of this pipeline ask for the same lock.
@@ -29,12 +32,14 @@ QUEUE_SECONDS = 300
 MIGRATION_SECONDS = 3600.0
 
 Action = Literal["upgrade", "downgrade"]
+T = TypeVar("T")
 
 
 def lock_statements(lock_seconds: float) -> tuple[str, ...]:
     """What a migration does first: wait for its turn, then allow `lock_seconds` for each table's lock."""
     return (
         f"SET LOCAL lock_timeout = '{QUEUE_SECONDS}s'",
+        "SET LOCAL statement_timeout = 0",  # a role's own, as of Supabase, is for queries
         f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})",
         f"SET LOCAL lock_timeout = '{round(lock_seconds * 1000)}ms'",
     )
@@ -63,6 +68,11 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config())
 
 
+def steps(revision: str | None) -> list[Script]:
+    """The revisions from `revision` to the newest, in the order in which they run."""
+    return list(scripts().iterate_revisions("head", revision or "base"))[::-1]
+
+
 @cache
 def revisions() -> tuple[str, ...]:
     """All revisions of this sesacctl, oldest first: their files' names begin with them."""
@@ -84,39 +94,7 @@ def current(target: Settings | RawConnection) -> str | None:
         finally:
             connection.close()
     with target.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
-        if not cursor.fetchone()[0]:
-            return None
-        cursor.execute("SELECT version_num FROM alembic_version")
-        row = cursor.fetchone()
-        return str(row[0]) if row else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A database's revision, None without one, and whether tables of ours are there."""
-
-    revision: str | None
-    has_tables: bool
-
-
-def look(settings: Settings) -> State:
-    """The database's state.
-
-    Raises:
-        SchemaNotAtHead: a newer sesacctl made it;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
-    """
-    connection = database.connect(settings, command="db-check")
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            revision = current(connection)
-            cursor.execute("SELECT to_regclass('users') IS NOT NULL")
-            has_tables = bool(cursor.fetchone()[0])
-    finally:
-        connection.close()
-    require_known(revision)
-    return State(revision=revision, has_tables=has_tables)
+        return version_table.read(cursor).revision
 
 
 def require_head(target: Settings | RawConnection) -> None:
@@ -150,19 +128,34 @@ def require_known(revision: str | None) -> None:
         )
 
 
-def upgrade(settings: Settings, revision: str = "head", *, lock_seconds: float = LOCK_SECONDS) -> None:
+def upgrade(
+    settings: Settings,
+    revision: str = "head",
+    *,
+    lock_seconds: float = LOCK_SECONDS,
+    timestamps_in: str | None = None,
+) -> None:
     """Bring the schema up to `revision`, in one transaction; parallel calls wait for each other.
+
+    `timestamps_in`: the time zone of times that have none, as in tables of the first version; None: the session's.
 
     Raises:
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing;
-        CheckFailed: another session held a table's lock for longer than `lock_seconds`, or a row does not fit.
+        TablesNotOurs: something else has a name that is needed;
+        CheckFailed: another session held a table's lock for longer than `lock_seconds`, a row does not fit, or
+            something uses what is to be altered.
     """
-    _run(settings, "upgrade", revision, lock_seconds)
+    change(
+        settings,
+        lambda connection: run_on(
+            connection, "upgrade", revision, lock_seconds=lock_seconds, timestamps_in=timestamps_in
+        ),
+    )
 
 
 def downgrade(settings: Settings, revision: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
     """Take the schema back to `revision` (`base` for none); errors as `upgrade`."""
-    _run(settings, "downgrade", revision, lock_seconds)
+    change(settings, lambda connection: run_on(connection, "downgrade", revision, lock_seconds=lock_seconds))
 
 
 def require_direct(settings: Settings) -> None:
@@ -182,20 +175,22 @@ def require_direct(settings: Settings) -> None:
     )
 
 
-def _run(settings: Settings, action: Action, revision: str, lock_seconds: float) -> None:
-    from sqlalchemy.exc import IntegrityError
+def change(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """What `work` returns, done on a connection in one transaction; errors as `upgrade`."""
+    from sqlalchemy.exc import DBAPIError
 
     require_direct(settings)
     engine = database.engine_for(settings, command="db-migrate", bound=MIGRATION_SECONDS)
     try:
-        with database.translated(settings), engine.connect() as connection:
-            run_on(connection, action, revision, lock_seconds=lock_seconds)
-    except IntegrityError as error:
-        raise CheckFailed(f"A row does not fit the new tables, nothing was changed: {error.orig}") from error
-    except CheckFailed as error:
-        if holders := _lock_holders(settings):
-            raise CheckFailed(f"{error}; locks are held by {holders}", hint=error.hint) from error
-        raise
+        with engine.begin() as connection:
+            return work(connection)
+    except (DBAPIError, PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(cause, PostgresError) or (ours := refused_change(cause, settings)) is None:
+            raise
+        if cause.pgcode == errorcodes.LOCK_NOT_AVAILABLE and (holders := _lock_holders(settings)):
+            raise CheckFailed(f"{ours}; locks are held by {holders}", hint=ours.hint) from error
+        raise ours from error
     finally:
         engine.dispose()
 
@@ -206,12 +201,13 @@ def run_on(
     revision: str,
     *,
     lock_seconds: float = LOCK_SECONDS,
+    timestamps_in: str | None = None,
 ) -> None:
     """Run one of Alembic's commands on a connection; inside its transaction, if it has one."""
     from alembic import command
 
     configuration = config()
-    configuration.attributes.update(connection=connection, lock_seconds=lock_seconds)
+    configuration.attributes.update(connection=connection, lock_seconds=lock_seconds, timestamps_in=timestamps_in)
     {"upgrade": command.upgrade, "downgrade": command.downgrade}[action](configuration, revision)
 
 

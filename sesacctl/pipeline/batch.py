@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from sesacctl import formats
 from sesacctl.envelopes import DoesNotFit
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
 from sesacctl.log import printable
 from sesacctl.pipeline.failures import Failure
 
@@ -23,6 +24,8 @@ WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
 
 # The counters of `sink_offsets`; together they account for every offset.
 COUNTERS = ("stored", "duplicates", "dead", "parked", "expired", "control")
+# An event whose time is later than its record's by more than this: as of clocks that are wrong, or of a zone left out.
+AHEAD = timedelta(hours=1)
 
 Key = tuple[UUID, int]
 _WORDS = 399  # each of the two halves of a detail
@@ -30,7 +33,10 @@ _WORDS = 399  # each of the two halves of a detail
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the offsets of one partition, as in `sink_offsets`, and how many events had unknown fields."""
+    """What became of the offsets of one partition, as in `sink_offsets`, and how many events had unknown fields.
+
+    `ahead`: how many events, whatever became of them, have a time that is later than their record's by over an hour.
+    """
 
     stored: int = 0
     duplicates: int = 0
@@ -39,6 +45,7 @@ class Counts:
     expired: int = 0
     control: int = 0
     unknown_fields: int = 0
+    ahead: int = 0
 
     def add(self, other: Counts) -> None:
         """Add another's figures to these."""
@@ -183,15 +190,21 @@ def truncate(batches: Sequence[Batch], most: int) -> None:
         most -= len(batch.records)
 
 
-def decode(batches: Sequence[Batch]) -> tuple[dict[str, list[Entry]], list[Refusal]]:
-    """Entries by kind, and a refusal for every record that is not an event of its topic."""
+def decode(batches: Sequence[Batch], zone: tzinfo = UTC) -> tuple[dict[str, list[Entry]], list[Refusal]]:
+    """Entries by kind, and a refusal for every record that is not an event of its topic; counts those `ahead`.
+
+    `zone` is that of event times that have none.
+    """
     entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     refusals: list[Refusal] = []
     for batch in batches:
         read, found = CODECS[batch.kind].decode, entries[batch.kind]
+        # No record of the batch is earlier, so that one comparison a row tells that there is nothing to look at.
+        earliest = min((record.timestamp for record in batch.records), default=0)
+        suspect = _at(earliest) + AHEAD
         for record in batch.records:
             try:
-                row, unknown = read(record.key, record.value, record.timestamp)
+                row, unknown = read(record.key, record.value, record.timestamp, zone)
             except Malformed as error:
                 refusals.append(malformed(error, record, batch))
             except Exception as error:  # a bug of ours would come back with the same record, for ever
@@ -199,12 +212,19 @@ def decode(batches: Sequence[Batch]) -> tuple[dict[str, list[Entry]], list[Refus
                 refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
             else:
                 batch.counts.unknown_fields += unknown
+                at: Any = row.created_at  # decode sets it
+                if at > suspect and record.timestamp >= 0:
+                    batch.counts.ahead += at > _at(record.timestamp) + AHEAD
                 found.append(Entry(row, record, batch))
     return entries, refusals
 
 
+def _at(timestamp_ms: int) -> datetime:
+    return datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
+
+
 def tally(batches: Sequence[Batch], entries: dict[str, list[Entry]], refusals: Sequence[Refusal]) -> None:
-    """Fill in the batches' counts, which are zero but for `unknown_fields`."""
+    """Fill in the batches' counts, which are zero but for `unknown_fields` and `ahead`."""
     for found in entries.values():
         for entry in found:
             entry.batch.counts.stored += 1

@@ -214,6 +214,7 @@ class Instance:
             beyond=self._ownership.beyond,
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: parents_without_lag(self._consumer, sink, self._parents),
+            zone=self._settings.event_timezone,
         )
         self._status.counts.add(counts)
 
@@ -237,7 +238,12 @@ class Instance:
                 raise
             self._wait_for("PostgreSQL", str(error))
             return False
-        self._sink = Sink(self._connection, group=self._settings.kafka_group, checkpoint=self._checkpoint)
+        self._sink = Sink(
+            self._connection,
+            group=self._settings.kafka_group,
+            zone=self._settings.event_timezone,
+            checkpoint=self._checkpoint,
+        )
         self._ownership.invalidate()
         self._resume()
         return True

@@ -189,7 +189,7 @@ def _replay_chunk(
 ) -> Counter[str]:
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
     known = [record for record in records if record.topic in kinds]
-    results = try_again(cursor, kinds, known, unwrap=unwrap)
+    results = try_again(cursor, kinds, known, settings.event_timezone, unwrap=unwrap)
     outcome: Counter[str] = Counter()
     changes: defaultdict[Key, Counts] = defaultdict(Counts)
     done, refused = [], []

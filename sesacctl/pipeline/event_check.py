@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from sesacctl.envelopes import outline, plain
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Codec, Malformed, Row
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Codec, Malformed
 from sesacctl.pipeline.batch import explain
 
+_ANOTHER_ZONE = timezone(timedelta(minutes=1))  # of no place: a time that is another one there has no zone
 STORE, DEAD_LETTER = "store", "dead_letter"
 _TYPES = {"order_created": ORDERS, "user_created": USERS, "product_created": PRODUCTS}
 # A bare row by a column that no table before it has.
@@ -44,13 +45,13 @@ class EventCheck:
     refused: int
 
 
-def check(content: bytes, kind: str | None = None) -> EventCheck:
+def check(content: bytes, kind: str | None = None, zone: tzinfo = UTC) -> EventCheck:
     """Decode events as the consumer does: one JSON document, or one on each line that is not blank.
 
     `kind`: orders, users or products; by default each event's type or fields tell. The key of a record is taken to be
     right, and what only PostgreSQL can know is not looked at: an id that is taken, a user or product that is missing.
     """
-    events = [_check(line, value, kind) for line, value in _split(content)]
+    events = [_check(line, value, kind, zone) for line, value in _split(content)]
     accepted = sum(event.action == STORE for event in events)
     return EventCheck(events=events, accepted=accepted, refused=len(events) - accepted)
 
@@ -64,12 +65,14 @@ def _split(content: bytes) -> Iterator[tuple[int, bytes]]:
     yield from ((number, line.rstrip(b"\r")) for number, line in lines)
 
 
-def _check(line: int, value: bytes, kind: str | None) -> CheckedEvent:
+def _check(line: int, value: bytes, kind: str | None, zone: tzinfo) -> CheckedEvent:
     document = plain(value, dict[str, Any])
     known = kind or _kind(document or {})
     codec = CODECS[known or ORDERS]
     try:
-        row, unknown = codec.decode(_key(codec, document or {}), value, time.time_ns() // 1_000_000)
+        key, now_ms = _key(codec, document or {}), time.time_ns() // 1_000_000
+        row, unknown = codec.decode(key, value, now_ms, zone)
+        elsewhere, _ = codec.decode(key, value, now_ms, _ANOTHER_ZONE)
     except Malformed as error:
         return CheckedEvent(
             line=line,
@@ -89,15 +92,15 @@ def _check(line: int, value: bytes, kind: str | None) -> CheckedEvent:
         created_at=row.created_at,
         unknown_fields=unknown,
         reason=None,
-        detail="; ".join(_remarks(codec, row, unknown)),
+        detail="; ".join(_remarks(codec, unknown, None if row.created_at == elsewhere.created_at else zone)),
     )
 
 
-def _remarks(codec: Codec, row: Row, unknown: bool) -> Iterator[str]:
+def _remarks(codec: Codec, unknown: bool, assumed: tzinfo | None) -> Iterator[str]:
     if codec is CODECS[ORDERS]:
         yield "parked while its user or product is not there"
-    if row.created_at is not None and row.created_at.tzinfo is None:
-        yield "its time has no zone"
+    if assumed is not None:
+        yield f"its time has no zone: read as {assumed}"
     if unknown:
         yield "unknown fields are ignored"
 

@@ -88,16 +88,19 @@ def _partitions(partitions: list[Progress], group: str) -> Iterator[Family]:
     next_offsets = [((group, *log), each.next) for each, log in logs if each.next is not None]
     text = "Next offset to store, in PostgreSQL."
     yield Family("kafka_consumergroup_current_offset", text, labels=of_group, values=next_offsets)
-    stored, missing = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    stored, missing, ahead = Counter[tuple[str, ...]](), Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
     for each in partitions:
         stored[group, each.topic] += each.counts.stored
         missing[group, each.topic] += abs(each.missing)
+        ahead[group, each.topic] += each.counts.ahead
     held = [(log, each.held) for each, log in logs]
     yield Family("sesacctl_offsets_held", "Behind an open transaction of a producer.", labels=of_log, values=held)
     cut = [(log, each.cut_log is not None or each.cut > 0) for each, log in logs]
     yield Family("sesacctl_log_cut", "Whether the log is not the one that was stored.", labels=of_log, values=cut)
     of_topic = ("consumergroup", "topic")
     yield Family("sesacctl_events_stored_total", "Events stored as rows.", "counter", of_topic, list(stored.items()))
+    text = "Events later than their records by more than an hour."
+    yield Family("sesacctl_events_ahead_total", text, "counter", of_topic, list(ahead.items()))
     text = "Offsets that no counter accounts for."
     yield Family("sesacctl_offsets_missing", text, labels=of_topic, values=list(missing.items()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -126,12 +126,17 @@ def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]
 
 
 def try_again(
-    cursor: Any, kinds: Mapping[str, str], records: Sequence[KeptRecord], *, unwrap: Envelope | None = None
+    cursor: Any,
+    kinds: Mapping[str, str],
+    records: Sequence[KeptRecord],
+    zone: tzinfo = UTC,
+    *,
+    unwrap: Envelope | None = None,
 ) -> dict[int, Refusal | None]:
     """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
 
-    `kinds` has the kind of event for each topic name; `unwrap`: take the event out of that envelope where the record is
-    one. In the caller's transaction.
+    `kinds` has the kind of event for each topic name, `zone` is that of event times that have none; `unwrap`: take the
+    event out of that envelope where the record is one. In the caller's transaction.
 
     Raises:
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
@@ -142,7 +147,7 @@ def try_again(
         kind = kinds[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
-            row, _ = _decode(kind, record, unwrap)
+            row, _ = _decode(kind, record, zone, unwrap)
         except Malformed as error:
             outcome[record.id] = malformed(error, record, batch)
         else:
@@ -153,8 +158,8 @@ def try_again(
     return outcome
 
 
-def _decode(kind: str, record: KeptRecord, unwrap: Envelope | None) -> tuple[Row, bool]:
-    arguments = record.key, record.value, record.timestamp
+def _decode(kind: str, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
+    arguments = record.key, record.value, record.timestamp, zone
     return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from kafka import TopicPartition
@@ -45,13 +45,15 @@ def retry_parked(
     beyond: Mapping[str, int],
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
+    zone: tzinfo = UTC,
 ) -> Counts:
     """Try the parked events of these partitions once more, the longest untried first, for half a second.
 
     They are found by the topic's name: they outlive a topic that is deleted and created again under another id. What
     came from partitions that no longer exist is tried, too: `beyond` has topics with their numbers of partitions. What
     is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only while
-    users and products have no lag. Returns the change of the counters: `parked` goes down.
+    users and products have no lag. `zone` is that of event times that have
+    none. Returns the change of the counters: `parked` goes down.
 
     Raises:
         psycopg2.Error: the transactions before, of a thousand events each, stay done.
@@ -75,7 +77,7 @@ def retry_parked(
         with connection, connection.cursor() as cursor:
             records, more = _lock_next(cursor, owned, began)
             overdue = _overdue(cursor, records, park_seconds) if may_die else set()
-            total.add(_settle(cursor, group, records, try_again(cursor, kinds, records), overdue))
+            total.add(_settle(cursor, group, records, try_again(cursor, kinds, records, zone), overdue))
         if not more or time.monotonic() >= until:
             return total
 

@@ -110,15 +110,19 @@ def _stored(settings: Settings) -> tuple[dict[Key, _Stored], dict[Key, CutLog]]:
         with translated(settings), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT topic_id, partition, first_offset, next_offset, leader_epoch, last_offset, last_timestamp,"
-                f" last_crc, {', '.join(COUNTERS)} FROM sink_offsets WHERE consumer_group = %s",
+                f" last_crc, {', '.join(COUNTERS)}, ahead FROM sink_offsets WHERE consumer_group = %s",
                 (settings.kafka_group,),
             )
             stored = {
-                (row[0], row[1]): _Stored(row[2], LogMark(*row[3:8]), Counts(*row[8:])) for row in cursor.fetchall()
+                (row[0], row[1]): _Stored(row[2], LogMark(*row[3:8]), _counts(row[8:])) for row in cursor.fetchall()
             }
             return stored, read_open(cursor, settings.kafka_group)
     finally:
         connection.close()
+
+
+def _counts(values: Sequence[int]) -> Counts:
+    return Counts(**dict(zip((*COUNTERS, "ahead"), values, strict=True)))
 
 
 def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progress:

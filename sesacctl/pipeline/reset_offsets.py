@@ -155,6 +155,7 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
                 " first_offset = EXCLUDED.first_offset, next_offset = EXCLUDED.next_offset,"
                 " epoch_offset = EXCLUDED.epoch_offset, leader_epoch = NULL, last_offset = NULL,"
                 f" last_timestamp = NULL, last_crc = NULL, {', '.join(f'{name} = 0' for name in COUNTERS)},"
+                " ahead = 0,"
                 " updated_at = now()",
                 [
                     (group, move.topic, *move.key, *[move.after] * 3)

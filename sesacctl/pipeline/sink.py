@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from datetime import UTC, tzinfo
 from typing import Any
 
 from psycopg2 import Error as PostgresError
@@ -29,14 +30,21 @@ class Sink:
     """Stores batches for one consumer group over one connection.
 
     Every method is one transaction and leaves none open. psycopg2's errors pass through: see `failures.classify`.
-    `checkpoint` is called with a label between the parts of a step, for fault tests.
+    `zone` is that of event times that have none. `checkpoint` is called with a label between the parts of a step, for
+    fault tests.
     """
 
     def __init__(
-        self, connection: extensions.connection, *, group: str, checkpoint: Callable[[str], None] = lambda label: None
+        self,
+        connection: extensions.connection,
+        *,
+        group: str,
+        zone: tzinfo = UTC,
+        checkpoint: Callable[[str], None] = lambda label: None,
     ) -> None:
         self._connection = connection
         self._group = group
+        self._zone = zone
         self._checkpoint = checkpoint
 
     def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
@@ -94,7 +102,7 @@ class Sink:
         """
         for batch in batches:
             batch.counts = Counts()
-        entries, refusals = decode(batches)
+        entries, refusals = decode(batches, self._zone)
         try:
             with self._connection.cursor() as cursor:
                 self._fence(cursor, batches)
@@ -155,7 +163,8 @@ class Sink:
         return True
 
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
-        counters = ", ".join(f"{name} = o.{name} + v.{name}" for name in COUNTERS)
+        names = (*COUNTERS, "ahead")
+        counters = ", ".join(f"{name} = o.{name} + v.{name}" for name in names)
         execute_values(
             cursor,
             f"UPDATE sink_offsets AS o SET next_offset = v.next_offset, epoch_offset = v.next_offset, {counters},"
@@ -164,11 +173,11 @@ class Sink:
             " last_timestamp = coalesce(v.last_timestamp::bigint, o.last_timestamp),"
             " last_crc = coalesce(v.last_crc::bigint, o.last_crc), updated_at = now()"
             " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen,"
-            f" next_offset, leader_epoch, last_offset, last_timestamp, last_crc, {', '.join(COUNTERS)})"
+            f" next_offset, leader_epoch, last_offset, last_timestamp, last_crc, {', '.join(names)})"
             " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
             " AND o.next_offset = v.seen",
             [
-                (self._group, *b.key, b.seen, *astuple(b.mark), *(getattr(b.counts, name) for name in COUNTERS))
+                (self._group, *b.key, b.seen, *astuple(b.mark), *(getattr(b.counts, name) for name in names))
                 for b in batches
             ],
             page_size=len(batches),

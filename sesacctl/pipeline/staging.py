@@ -104,6 +104,8 @@ def _refuse(entry: Entry, failure: Failure, error: PostgresError, broken: list[P
     if failure is Failure.CODE:
         broken.append(error)
         failure = Failure.DATA
+    elif failure is Failure.PARK and entry.batch.kind != ORDERS:
+        failure = Failure.DATA  # a foreign key of the user's own: users and products wait for nobody
     reason = Reason.CONFLICT if failure is Failure.CONFLICT else Reason.REFUSED
     return entry.refuse(failure, reason, _words(error))
 

@@ -47,6 +47,7 @@ def judge(
         _consumers(seen, lag_is_old),
         _audit(seen),
         _dead_letters(seen),
+        *_event_times(seen),
         *_workers(pulses),
     ]
 
@@ -84,7 +85,10 @@ def _postgres(seen: Observation) -> Check:
         return _problem(name, seen.problems[name])
     if seen.database.standby:
         return _unhealthy(name, f"{seen.database.version} is a read-only standby", "set POSTGRES_HOST to the primary")
-    return _ok(name, f"{seen.database.version}, schema at {seen.database.revision}")
+    evidence = f"{seen.database.version}, schema at {seen.database.revision}"
+    if problem := seen.database.encoding_problem:
+        return Check(name=name, verdict=Verdict.WARNING, evidence=f"{evidence}; {problem}", next="sesacctl db check")
+    return _ok(name, evidence)
 
 
 def _redis(seen: Observation) -> Check:
@@ -191,6 +195,14 @@ def _dead_letters(seen: Observation) -> Check:
     if dead:
         return Check(name=name, verdict=Verdict.WARNING, evidence=evidence, next="sesacctl dlq list")
     return _ok(name, evidence)
+
+
+def _event_times(seen: Observation) -> Iterator[Check]:
+    ahead = sum(partition.counts.ahead for partition in seen.partitions or [])
+    if ahead:
+        evidence = f"{words.count(ahead, 'event')} later than Kafka's own time for them by more than an hour"
+        command = "set SESAC_EVENT_TIMEZONE to the zone of event times without one, or mend the senders' clocks"
+        yield Check(name="event times", verdict=Verdict.WARNING, evidence=evidence, next=command)
 
 
 def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.cache.rows import TABLES
 from sesacctl.cache.state import CacheState, read_state
 from sesacctl.database import database, schema
+from sesacctl.database.encoding import encoding_problem
 from sesacctl.settings import Settings
 
 ANSWER_SECONDS = 4.0
@@ -30,6 +31,7 @@ class DatabaseView:
     version: str
     revision: str
     standby: bool
+    encoding_problem: str | None
     now: datetime
     rows: dict[str, int]
     inserted: dict[str, int]
@@ -62,6 +64,7 @@ def read_database(settings: Settings) -> DatabaseView:
             cursor.execute("SELECT current_setting('server_version'), pg_is_in_recovery(), now()")
             version, standby, now = cursor.fetchone()
             waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
+            problem = encoding_problem(connection)
             refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
     finally:
         connection.close()
@@ -69,6 +72,7 @@ def read_database(settings: Settings) -> DatabaseView:
         version=version.split()[0],
         revision=schema.head(),
         standby=standby,
+        encoding_problem=problem,
         now=now,
         rows={table: row["rows"] for table, row in waiting.items()},
         inserted={table: row["inserted"] for table, row in waiting.items()},

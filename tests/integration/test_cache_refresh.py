@@ -301,7 +301,7 @@ def test_the_meta_data_say_what_comes_next(settings: Settings) -> None:
 
 def test_a_database_without_tables_or_none_at_all(settings: Settings) -> None:
     with postgres(settings) as cursor:
-        cursor.execute("DROP TABLE alembic_version")
+        cursor.execute("DROP TABLE sesacctl_version")
     with Refresher(settings) as refresher, pytest.raises(SchemaNotAtHead):
         refresher.run_once()
     missing = settings.model_copy(update={"postgres_db": "none_of_ours"})

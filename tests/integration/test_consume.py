@@ -116,7 +116,7 @@ def test_ctrl_c_ends_the_question_and_moves_nothing(settings: Settings, sesacctl
 
 def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
-    query(settings, "DROP TABLE alembic_version")
+    query(settings, "DROP TABLE sesacctl_version")
     done = sesacctl("consume", "-n", 1)
     assert done.returncode == 6
     assert "sesacctl db init" in done.stderr

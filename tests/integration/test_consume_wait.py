@@ -51,10 +51,10 @@ def test_postgresql_is_started_after_the_command(
 
 
 def test_schema_and_topics_come_after_the_command(settings: Settings, sesacctl: Cli) -> None:
-    query(settings, "ALTER TABLE alembic_version RENAME TO hidden")
+    query(settings, "ALTER TABLE sesacctl_version RENAME TO hidden")
     process = sesacctl.start("consume", "-n", 1, "--wait")
     say(process, "waiting: ")
-    query(settings, "ALTER TABLE hidden RENAME TO alembic_version")
+    query(settings, "ALTER TABLE hidden RENAME TO sesacctl_version")
     say(process, "topic")
     topics.init(settings)
     add_parents(settings, users=100)

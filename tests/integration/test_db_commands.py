@@ -134,7 +134,7 @@ def test_migrations_are_refused_on_the_transaction_pooler(bare_sesacctl: Cli) ->
 def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> None:
     schema.downgrade(settings, "0002")
     planned = document(sesacctl, "db", "migrate", "--dry-run")
-    assert [step["revision"] for step in planned["steps"]] == ["0003", "0004", "0005"]
+    assert [step["revision"] for step in planned["steps"]] == ["0003", "0004", "0005", "0006"]
     assert not planned["applied"]
     sql = sesacctl("db", "migrate", "--sql").stdout
     assert "CREATE TABLE sink_offsets" in sql
@@ -145,8 +145,8 @@ def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> No
 
 def test_migrate_and_downgrade(settings: Settings, sesacctl: Cli) -> None:
     undone = document(sesacctl, "db", "downgrade", "-1")
-    assert (undone["applied"], undone["current"], undone["target"]) == (True, "0005", "0004")
-    assert document(sesacctl, "db", "migrate", "+1")["target"] == "0005"
+    assert (undone["applied"], undone["current"], undone["target"]) == (True, "0006", "0005")
+    assert document(sesacctl, "db", "migrate", "+1")["target"] == "0006"
     assert "nothing to do" in sesacctl("db", "migrate").stdout
     done = sesacctl("db", "migrate", "0815")
     assert done.returncode == 2
@@ -186,14 +186,14 @@ def test_nothing_is_migrated_on_another_machine_without_a_yes(
     settings = server.settings(postgres_db="far")
     assert schema.current(settings) == "0003"
     assert within(bare_sesacctl, far)("db", *command, "--yes").returncode == 0
-    assert schema.current(settings) == ("0002" if command[0] == "downgrade" else "0005")
+    assert schema.current(settings) == ("0002" if command[0] == "downgrade" else "0006")
 
 
 def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without_a_yes(
     bare_sesacctl: Cli, server: Cluster, far: dict[str, str]
 ) -> None:
     settings = server.settings(postgres_db="far")
-    execute(settings, "DROP TABLE alembic_version")
+    execute(settings, "DROP TABLE sesacctl_version")
     assert within(bare_sesacctl, far)("db", "init").returncode == 2
     assert schema.current(settings) is None
     assert document(within(bare_sesacctl, far), "db", "init", "--yes")["adopted"] == "0003"

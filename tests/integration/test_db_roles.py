@@ -43,7 +43,7 @@ DDL = (
     "ALTER TABLE users ADD email text",
     "CREATE INDEX mine ON orders (status)",
     "TRUNCATE orders",
-    "UPDATE alembic_version SET version_num = '0001'",
+    "UPDATE sesacctl_version SET version_num = '0001'",
     "CREATE SCHEMA mine",
 )
 
@@ -107,6 +107,22 @@ def test_the_migrator_owns_the_schema(roles: Settings) -> None:
     schema.downgrade(migrator, "0001")
     schema.upgrade(migrator)
     schema.require_head(migrator)
+
+
+def test_the_roles_fit_a_schema_of_its_own(server: Cluster) -> None:
+    settings = server.settings(postgres_host=str(server.folder), postgres_db="own", postgres_schema="shop")
+    server.execute("CREATE DATABASE own")
+    try:
+        execute(settings, f"CREATE SCHEMA shop; {ROLES.read_text()}")
+        schema.upgrade(role(settings, "migrate"))
+        execute(settings, ROLES.read_text())
+        worker = role(settings, "worker")
+        seed.seed(worker, users=10, products=10)
+        refused(worker, "UPDATE sesacctl_version SET version_num = '0001'")
+        assert check.verdict(check.check(role(settings, "readonly"))) is None
+        assert execute(settings, "SELECT count(*) FROM shop.users") == [(10,)]
+    finally:
+        server.execute("DROP DATABASE own WITH (FORCE)")
 
 
 def test_the_worker_cannot_migrate(roles: Settings) -> None:

@@ -218,7 +218,7 @@ def test_head_is_required(settings: Settings) -> None:
 
 
 def test_a_schema_ahead_of_the_code_is_called_so(settings: Settings) -> None:
-    execute(settings, "UPDATE alembic_version SET version_num = '9999'")
+    execute(settings, "UPDATE sesacctl_version SET version_num = '9999'")
     for act in (schema.require_head, plan.plan, init_db.initialize):
         with pytest.raises(SchemaNotAtHead, match="9999, newer than this sesacctl") as caught:
             act(settings)
@@ -312,7 +312,7 @@ def test_a_lock_held_by_another_session_is_given_up_and_its_holder_named(
 def legacy(settings: Settings) -> None:
     """Tables as the first version's `create_all` made them, with a row each."""
     schema.downgrade(settings, "0001")
-    execute(settings, "DROP TABLE alembic_version")
+    execute(settings, "DROP TABLE sesacctl_version")
     execute(settings, "INSERT INTO users (user_id, name) VALUES ('u1', '홍길동')")
     execute(settings, "INSERT INTO products (product_id, name, price) VALUES ('p1', '노트북', 5)")
     execute(
@@ -339,7 +339,7 @@ def test_tables_of_the_first_version_are_taken_over_with_their_rows(settings: Se
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_every_revision_is_recognised(settings: Settings, revision: str) -> None:
     schema.downgrade(settings, revision)
-    execute(settings, "DROP TABLE alembic_version")
+    execute(settings, "DROP TABLE sesacctl_version")
     assert init_db.initialize(settings).adopted == revision
     schema.require_head(settings)
 
@@ -365,7 +365,7 @@ def test_tables_that_equal_no_revision_are_refused_with_the_differences(
     assert difference in str(caught.value)
     assert caught.value.exit_code == 6
     assert execute(settings, "SELECT user_id FROM users") == [("u1",)]
-    assert execute(settings, "SELECT to_regclass('alembic_version'), to_regnamespace('sesacctl_adoption')") == [
+    assert execute(settings, "SELECT to_regclass('sesacctl_version'), to_regnamespace('sesacctl_adoption')") == [
         (None, None)
     ]
 

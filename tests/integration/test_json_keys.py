@@ -18,18 +18,22 @@ ROOT = Path(__file__).parents[2]
 # In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
 # needs another version; one that is added only another line here.
 KEYS: dict[str, str] = {
-    "db init": "adopted before created_database database revision seeded server",
+    "db init": """
+        adopted before created_database created_schema database dependants dry_run foreign_version revision
+        schema seeded server server_zone timestamps timestamps_in""",
     "db seed --users 5 --products 5": "products rows_per_second seconds users",
     "db check": """
-        database db_type drift head indexes[].index indexes[].present latency_ms pooler revision server server_version
-        tables[].estimated tables[].never_cached tables[].rows tables[].table tls user""",
+        database db_type drift encoding encoding_problem foreign_version head in_the_way indexes[].index
+        indexes[].present latency_ms pooler revision schema server server_version tables[].estimated
+        tables[].never_cached tables[].rows tables[].table tls user""",
     "cache refresh": "at generation seconds skipped tables[].aged tables[].fresh tables[].table",
     "cache stats": """
-        age evicts generation max_memory next_refresh policy refreshed_at tables[].ages[].rows tables[].ages[].under
-        tables[].cached tables[].memory tables[].never_cached tables[].rows tables[].table used_memory""",
+        age evicts generation max_memory next_refresh policy refreshed_at tables[].ages[].rows
+        tables[].ages[].under tables[].cached tables[].memory tables[].never_cached tables[].rows tables[].table
+        used_memory""",
     "cache sample users": """
-        items[].age items[].age_group items[].created_at items[].gender items[].join_date items[].name items[].region
-        items[].user_id""",
+        items[].age items[].age_group items[].created_at items[].gender items[].join_date items[].name
+        items[].region items[].user_id""",
     "cache fairness": """
         fresh holds size tables[].bound tables[].holds tables[].never_cached tables[].oldest tables[].recorded
         tables[].rows tables[].table tables[].worst_wait""",
@@ -42,23 +46,25 @@ KEYS: dict[str, str] = {
         items[].retention_ms items[].size_bytes items[].topic items[].topic_id items[].under_replicated
         items[].unsafe""",
     "produce --count 3": """
-        ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate rate_now
-        refused seconds sent waiting_for""",
+        ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate
+        rate_now refused seconds sent waiting_for""",
     "consume -n 1 --until-empty": """
-        events instances[].counts.control instances[].counts.dead instances[].counts.duplicates
-        instances[].counts.expired instances[].counts.parked instances[].counts.stored instances[].counts.unknown_fields
-        instances[].error instances[].instance instances[].lag instances[].max_rss_bytes instances[].partitions
-        instances[].pid instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms
-        latency_p99_ms rate restarts seconds totals.control totals.dead totals.duplicates totals.expired totals.parked
+        events instances[].counts.ahead instances[].counts.control instances[].counts.dead
+        instances[].counts.duplicates instances[].counts.expired instances[].counts.parked
+        instances[].counts.stored instances[].counts.unknown_fields instances[].error instances[].instance
+        instances[].lag instances[].max_rss_bytes instances[].partitions instances[].pid instances[].rate
+        instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate restarts
+        seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
         totals.stored totals.unknown_fields""",
     "lag --window 0.1": """
-        drain_seconds group held_back lag partitions[].counts.control partitions[].counts.dead
-        partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
-        partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
-        partitions[].kind partitions[].log_end partitions[].log_stable_end partitions[].log_start
-        partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
-        partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
-        partitions[].topic partitions[].topic_id produced_rate stored_rate verdict window""",
+        drain_seconds group held_back lag partitions[].counts.ahead partitions[].counts.control
+        partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
+        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
+        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end
+        partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
+        partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
+        partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
+        partitions[].topic_id produced_rate stored_rate verdict window""",
     "offsets reset --to earliest --dry-run": """
         items[].after items[].again items[].before items[].cut items[].given_up items[].kind items[].partition
         items[].topic items[].topic_id""",
@@ -67,40 +73,45 @@ KEYS: dict[str, str] = {
         accepted events[].action events[].created_at events[].detail events[].id events[].kind events[].line
         events[].reason events[].unknown_fields refused""",
     "dlq list": """
-        items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key items[].key_base64
-        items[].offset items[].partition items[].reason items[].record_time items[].topic items[].value
-        items[].value_base64""",
+        items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key
+        items[].key_base64 items[].offset items[].partition items[].reason items[].record_time items[].topic
+        items[].value items[].value_base64""",
     "dlq show 1": """
         created_at detail discarded_at headers id key key_base64 offset partition reason record_time topic value
         value_base64""",
     "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
     "audit": """
-        counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut cuts deep duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products
-        gone.users group held_back lag ledger missing ok partitions[].counts.control partitions[].counts.dead
-        partitions[].counts.duplicates partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
+        counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
+        counts.unknown_fields cut cuts deep duplicated elsewhere.orders elsewhere.products elsewhere.users
+        gone.orders gone.products gone.users group held_back lag ledger missing ok partitions[].counts.ahead
+        partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates
+        partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
         partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
         partitions[].kind partitions[].log_end partitions[].log_stable_end partitions[].log_start
         partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
         partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
         partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "audit --values": """
-        counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored counts.unknown_fields
-        cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut deep.different deep.expired
-        deep.found deep.kept deep.missing deep.named deep.named_different deep.read duplicated elsewhere.orders
-        elsewhere.products elsewhere.users gone.orders gone.products gone.users group held_back lag ledger missing ok
-        partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
-        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields partitions[].cut_log
-        partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end partitions[].log_stable_end
-        partitions[].log_start partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
-        partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
-        partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
+        counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
+        counts.unknown_fields cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut
+        deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.read
+        duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
+        group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
+        partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
+        partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
+        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end
+        partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
+        partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
+        partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
+        partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
         at bottleneck database group reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
         stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
     "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
-    "db migrate --dry-run": "applied current database downgrade on_this_machine server steps target",
+    "db migrate --dry-run": """
+        applied current database dependants downgrade is_legacy on_this_machine server server_zone steps target
+        timestamps timestamps_in""",
     "config init": "passwords path",
     "config check": "findings ok",
     "config show": "items[].description items[].origin items[].problem items[].value items[].variable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -97,10 +98,10 @@ def test_an_event_on_which_the_reader_fails_is_a_dead_letter_and_the_others_go_o
 ) -> None:
     decode = CODECS[ORDERS].decode
 
-    def fail_on_one(key: bytes | None, value: bytes | None, timestamp_ms: int) -> object:
+    def fail_on_one(key: bytes | None, value: bytes | None, *others: Any) -> object:
         if value and b'"o7"' in value:
             raise ZeroDivisionError("a bug of ours")
-        return decode(key, value, timestamp_ms)
+        return decode(key, value, *others)
 
     monkeypatch.setattr(CODECS[ORDERS], "decode", fail_on_one)
     assert rig.store([*many_orders(5), message(order(7)), *many_orders(5)]) == Counts(stored=10, dead=1)
@@ -194,3 +195,39 @@ def test_a_consumer_of_the_version_before_is_refused_by_name(rig: Rig) -> None:
             rig.group,
         )
     assert rig.offsets() == (5, Counts(stored=5))
+
+
+OWN_CONSTRAINTS = {
+    "foreign key": ("FOREIGN KEY (brand) REFERENCES brands", "refused", "own_rule"),
+    "unique": ("UNIQUE (brand)", "conflict", "own_rule"),
+    "exclusion": ("EXCLUDE (brand WITH =)", "refused", "own_rule"),
+}
+
+
+@pytest.mark.parametrize("constraint", OWN_CONSTRAINTS)
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_product_that_a_constraint_of_the_users_own_refuses_is_never_parked(
+    rig: Rig, constraint: str, alone: bool
+) -> None:
+    definition, reason, name = OWN_CONSTRAINTS[constraint]
+    query(rig.settings, "CREATE TABLE brands (brand varchar(100) PRIMARY KEY); INSERT INTO brands VALUES ('good')")
+    query(rig.settings, "INSERT INTO products (product_id, name, price, brand) VALUES ('first', 'n', 1, 'bad')")
+    query(rig.settings, "DELETE FROM products WHERE product_id = 'first'")
+    query(rig.settings, f"ALTER TABLE products ADD CONSTRAINT own_rule {definition}")
+    if constraint != "foreign key":
+        query(rig.settings, "INSERT INTO products (product_id, name, price, brand) VALUES ('first', 'n', 1, 'bad')")
+    others = [] if alone else [message(product(number)) for number in range(700, 710)]
+    counts = rig.store([*others, message(product(800, brand="bad"))], kind=PRODUCTS)
+    assert counts == Counts(stored=len(others), dead=1)
+    [(offset, found, detail)] = letters(rig)
+    assert (offset, found) == (len(others), reason)
+    assert name in detail
+
+
+def test_a_user_with_a_name_that_is_taken_is_a_conflict_that_names_the_index(rig: Rig) -> None:
+    query(rig.settings, "CREATE UNIQUE INDEX one_name ON users (lower(name)) WHERE name <> '홍길동'")
+    messages = [message(user(500, name="Kim")), message(user(501, name="KIM")), message(user(502, name="Lee"))]
+    assert rig.store(messages, kind=USERS) == Counts(stored=2, dead=1)
+    [(offset, reason, detail)] = letters(rig)
+    assert (offset, reason) == (1, "conflict")
+    assert "one_name" in detail

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _SINK = "sesacctl/pipeline/sink.py"
 _KEPT = "sesacctl/pipeline/kept_records.py"
+_NEIGHBOURS = "tests/integration/test_db_neighbours.py"
 _PARKED = "sesacctl/pipeline/parked.py"
 _LETTERS = "sesacctl/pipeline/dead_letters.py"
 _CONSUME = "sesacctl/pipeline/consume.py"
@@ -306,5 +307,36 @@ PLANTS = (
         "sesacctl/database/crud.py",
         (("    if session.new or session.dirty or session.deleted:\n        return True\n", ""),),
         ("tests/integration/test_crud.py::test_a_caller_s_transaction_is_the_caller_s_to_end[add]",),
+    ),
+    Plant(
+        "naive-times-are-utc",
+        "sesacctl/events.py",
+        (("replace(tzinfo=zone)", "replace(tzinfo=UTC)"),),
+        ("tests/unit/test_event_times.py::test_a_time_without_a_zone_is_one_of_the_setting",),
+    ),
+    Plant(
+        "ahead-of-the-batch-and-not-of-the-record",
+        "sesacctl/pipeline/batch.py",
+        (("batch.counts.ahead += at > _at(record.timestamp) + AHEAD", "batch.counts.ahead += True"),),
+        (
+            "tests/unit/test_event_times.py::test_only_what_is_later_than_its_own_record_by_more_than_an_hour_is_counted",
+        ),
+    ),
+    Plant(
+        "any-alembic-version-is-ours",
+        "sesacctl/database/version_table.py",
+        ((" and beside_users", ""),),
+        (f"{_NEIGHBOURS}::test_an_alembic_version_of_another_program_is_left_alone",),
+    ),
+    Plant(
+        "adopted-in-a-transaction-of-its-own",
+        "sesacctl/database/init_db.py",
+        (
+            (
+                "    adopted = adoption.adopt(connection)\n",
+                "    adopted = adoption.adopt(connection)\n    connection.commit()\n    connection.begin()\n",
+            ),
+        ),
+        ("tests/integration/test_db_dependants.py::test_an_adoption_that_is_refused_leaves_no_revision",),
     ),
 )
