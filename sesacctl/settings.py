@@ -79,11 +79,21 @@ class Settings(BaseSettings):
         "PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$", description="Kafka security protocol"
     )
     kafka_sasl_mechanism: str | None = Field(
-        None, pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
+        None,
+        pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER)$",
+        description="`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`",
     )
     kafka_sasl_username: str | None = Field(None, description="Kafka user")
     kafka_sasl_password: SecretStr | None = Field(None, description="Kafka password")
-    kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates")
+    kafka_oauth_token_provider: str | None = Field(
+        None,
+        description="OAUTHBEARER: `package.module:function` that returns a token, or `msk` for Amazon MSK with IAM",
+    )
+    kafka_msk_region: str | None = Field(None, description="`msk`: AWS region; without it, that of AWS's own settings")
+    kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates, PEM")
+    kafka_ssl_certfile: Path | None = Field(None, description="our own certificate, PEM, where brokers ask for one")
+    kafka_ssl_keyfile: Path | None = Field(None, description="its key, PEM, if that is in another file")
+    kafka_ssl_password: SecretStr | None = Field(None, description="password of that key")
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic's name")
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 
@@ -113,6 +123,13 @@ class Settings(BaseSettings):
             raise ValueError("separate the brokers by commas, as in host:port,host:port")
         if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
             raise ValueError("it should be host:port, or several with commas between")
+        return value
+
+    @field_validator("kafka_oauth_token_provider")
+    @classmethod
+    def _is_function(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"msk|\w+(\.\w+)*:\w+(\.\w+)*", value):
+            raise ValueError("it should be package.module:function, or msk")
         return value
 
     @property

@@ -1,4 +1,4 @@
-"""One broker that asks for passwords and speaks TLS, with a CA of its own."""
+"""One broker that asks for passwords, tokens or certificates and speaks TLS, with a CA of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,26 @@ from sesacctl.stack.process import Program, stop, wait_ready
 from tests.waiting import wait_until
 
 USER, PASSWORD = "alice", "s3cret-of-alice"
+# What two listeners advertise, which nobody can reach: as a container that gives its own name, or no port of its host.
+UNKNOWN_NAME, CLOSED_NAME = "kafka.invalid:9092", "127.0.0.1:1"
 # The certificate is for `localhost` only: whoever connects to 127.0.0.1 must notice.
 _SETTINGS = r"""
 listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
- SCRAM://127.0.0.1:{scram},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+ SCRAM://127.0.0.1:{scram},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both},\
+ MUTUAL://127.0.0.1:{mutual},TOKEN://127.0.0.1:{token},\
+ UNKNOWN://127.0.0.1:{unknown},CLOSED://127.0.0.1:{closed}
 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},\
- SCRAM://localhost:{scram},TLS://localhost:{tls},BOTH://localhost:{both}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
+ SCRAM://localhost:{scram},TLS://localhost:{tls},BOTH://localhost:{both},\
+ MUTUAL://localhost:{mutual},TOKEN://localhost:{token},\
+ UNKNOWN://{unknown_name},CLOSED://{closed_name}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL,\
+ MUTUAL:SSL,TOKEN:SASL_PLAINTEXT,UNKNOWN:PLAINTEXT,CLOSED:PLAINTEXT
+listener.name.mutual.ssl.client.auth=required
+listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.token.connections.max.reauth.ms=3600000
+listener.name.token.oauthbearer.sasl.jaas.config={token_login}
+ssl.truststore.type=PEM
+ssl.truststore.location={truststore}
 listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.both.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.scram.scram-sha-512.sasl.jaas.config={scram_login}
@@ -48,6 +61,8 @@ allow.everyone.if.no.acl.found=true
 super.users=User:ANONYMOUS
 """
 _SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+# Takes tokens that nobody has signed; the session ends with the token.
+_TOKEN_LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
 _PLAIN_LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
 
 
@@ -59,6 +74,10 @@ class SecureBroker:
     scram: int
     tls: int
     both: int
+    mutual: int
+    token: int
+    unknown: int
+    closed: int
     authority: Path
 
     def settings(self, port: int, *, host: str = "localhost", **values: Any) -> Settings:
@@ -78,15 +97,15 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
     """Started in `home`, with the user `USER`; killed at the end."""
     for folder in ("run", "logs"):
         (home / folder).mkdir(parents=True)
-    plain, controller, scram, tls, both = ports.choose(5)
-    broker = SecureBroker(plain, scram, tls, both, authority(home, "ca"))
+    plain, controller, scram, tls, both, mutual, token, unknown, closed = ports.choose(9)
+    broker = SecureBroker(plain, scram, tls, both, mutual, token, unknown, closed, authority(home, "ca"))
     settings = home / "run" / "broker.properties"
     broker_settings.write_logging(home / java.LOGGING)
     broker_settings.write_broker(settings, 1, [(plain, controller)], "data")
     with settings.open("a") as file:
-        keystore, logins = _certificate(home), {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN}
-        where = {"plain": plain, "controller": controller, "scram": scram, "tls": tls, "both": both}
-        file.write(_SETTINGS.format(**where, **logins, keystore=keystore))
+        logins = {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN, "token_login": _TOKEN_LOGIN}
+        where = {"controller": controller, "unknown_name": UNKNOWN_NAME, "closed_name": CLOSED_NAME, **asdict(broker)}
+        file.write(_SETTINGS.format(**where, **logins, keystore=_keystore(home), truststore=broker.authority))
     program, environment = _program(home)
     program.spawn(environment)
     try:
@@ -120,14 +139,21 @@ def _program(home: Path) -> tuple[Program, dict[str, str]]:
     return program, machine.environment
 
 
-def _certificate(folder: Path) -> Path:
-    """Key and certificate for `localhost` in one file."""
-    request = ("-newkey", "rsa:2048", "-noenc", "-subj", "/CN=broker", "-addext", "subjectAltName=DNS:localhost")
-    _openssl(folder, "req", *request, "-keyout", "broker.key", "-out", "broker.csr")
+def certificate(folder: Path, name: str, *, password: str | None = None) -> tuple[Path, Path]:
+    """Key and certificate for `name`, signed by the CA in `folder`, which is named `ca`."""
+    key = ("-noenc",) if password is None else ("-passout", f"pass:{password}")
+    request = ("-newkey", "rsa:2048", *key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+    _openssl(folder, "req", *request, "-keyout", f"{name}.key", "-out", f"{name}.csr")
     signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-copy_extensions", "copyall")
-    _openssl(folder, "x509", "-req", "-in", "broker.csr", *signing, "-out", "broker.pem")
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
+    return folder / f"{name}.key", folder / f"{name}.pem"
+
+
+def _keystore(folder: Path) -> Path:
+    """The broker's key and certificate in one file."""
+    key, signed = certificate(folder, "localhost")
     both = folder / "keystore.pem"
-    both.write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
+    both.write_text(key.read_text() + signed.read_text())
     return both
 
 

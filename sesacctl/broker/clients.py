@@ -27,12 +27,14 @@ from kafka.protocol.consumer import IsolationLevel
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.membership import notice_fencing
-from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
+from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
 from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
-from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
+from sesacctl.broker.security import security_options
+from sesacctl.errors import ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
+CLIENT_ID = "sesacctl"
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
 LINGER_MS = 10
 REQUEST_TIMEOUT_MS = 10_000
@@ -47,32 +49,16 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     """What every client is made with.
 
     Raises:
-        ConfigurationError: settings that belong together are not there, or a file is missing.
+        ConfigurationError: settings that belong together are not there, or a file or function cannot be used.
     """
-    options: dict[str, Any] = {
+    return {
         "bootstrap_servers": settings.brokers,
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-        "client_id": "sesacctl",
-        "security_protocol": settings.kafka_security_protocol,
+        "client_id": CLIENT_ID,
         "reconnect_backoff_max_ms": 1_000,
         "socket_options": _KEEPALIVE,
+        **security_options(settings),
     }
-    if settings.kafka_security_protocol.startswith("SASL"):
-        if not (settings.kafka_sasl_mechanism and settings.kafka_sasl_username and settings.kafka_sasl_password):
-            raise ConfigurationError(
-                f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs KAFKA_SASL_MECHANISM, "
-                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-            )
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
-        }
-    if settings.kafka_ssl_cafile:
-        if not settings.kafka_ssl_cafile.is_file():
-            raise ConfigurationError(f"KAFKA_SSL_CAFILE: {settings.kafka_ssl_cafile} is not a file")
-        options["ssl_cafile"] = str(settings.kafka_ssl_cafile)
-    return options
 
 
 def _first_contact(settings: Settings, timeout_ms: int) -> tuple[dict[str, Any], list[str]]:
@@ -297,7 +283,7 @@ def translated(settings: Settings) -> Iterator[None]:
         yield
     except (SaslAuthenticationFailedError, AuthorizationError) as error:
         why = ": ".join((type(error).__name__, *map(str, error.args)))
-        raise ServerRefused(f"Kafka at {servers} refused us: {why}", hint=USER_HINT) from None
+        raise ServerRefused(f"Kafka at {servers} refused us: {why}", hint=user_hint(settings)) from None
     except UnknownTopicOrPartitionError:
         raise TopicMissing from None
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RetriableError, OSError) as error:
