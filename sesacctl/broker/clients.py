@@ -25,6 +25,7 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer import IsolationLevel
 
+from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.membership import notice_fencing
 from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
@@ -41,6 +42,7 @@ REQUEST_TIMEOUT_MS = 10_000
 LOOK_MS = 2_000  # a running consumer must not stand still for longer
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
+_CONNECTING = ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms")
 _AVOID_SECONDS = 3.0
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 
@@ -99,6 +101,9 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
     with _connecting(settings):
         options, silent = _first_contact(settings, timeout_ms)
         client = KafkaAdminClient(**options, request_timeout_ms=timeout_ms)
+    # By itself, it waits for a connection as long as it likes: an address that hangs would take 10 s and more.
+    client._manager.config |= dict.fromkeys(_CONNECTING, timeout_ms)
+    missed.watch(client)
     _avoid(client, silent)
     return client
 
@@ -127,6 +132,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             **options,
         )
     make_recoverable(client)
+    missed.watch(client)
     return client
 
 
@@ -163,6 +169,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **group,
             **options,
         )
+    missed.watch(client)
     _avoid(client, silent)
     fast_reading(client)
     if group_instance_id is not None:
@@ -294,7 +301,7 @@ def translated(settings: Settings) -> Iterator[None]:
 
 def unreachable(settings: Settings, error: BaseException) -> ServerUnreachable:
     """The error that names the brokers and says what to do."""
-    return ServerUnreachable(
+    return missed.explain(settings) or ServerUnreachable(
         f"Kafka at {', '.join(settings.brokers)} cannot be reached ({type(error).__name__})",
         hint=REACH_HINT,
     )

@@ -1,4 +1,4 @@
-"""A broker that asks for certificates or tokens, as those in clouds do: who gets in, and what the others are told."""
+"""Brokers as they are in clouds: certificates, tokens, addresses that nobody can reach, groups that others use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sesacctl.settings import Settings
 from tests import tokens
 from tests.conftest import Cli
 from tests.consumers import running, stored
-from tests.secure_broker import SecureBroker, authority, certificate, secure_broker
-from tests.shop import row_ids
+from tests.secure_broker import CLOSED_NAME, UNKNOWN_NAME, SecureBroker, authority, certificate, secure_broker
+from tests.shop import fill_cache, row_ids
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="Debian's package openssl is missing")
@@ -132,10 +132,36 @@ def test_sending_and_consuming_go_on_when_tokens_expire(
 def test_a_failing_provider_ends_a_command_with_the_exit_code_of_a_server(
     broker: SecureBroker, bare_sesacctl: Cli
 ) -> None:
-    wrong = {"KAFKA_BOOTSTRAP_SERVERS": f"localhost:{broker.token}", "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
+    wrong: dict[str, Any] = {
+        "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{broker.token}",
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    }
     wrong |= {"KAFKA_SASL_MECHANISM": "OAUTHBEARER", "KAFKA_OAUTH_TOKEN_PROVIDER": "tests.tokens:number"}
     done = bare_sesacctl("topics", "describe", "--log-level", "debug", **wrong)
     assert (done.returncode, "tests.tokens:number returned bytes" in done.stderr) == (4, True)
     assert tokens.SECRET not in done.stderr + done.stdout
     done = bare_sesacctl("topics", "describe", **{**wrong, "KAFKA_OAUTH_TOKEN_PROVIDER": "tests.tokens:missing"})
     assert done.returncode == 3
+
+
+COMMANDS = ["topics init", "topics describe", "health", "lag", "produce --count 1", "consume -n 1"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("listener", "address"), [("unknown", UNKNOWN_NAME), ("closed", CLOSED_NAME)])
+def test_an_advertised_address_that_cannot_be_reached_is_named(
+    broker: SecureBroker, settings: Settings, sesacctl: Cli, listener: str, address: str, command: str
+) -> None:
+    fill_cache(settings)
+    bootstrap_server = f"localhost:{getattr(broker, listener)}"
+    done = sesacctl(*command.split(), KAFKA_BOOTSTRAP_SERVERS=bootstrap_server, COLUMNS="300")
+    assert done.returncode == 4
+    assert f"{bootstrap_server} advertise {address}, which cannot be reached from here" in done.stdout + done.stderr
+    assert "set advertised.listeners" in done.stderr
+
+
+def test_a_consumer_that_waits_names_the_advertised_addresses(broker: SecureBroker, settings: Settings) -> None:
+    own = settings.model_copy(update={"kafka_bootstrap_servers": f"localhost:{broker.closed}"})
+    with running(own) as found:
+        wait_until(lambda: ("waiting", "Kafka") in found.seen, timeout=30)
+        assert CLOSED_NAME in str(found.instance._status.error)
