@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.consumer.group import RoundRobinPartitionAssignor
 from kafka.errors import (
     AuthorizationError,
     IllegalStateError,
@@ -27,7 +26,7 @@ from kafka.protocol.consumer import IsolationLevel
 
 from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
-from sesacctl.broker.membership import notice_fencing
+from sesacctl.broker.membership import RoundRobin, notice_fencing
 from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
 from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
@@ -153,7 +152,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             "session_timeout_ms": SESSION_TIMEOUT_MS,
             "heartbeat_interval_ms": SESSION_TIMEOUT_MS // 5,
             # Range would leave members without a partition of `orders` idle for the two small topics.
-            "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+            "partition_assignment_strategy": [RoundRobin],
         }
     with _connecting(settings):
         options, silent = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)

@@ -115,7 +115,12 @@ def test_sending_and_consuming_go_on_when_tokens_expire(
     """The broker hangs up on a login that is older than its token, and gets another one before that."""
     asked: list[float] = []
     short = tokens.short
-    monkeypatch.setattr(tokens, "short", lambda: asked.append(time.monotonic()) or short())
+
+    def ask() -> str:
+        asked.append(time.monotonic())
+        return short()
+
+    monkeypatch.setattr(tokens, "short", ask)
     logged_in = oauth(broker, "short").model_dump(exclude={"kafka_topic_prefix", "kafka_group"})
     own = settings.model_copy(update={name: value for name, value in logged_in.items() if name.startswith("kafka")})
     topics.init(own)
