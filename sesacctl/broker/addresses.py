@@ -26,9 +26,8 @@ class Missed:
         self._lock = threading.Lock()
         self._missed: dict[str, tuple[float, str]] = {}
 
-    def watch(self, client: Any) -> None:
+    def watch(self, manager: Any) -> None:
         """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
-        manager = client._manager
         connect = manager._connect
 
         async def connect_and_note(node: Any, conn: Any, **options: Any) -> None:

@@ -102,7 +102,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
         client = KafkaAdminClient(**options, request_timeout_ms=timeout_ms)
     # By itself, it waits for a connection as long as it likes: an address that hangs would take 10 s and more.
     client._manager.config |= dict.fromkeys(_CONNECTING, timeout_ms)
-    missed.watch(client)
+    missed.watch(client._manager)
     _avoid(client, silent)
     return client
 
@@ -131,7 +131,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             **options,
         )
     make_recoverable(client)
-    missed.watch(client)
+    missed.watch(client._sender._client._manager)
     return client
 
 
@@ -168,7 +168,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **group,
             **options,
         )
-    missed.watch(client)
+    missed.watch(client._manager)
     _avoid(client, silent)
     fast_reading(client)
     if group_instance_id is not None:
