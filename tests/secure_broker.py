@@ -106,7 +106,7 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
         logins = {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN, "token_login": _TOKEN_LOGIN}
         where = {"controller": controller, "unknown_name": UNKNOWN_NAME, "closed_name": CLOSED_NAME, **asdict(broker)}
         file.write(_SETTINGS.format(**where, **logins, keystore=_keystore(home), truststore=broker.authority))
-    program, environment = _program(home)
+    program, environment = broker_program(home)
     program.spawn(environment)
     try:
         wait_ready([program], lambda: bool(members(f"127.0.0.1:{plain}")), seconds=60, cancel=threading.Event())
@@ -120,7 +120,7 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
         stop([program], signal.SIGKILL, seconds=10)
 
 
-def _program(home: Path) -> tuple[Program, dict[str, str]]:
+def broker_program(home: Path) -> tuple[Program, dict[str, str]]:
     folder = jars.cache_folder()
     cancel = threading.Event()
     class_path = jars.ensure(folder, jars.read_lock(), on_step=print, cancel=cancel)

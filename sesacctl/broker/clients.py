@@ -28,6 +28,7 @@ from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.membership import RoundRobin, notice_fencing
 from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
+from sesacctl.broker.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
 from sesacctl.broker.security import security_options
@@ -131,7 +132,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             **options,
         )
     make_recoverable(client)
-    missed.watch(client._sender._client._manager)
+    _prepare_for_long(client._sender._client._manager, settings)
     return client
 
 
@@ -168,12 +169,18 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **group,
             **options,
         )
-    missed.watch(client._manager)
+    _prepare_for_long(client._manager, settings)
     _avoid(client, silent)
     fast_reading(client)
     if group_instance_id is not None:
         notice_fencing(client)
     return client
+
+
+def _prepare_for_long(manager: Any, settings: Settings) -> None:
+    """What a client needs that outlives the brokers that it has found at its start."""
+    missed.watch(manager)
+    ask_bootstrap_servers_again(manager, settings)
 
 
 def topic_id(client: KafkaConsumer, topic: str) -> UUID | None:
