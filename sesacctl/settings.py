@@ -58,12 +58,17 @@ class Settings(BaseSettings):
     postgres_port: int = Field(5432, ge=1, le=65535, description="local: port")
     supabase_direct_url: SecretStr | None = Field(None, description="supabase: URL, may hold `[YOUR-PASSWORD]`")
     supabase_password: SecretStr | None = Field(None, description="supabase: takes the place of `[YOUR-PASSWORD]`")
+    supabase_sslrootcert: Path | None = Field(
+        None, description="supabase: CA file, or `system`; with it the host name is verified"
+    )
     rds_user: str | None = Field(None, description="rds: user")
     rds_password: SecretStr | None = Field(None, description="rds: password")
     rds_host: str | None = Field(None, description="rds: endpoint")
     rds_port: int = Field(5432, ge=1, le=65535, description="rds: port")
     rds_db: str | None = Field(None, description="rds: database")
-    rds_sslrootcert: Path | None = Field(None, description="rds: CA bundle; with it the host name is verified")
+    rds_sslrootcert: Path | None = Field(
+        None, description="rds: CA file, or `system`; with it the host name is verified"
+    )
 
     redis_url: SecretStr | None = Field(None, description="`redis://` or `rediss://` URL; takes the place of the parts")
     redis_host: str = Field("localhost", description="Redis or Valkey host")
