@@ -166,6 +166,9 @@ def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
     if lag and (stored is None or stored > STALLED_SECONDS) and lag_is_old():
         ago = "nothing stored yet" if stored is None else f"last stored {words.age(stored)} ago"
         return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
+    if problem:
+        hint = "give the Kafka user the right to describe the group" if "Authorization" in problem else "sesacctl lag"
+        return Check(name=name, verdict=Verdict.UNKNOWN, evidence=evidence, next=hint)
     return _ok(name, evidence)
 
 
