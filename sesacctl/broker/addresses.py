@@ -9,14 +9,14 @@ import threading
 import time
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
 from sesacctl.broker.oauth import TokenProviderFailed
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
 
 _RECENT_SECONDS = 30.0
-_UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError)
+_UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError)
 
 
 class Missed:
