@@ -35,7 +35,7 @@ class GroupMembers:
 
 
 def read_members(client: KafkaAdminClient, group: str) -> GroupMembers:
-    """The members now; an error of the brokers about the group is in the result, all others are raised."""
+    """The members now; whatever keeps the brokers from telling is in the result."""
     try:
         members = client._manager.run(_members, client, group)
     except GroupIdNotFoundError:

@@ -24,6 +24,7 @@ _TLS_HINT = "set KAFKA_SSL_CAFILE to the CA of the brokers' certificates, and co
 _OAUTH_HINT = "mend the function that KAFKA_OAUTH_TOKEN_PROVIDER names; it returns the token as a string"
 _MSK_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this host a role"
 _REFUSED_OAUTH_HINT = "check the token of KAFKA_OAUTH_TOKEN_PROVIDER: audience, issuer, expiry, and its user's rights"
+_NOBODY_HINT = "give User:ANONYMOUS that right, or log in: set KAFKA_SECURITY_PROTOCOL and what goes with it"
 _RIGHTS_HINT = "check the rights of our client certificate's user"
 _CERTIFICATE_HINT = "set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE to a certificate that the brokers' CA has signed"
 # What brokers say of our certificate: none, expired, or of a CA that they do not know.
@@ -94,7 +95,9 @@ def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
 
 def user_hint(settings: Settings) -> str:
     """What to look at when brokers do not let us in."""
-    if not settings.kafka_security_protocol.startswith("SASL"):
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return _NOBODY_HINT
+    if settings.kafka_security_protocol == "SSL":
         return _RIGHTS_HINT
     return _REFUSED_OAUTH_HINT if settings.kafka_sasl_mechanism == OAUTHBEARER else _USER_HINT
 

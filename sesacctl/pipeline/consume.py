@@ -272,9 +272,8 @@ class Instance:
             self._connected_at = time.monotonic()
             self._resume()
         elif time.monotonic() - self._connected_at > LOST_SECONDS:
-            tried = ", ".join(missed.addresses(self._settings))
-            advertised = f"; the brokers advertise {tried}, which cannot be reached from here" if tried else ""
-            self._wait_for("Kafka", f"no broker answers{advertised}")
+            advertised = missed.explain(self._settings)
+            self._wait_for("Kafka", f"no broker answers; {advertised}" if advertised else "no broker answers")
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()
