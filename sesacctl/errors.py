@@ -203,3 +203,9 @@ class IdentityInUse(ConfigurationError):
     """Another supervisor consumes under the same identity."""
 
     default_hint = "delete the supervisors folder below SESAC_HOME on one of the hosts, then sesacctl consume"
+
+
+class GroupShared(ConfigurationError):
+    """Another application is a member of the consumer group."""
+
+    default_hint = "set KAFKA_GROUP to a name that nobody else uses, or end that application, then sesacctl consume"

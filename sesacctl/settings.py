@@ -66,12 +66,17 @@ class Settings(BaseSettings):
     postgres_schema: str | None = Field(
         None, description="all: schema of sesacctl's tables; empty: the first of `search_path`, normally `public`"
     )
+    supabase_sslrootcert: Path | None = Field(
+        None, description="supabase: CA file, or `system`; with it the host name is verified"
+    )
     rds_user: str | None = Field(None, description="rds: user")
     rds_password: SecretStr | None = Field(None, description="rds: password")
     rds_host: str | None = Field(None, description="rds: endpoint")
     rds_port: int = Field(5432, ge=1, le=65535, description="rds: port")
     rds_db: str | None = Field(None, description="rds: database")
-    rds_sslrootcert: Path | None = Field(None, description="rds: CA bundle; with it the host name is verified")
+    rds_sslrootcert: Path | None = Field(
+        None, description="rds: CA file, or `system`; with it the host name is verified"
+    )
 
     redis_url: SecretStr | None = Field(None, description="`redis://` or `rediss://` URL; takes the place of the parts")
     redis_host: str = Field("localhost", description="Redis or Valkey host")
@@ -87,11 +92,21 @@ class Settings(BaseSettings):
         "PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$", description="Kafka security protocol"
     )
     kafka_sasl_mechanism: str | None = Field(
-        None, pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
+        None,
+        pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER)$",
+        description="`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`",
     )
     kafka_sasl_username: str | None = Field(None, description="Kafka user")
     kafka_sasl_password: SecretStr | None = Field(None, description="Kafka password")
-    kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates")
+    kafka_oauth_token_provider: str | None = Field(
+        None,
+        description="OAUTHBEARER: `package.module:function` that returns a token, or `msk` for Amazon MSK with IAM",
+    )
+    kafka_msk_region: str | None = Field(None, description="`msk`: AWS region; without it, that of AWS's own settings")
+    kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates, PEM")
+    kafka_ssl_certfile: Path | None = Field(None, description="our own certificate, PEM, where brokers ask for one")
+    kafka_ssl_keyfile: Path | None = Field(None, description="its key, PEM, if that is in another file")
+    kafka_ssl_password: SecretStr | None = Field(None, description="password of that key")
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic's name")
     kafka_group: str = Field("sesacctl", min_length=1, description="consumer group")
 
@@ -151,6 +166,13 @@ class Settings(BaseSettings):
     def event_timezone(self) -> tzinfo:
         """The time zone of event times that have none."""
         return UTC if self.sesac_event_timezone == "UTC" else ZoneInfo(self.sesac_event_timezone)
+
+    @field_validator("kafka_oauth_token_provider")
+    @classmethod
+    def _is_function(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"msk|\w+(\.\w+)*:\w+(\.\w+)*", value):
+            raise ValueError("it should be package.module:function, or msk")
+        return value
 
     @property
     def brokers(self) -> list[str]:

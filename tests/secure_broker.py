@@ -1,15 +1,17 @@
-"""One broker that asks for passwords and speaks TLS, with a CA of its own."""
+"""One broker that asks for passwords, tokens or certificates and speaks TLS, with a CA of its own."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
@@ -22,14 +24,28 @@ from sesacctl.stack.java import Java
 from sesacctl.stack.process import Program, stop, wait_ready
 from tests.waiting import wait_until
 
+_LOCK = "SESAC_TEST_KAFKA_LOCK"  # another version than the stack's: the path of a lock of tests/compat
 USER, PASSWORD = "alice", "s3cret-of-alice"
+# What two listeners advertise, which nobody can reach: as a container that gives its own name, or no port of its host.
+UNKNOWN_NAME, CLOSED_NAME = "kafka.invalid:9092", "127.0.0.1:1"
 # The certificate is for `localhost` only: whoever connects to 127.0.0.1 must notice.
 _SETTINGS = r"""
 listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
- SCRAM://127.0.0.1:{scram},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both}
+ SCRAM://127.0.0.1:{scram},TLS://127.0.0.1:{tls},BOTH://127.0.0.1:{both},\
+ MUTUAL://127.0.0.1:{mutual},TOKEN://127.0.0.1:{token},\
+ UNKNOWN://127.0.0.1:{unknown},CLOSED://127.0.0.1:{closed}
 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},\
- SCRAM://localhost:{scram},TLS://localhost:{tls},BOTH://localhost:{both}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL
+ SCRAM://localhost:{scram},TLS://localhost:{tls},BOTH://localhost:{both},\
+ MUTUAL://localhost:{mutual},TOKEN://localhost:{token},\
+ UNKNOWN://{unknown_name},CLOSED://{closed_name}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL,BOTH:SASL_SSL,\
+ MUTUAL:SSL,TOKEN:SASL_PLAINTEXT,UNKNOWN:PLAINTEXT,CLOSED:PLAINTEXT
+listener.name.mutual.ssl.client.auth=required
+listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.token.connections.max.reauth.ms=3600000
+listener.name.token.oauthbearer.sasl.jaas.config={token_login}
+ssl.truststore.type=PEM
+ssl.truststore.location={truststore}
 listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.both.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.scram.scram-sha-512.sasl.jaas.config={scram_login}
@@ -48,6 +64,8 @@ allow.everyone.if.no.acl.found=true
 super.users=User:ANONYMOUS
 """
 _SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+# Takes tokens that nobody has signed; the session ends with the token.
+_TOKEN_LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
 _PLAIN_LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
 
 
@@ -59,6 +77,10 @@ class SecureBroker:
     scram: int
     tls: int
     both: int
+    mutual: int
+    token: int
+    unknown: int
+    closed: int
     authority: Path
 
     def settings(self, port: int, *, host: str = "localhost", **values: Any) -> Settings:
@@ -78,16 +100,16 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
     """Started in `home`, with the user `USER`; killed at the end."""
     for folder in ("run", "logs"):
         (home / folder).mkdir(parents=True)
-    plain, controller, scram, tls, both = ports.choose(5)
-    broker = SecureBroker(plain, scram, tls, both, authority(home, "ca"))
+    plain, controller, scram, tls, both, mutual, token, unknown, closed = ports.choose(9)
+    broker = SecureBroker(plain, scram, tls, both, mutual, token, unknown, closed, authority(home, "ca"))
     settings = home / "run" / "broker.properties"
     broker_settings.write_logging(home / java.LOGGING)
     broker_settings.write_broker(settings, 1, [(plain, controller)], "data")
     with settings.open("a") as file:
-        keystore, logins = _certificate(home), {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN}
-        where = {"plain": plain, "controller": controller, "scram": scram, "tls": tls, "both": both}
-        file.write(_SETTINGS.format(**where, **logins, keystore=keystore))
-    program, environment = _program(home)
+        logins = {"scram_login": _SCRAM_LOGIN, "plain_login": _PLAIN_LOGIN, "token_login": _TOKEN_LOGIN}
+        where = {"controller": controller, "unknown_name": UNKNOWN_NAME, "closed_name": CLOSED_NAME, **asdict(broker)}
+        file.write(_SETTINGS.format(**where, **logins, keystore=_keystore(home), truststore=broker.authority))
+    program, environment = broker_program(home)
     program.spawn(environment)
     try:
         wait_ready([program], lambda: bool(members(f"127.0.0.1:{plain}")), seconds=60, cancel=threading.Event())
@@ -101,11 +123,14 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
         stop([program], signal.SIGKILL, seconds=10)
 
 
-def _program(home: Path) -> tuple[Program, dict[str, str]]:
+def broker_program(home: Path) -> tuple[Program, dict[str, str]]:
     folder = jars.cache_folder()
     cancel = threading.Event()
-    class_path = jars.ensure(folder, jars.read_lock(), on_step=print, cancel=cancel)
-    machine = Java(class_path, java.ensure_cache(folder, class_path, on_step=print, cancel=cancel))
+    with patch.object(jars, "LOCK", os.environ.get(_LOCK) or jars.LOCK):
+        class_path = jars.ensure(folder, jars.read_lock(), on_step=print, cancel=cancel)
+    # A start-up cache of another version takes as long as it spares.
+    cache = None if _LOCK in os.environ else java.ensure_cache(folder, class_path, on_step=print, cancel=cancel)
+    machine = Java(class_path, cache)
     log = home / "logs" / "broker.log"
     assert machine.format(home, "run/broker.properties", kafka.new_cluster_id(), log).wait() == 0, log.read_text()
     marker = f"-Dsesacctl.server={home}"
@@ -120,14 +145,21 @@ def _program(home: Path) -> tuple[Program, dict[str, str]]:
     return program, machine.environment
 
 
-def _certificate(folder: Path) -> Path:
-    """Key and certificate for `localhost` in one file."""
-    request = ("-newkey", "rsa:2048", "-noenc", "-subj", "/CN=broker", "-addext", "subjectAltName=DNS:localhost")
-    _openssl(folder, "req", *request, "-keyout", "broker.key", "-out", "broker.csr")
+def certificate(folder: Path, name: str, *, password: str | None = None) -> tuple[Path, Path]:
+    """Key and certificate for `name`, signed by the CA in `folder`, which is named `ca`."""
+    key = ("-noenc",) if password is None else ("-passout", f"pass:{password}")
+    request = ("-newkey", "rsa:2048", *key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+    _openssl(folder, "req", *request, "-keyout", f"{name}.key", "-out", f"{name}.csr")
     signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-copy_extensions", "copyall")
-    _openssl(folder, "x509", "-req", "-in", "broker.csr", *signing, "-out", "broker.pem")
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
+    return folder / f"{name}.key", folder / f"{name}.pem"
+
+
+def _keystore(folder: Path) -> Path:
+    """The broker's key and certificate in one file."""
+    key, signed = certificate(folder, "localhost")
     both = folder / "keystore.pem"
-    both.write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
+    both.write_text(key.read_text() + signed.read_text())
     return both
 
 

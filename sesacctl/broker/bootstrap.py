@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from sesacctl.broker.security import tls_context
 from sesacctl.settings import Settings
 
 GRACE_SECONDS = 0.25  # for the others, once one has answered
@@ -35,11 +36,17 @@ def reachable(settings: Settings, *, seconds: float, grace: float | None = None)
     """Ask all bootstrap servers at once for what every broker answers before any login.
 
     Returns when all have answered or refused, `grace` seconds after the first answer, or after `seconds`.
+
+    Raises:
+        ConfigurationError: a file for TLS cannot be used.
     """
     outcomes = SimpleQueue[tuple[str, bool]]()
 
+    secured = settings.kafka_security_protocol.endswith("SSL")
+    context = tls_context(settings, verify=False) if secured else None  # brokers may ask for our certificate here, too
+
     def ask(server: str) -> None:
-        outcomes.put((server, _answers(settings, server, seconds)))
+        outcomes.put((server, _answers(server, seconds, context)))
 
     for server in settings.brokers:
         threading.Thread(target=ask, args=(server,), name=f"ask-{server}", daemon=True).start()
@@ -59,24 +66,17 @@ def reachable(settings: Settings, *, seconds: float, grace: float | None = None)
     )
 
 
-def _answers(settings: Settings, server: str, seconds: float) -> bool:
+def _answers(server: str, seconds: float, context: ssl.SSLContext | None) -> bool:
     """Whether a Kafka broker is there; its certificate is left to the client, who says what is wrong with it."""
     host, _, port = server.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
-            if settings.kafka_security_protocol.endswith("SSL"):
-                with _unverified().wrap_socket(connection, server_hostname=host) as secured:
+            if context:
+                with context.wrap_socket(connection, server_hostname=host) as secured:
                     return _is_broker(secured)
             return _is_broker(connection)
     except (OSError, ValueError, struct.error):
         return False
-
-
-def _unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _is_broker(connection: socket.socket) -> bool:

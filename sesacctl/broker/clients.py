@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.consumer.group import RoundRobinPartitionAssignor
 from kafka.errors import (
     AuthorizationError,
     IllegalStateError,
@@ -25,20 +24,25 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer import IsolationLevel
 
+from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
-from sesacctl.broker.membership import notice_fencing
-from sesacctl.broker.reasons import REACH_HINT, USER_HINT, reasons
+from sesacctl.broker.membership import RoundRobin, notice_fencing
+from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
+from sesacctl.broker.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.records import fast_reading, skipped
 from sesacctl.broker.recovery import make_recoverable
-from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable, TopicMissing
+from sesacctl.broker.security import security_options
+from sesacctl.errors import ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
+CLIENT_ID = "sesacctl"
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
 LINGER_MS = 10
 REQUEST_TIMEOUT_MS = 10_000
 LOOK_MS = 2_000  # a running consumer must not stand still for longer
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000
+_CONNECTING = ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms")
 _AVOID_SECONDS = 3.0
 _KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 
@@ -47,32 +51,16 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     """What every client is made with.
 
     Raises:
-        ConfigurationError: settings that belong together are not there, or a file is missing.
+        ConfigurationError: settings that belong together are not there, or a file or function cannot be used.
     """
-    options: dict[str, Any] = {
+    return {
         "bootstrap_servers": settings.brokers,
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-        "client_id": "sesacctl",
-        "security_protocol": settings.kafka_security_protocol,
+        "client_id": CLIENT_ID,
         "reconnect_backoff_max_ms": 1_000,
         "socket_options": _KEEPALIVE,
+        **security_options(settings),
     }
-    if settings.kafka_security_protocol.startswith("SASL"):
-        if not (settings.kafka_sasl_mechanism and settings.kafka_sasl_username and settings.kafka_sasl_password):
-            raise ConfigurationError(
-                f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs KAFKA_SASL_MECHANISM, "
-                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-            )
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
-        }
-    if settings.kafka_ssl_cafile:
-        if not settings.kafka_ssl_cafile.is_file():
-            raise ConfigurationError(f"KAFKA_SSL_CAFILE: {settings.kafka_ssl_cafile} is not a file")
-        options["ssl_cafile"] = str(settings.kafka_ssl_cafile)
-    return options
 
 
 def _first_contact(settings: Settings, timeout_ms: int) -> tuple[dict[str, Any], list[str]]:
@@ -113,6 +101,9 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
     with _connecting(settings):
         options, silent = _first_contact(settings, timeout_ms)
         client = KafkaAdminClient(**options, request_timeout_ms=timeout_ms)
+    # By itself, it waits for a connection as long as it likes: an address that hangs would take 10 s and more.
+    client._manager.config |= dict.fromkeys(_CONNECTING, timeout_ms)
+    missed.watch(client._manager)
     _avoid(client, silent)
     return client
 
@@ -141,6 +132,7 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             **options,
         )
     make_recoverable(client)
+    _prepare_for_long(client._sender._client._manager, settings)
     return client
 
 
@@ -161,7 +153,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             "session_timeout_ms": SESSION_TIMEOUT_MS,
             "heartbeat_interval_ms": SESSION_TIMEOUT_MS // 5,
             # Range would leave members without a partition of `orders` idle for the two small topics.
-            "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+            "partition_assignment_strategy": [RoundRobin],
         }
     with _connecting(settings):
         options, silent = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)
@@ -177,11 +169,18 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             **group,
             **options,
         )
+    _prepare_for_long(client._manager, settings)
     _avoid(client, silent)
     fast_reading(client)
     if group_instance_id is not None:
         notice_fencing(client)
     return client
+
+
+def _prepare_for_long(manager: Any, settings: Settings) -> None:
+    """What a client needs that outlives the brokers that it has found at its start."""
+    missed.watch(manager)
+    ask_bootstrap_servers_again(manager, settings)
 
 
 def topic_id(client: KafkaConsumer, topic: str) -> UUID | None:
@@ -297,7 +296,7 @@ def translated(settings: Settings) -> Iterator[None]:
         yield
     except (SaslAuthenticationFailedError, AuthorizationError) as error:
         why = ": ".join((type(error).__name__, *map(str, error.args)))
-        raise ServerRefused(f"Kafka at {servers} refused us: {why}", hint=USER_HINT) from None
+        raise ServerRefused(f"Kafka at {servers} refused us: {why}", hint=user_hint(settings)) from None
     except UnknownTopicOrPartitionError:
         raise TopicMissing from None
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RetriableError, OSError) as error:
@@ -308,7 +307,7 @@ def translated(settings: Settings) -> Iterator[None]:
 
 def unreachable(settings: Settings, error: BaseException) -> ServerUnreachable:
     """The error that names the brokers and says what to do."""
-    return ServerUnreachable(
+    return missed.explain(settings) or ServerUnreachable(
         f"Kafka at {', '.join(settings.brokers)} cannot be reached ({type(error).__name__})",
         hint=REACH_HINT,
     )

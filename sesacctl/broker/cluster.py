@@ -8,10 +8,10 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.group import read_members
 from sesacctl.broker.topic_state import living_brokers, unsafe_settings
 from sesacctl.broker.topics import described
 from sesacctl.settings import Settings
@@ -24,6 +24,8 @@ class Cluster:
     """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack.
 
     `newest_event`: the highest time that an event of ours has, in seconds since 1970; None if there is none.
+    `members` are ours; `foreign_members` are those of other applications in our group, as `client id at host`, and
+    `group_problem` is why nobody can say.
     `unsafe`: settings of topics with which Kafka may lose what it has acknowledged.
     """
 
@@ -35,6 +37,8 @@ class Cluster:
     below_min_isr: int
     members: int
     newest_event: float | None
+    foreign_members: tuple[str, ...] = ()
+    group_problem: str | None = None
     unsafe: tuple[str, ...] = ()
 
 
@@ -49,7 +53,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         with translated(settings):
             brokers = living_brokers(client)
             found = described(settings, client)
-            members = _members(client, settings.kafka_group)
+            group = read_members(client, settings.kafka_group)
             newest = _newest(client, found.values())
             unsafe = tuple(unsafe_settings(client, list(found)))
     finally:
@@ -62,17 +66,12 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         leaderless=sum(each["leader_id"] < 0 for each in partitions),
         under_replicated=sum(len(each["isr_nodes"]) < len(each["replica_nodes"]) for each in partitions),
         below_min_isr=sum(len(each["isr_nodes"]) < max(1, len(each["replica_nodes"]) - 1) for each in partitions),
-        members=members,
+        members=group.own,
+        foreign_members=group.foreign,
+        group_problem=group.problem,
         newest_event=newest,
         unsafe=unsafe,
     )
-
-
-def _members(client: Any, group: str) -> int:
-    try:
-        return len(client.describe_groups([group])[group]["members"])
-    except KafkaError:  # its coordinator is moving
-        return 0
 
 
 def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:

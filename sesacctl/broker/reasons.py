@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 
 from kafka.errors import (
@@ -12,13 +13,25 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from sesacctl.broker.oauth import MSK, NoToken, TokenProviderFailed
+from sesacctl.broker.security import OAUTHBEARER
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
 
 _LOGGER = logging.getLogger("kafka.net.manager")
 _HUNG_UP = "socket disconnected"
 _TLS_HINT = "set KAFKA_SSL_CAFILE to the CA of the brokers' certificates, and connect by the names that are in them"
-USER_HINT = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM and the user's rights"
+_OAUTH_HINT = "mend the function that KAFKA_OAUTH_TOKEN_PROVIDER names; it returns the token as a string"
+_MSK_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this host a role"
+_REFUSED_OAUTH_HINT = "check the token of KAFKA_OAUTH_TOKEN_PROVIDER: audience, issuer, expiry, and its user's rights"
+_NOBODY_HINT = "give User:ANONYMOUS that right, or log in: set KAFKA_SECURITY_PROTOCOL and what goes with it"
+_RIGHTS_HINT = "check the rights of our client certificate's user"
+_CERTIFICATE_HINT = "set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE to a certificate that the brokers' CA has signed"
+# What brokers say of our certificate: none, expired, or of a CA that they do not know.
+_CERTIFICATE_ALERT = re.compile(
+    r"alert (certificate|bad certificate|unknown ca|unsupported certificate)", re.IGNORECASE
+)
+_USER_HINT = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM and the user's rights"
 _PROTOCOL_HINT = "check KAFKA_SECURITY_PROTOCOL: the listener may speak another one"
 REACH_HINT = "sesacctl up, or set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"
 
@@ -52,9 +65,13 @@ class Reasons(logging.Filter):
         if told:
             return ServerRefused(f"{servers} {told[0]}", hint=told[1])
         lost = [str(each) for each in recent if isinstance(each, KafkaConnectionError)]
+        if failed := next((each for each in recent if isinstance(each, TokenProviderFailed)), None):
+            return ServerUnreachable(f"{servers} cannot be reached: {failed.args[0]}", hint=_oauth_hint(settings))
         if settings.kafka_security_protocol.startswith("SASL") and lost and all(_HUNG_UP in text for text in lost):
             # A broker that refuses a login says so and hangs up; kafka-python often notices the latter only.
-            return ServerUnreachable(f"{servers} hangs up when we log in {_as_whom(settings)}", hint=USER_HINT)
+            return ServerUnreachable(
+                f"{servers} hangs up when we log in {_as_whom(settings)}", hint=user_hint(settings)
+            )
         return ServerUnreachable(f"{servers} cannot be reached ({lost[0]})", hint=REACH_HINT) if lost else None
 
 
@@ -62,7 +79,12 @@ def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
     """What to say of it and what to do, if it will not pass."""
     text = str(reason)
     if isinstance(reason, SaslAuthenticationFailedError | AuthorizationError | UnsupportedSaslMechanismError):
-        return f"refused us {_as_whom(settings)}: {type(reason).__name__}", USER_HINT
+        return f"refused us {_as_whom(settings)}: {type(reason).__name__}", user_hint(settings)
+    if isinstance(reason, NoToken):
+        return f"got no token from us: {reason.args[0]}", _oauth_hint(settings)
+    if _CERTIFICATE_ALERT.search(text):
+        problem = text.partition("alert ")[2].partition(" (_ssl.c")[0]
+        return f"{_our_certificate(settings)}: {problem}", _CERTIFICATE_HINT
     if "CERTIFICATE_VERIFY_FAILED" in text:
         problem = text.partition("verify failed: ")[2].partition(" (_ssl.c")[0]
         return f"has a certificate that is not to be trusted: {problem}", _TLS_HINT
@@ -71,7 +93,28 @@ def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
     return None
 
 
+def user_hint(settings: Settings) -> str:
+    """What to look at when brokers do not let us in."""
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return _NOBODY_HINT
+    if settings.kafka_security_protocol == "SSL":
+        return _RIGHTS_HINT
+    return _REFUSED_OAUTH_HINT if settings.kafka_sasl_mechanism == OAUTHBEARER else _USER_HINT
+
+
+def _oauth_hint(settings: Settings) -> str:
+    return _MSK_HINT if settings.kafka_oauth_token_provider == MSK else _OAUTH_HINT
+
+
+def _our_certificate(settings: Settings) -> str:
+    if settings.kafka_ssl_certfile is None:
+        return "asks for a client certificate, and KAFKA_SSL_CERTFILE is not set"
+    return f"refused the certificate in {settings.kafka_ssl_certfile}"
+
+
 def _as_whom(settings: Settings) -> str:
+    if settings.kafka_sasl_mechanism == OAUTHBEARER:
+        return f"with a token of {settings.kafka_oauth_token_provider}"
     return f"as {settings.kafka_sasl_username} with {settings.kafka_sasl_mechanism}"
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +19,8 @@ from kafka.partitioner import murmur2
 from sesacctl.broker import topics
 from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated, unreachable
-from sesacctl.errors import EventTooLarge, ServerUnreachable
+from sesacctl.broker.limits import SizeLimits
+from sesacctl.errors import ServerUnreachable
 from sesacctl.events import PARTITIONS, Event, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 120.0
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
-# Of key and value; Kafka takes 1,048,588 bytes with what it adds.
-MAX_EVENT_BYTES = 1_000_000
 _KEYS_REMEMBERED = 20_000
 _CLOSE_SECONDS = 5.0
 
@@ -90,6 +89,7 @@ class Sender:
             raise
         self._on_delivery = on_delivery
         self._room = max_in_flight_bytes
+        self._limits = SizeLimits(settings)
         self._place = lru_cache(_KEYS_REMEMBERED)(self._find_place)
         self._news = threading.Event()
         self._heard = time.monotonic()
@@ -126,10 +126,7 @@ class Sender:
         if self._closed:
             raise ValueError("the sender is closed")
         kind, key, value = encode(event)
-        size = len(key) + len(value)
-        if size > MAX_EVENT_BYTES:
-            name = row_id(event)[:50]
-            raise EventTooLarge(f"{name} ({kind}) has {size:,} bytes, and Kafka takes {MAX_EVENT_BYTES:,}")
+        self._limits.require_fit(kind, partial(row_id, event), key, value)
         if self._room <= 0 or self._refusal or self._topic_lost:
             self._wait_for_room()
         lane, prefixed_key = self._place(kind, key)
@@ -209,9 +206,10 @@ class Sender:
 
     def _count_failed(self, delivery: Delivery, error: Exception) -> None:
         self.failed += len(delivery.ids)
+        why = self._limits.explain(delivery.kind, delivery.ids[0][:50], delivery.size, error)
         if self.first_failure is None:
             which = f"{delivery.kind} {delivery.ids[0][:50]}: " if len(delivery.ids) == 1 else ""
-            self.first_failure = which + (str(error) or type(error).__name__)
+            self.first_failure = why or which + (str(error) or type(error).__name__)
             log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
         if self._producer._transaction_manager.has_fatal_error():
             self._refusal = error

@@ -93,6 +93,12 @@ def unsafe_settings(client: KafkaAdminClient, names: Sequence[str]) -> list[str]
     return [f"{name}: {each}" for name, found in _configs(client, names).items() for each in _unsafe(found)]
 
 
+def max_batch_bytes(client: KafkaAdminClient, name: str) -> int | None:
+    """`max.message.bytes` of a topic; None where it may not be read."""
+    found = _configs(client, [name]).get(name) or {}
+    return int(found["max.message.bytes"]["value"]) if "max.message.bytes" in found else None
+
+
 def _unsafe(configs: dict[str, Any]) -> list[str]:
     found = ((name, configs[name]["value"]) for name in SAFE if name in configs)
     return [f"{name}={value}" for name, value in found if value != SAFE[name]]

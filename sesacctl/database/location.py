@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from sesacctl.settings import DbType, Settings
 PLACEHOLDER = "[YOUR-PASSWORD]"
 # Supabase's transaction pooler: a connection keeps no session state between transactions.
 TRANSACTION_POOLER_PORT = 6543
+_SYSTEM = "system"
 _TLS_MODES = ("require", "verify-ca", "verify-full")
 
 
@@ -87,7 +90,11 @@ def _supabase(settings: Settings) -> Location:
         ) from None
     if location.options["sslmode"] not in _TLS_MODES:
         raise ConfigurationError("SUPABASE_DIRECT_URL turns TLS off: leave out its sslmode, or use require or above")
-    return location
+    authority = settings.supabase_sslrootcert
+    if authority is None and location.options.get("sslrootcert") == _SYSTEM:
+        authority = Path(_SYSTEM)
+    verified = _verified("SUPABASE_SSLROOTCERT", authority)
+    return replace(location, options={**location.options, **verified})
 
 
 def _parse(text: str) -> Location:
@@ -111,19 +118,26 @@ def _parse(text: str) -> Location:
 
 
 def _rds(settings: Settings) -> Location:
-    tls = {"sslmode": "require"}
-    if settings.rds_sslrootcert:
-        if not settings.rds_sslrootcert.is_file():
-            raise ConfigurationError(f"RDS_SSLROOTCERT: there is no file {settings.rds_sslrootcert}")
-        tls = {"sslmode": "verify-full", "sslrootcert": str(settings.rds_sslrootcert)}
     return Location(
         user=_required(settings.rds_user, "RDS_USER", DbType.RDS),
         password=_required(settings.rds_password, "RDS_PASSWORD", DbType.RDS),
         host=_required(settings.rds_host, "RDS_HOST", DbType.RDS),
         port=settings.rds_port,
         database=_required(settings.rds_db, "RDS_DB", DbType.RDS),
-        options=tls,
+        options={"sslmode": "require", **_verified("RDS_SSLROOTCERT", settings.rds_sslrootcert)},
     )
+
+
+def _verified(variable: str, authority: Path | None) -> dict[str, str]:
+    """libpq's options to verify certificate and host name; none without a CA."""
+    if authority is None:
+        return {}
+    if str(authority) == _SYSTEM:
+        # The libpq of psycopg2-binary brings an OpenSSL that looks for the system's CAs where there are none.
+        return {"sslmode": "verify-full", "sslrootcert": ssl.get_default_verify_paths().cafile or _SYSTEM}
+    if not authority.is_file():
+        raise ConfigurationError(f"{variable}: there is no file {authority}")
+    return {"sslmode": "verify-full", "sslrootcert": str(authority)}
 
 
 def _required(value: str | SecretStr | None, variable: str, kind: DbType) -> str:

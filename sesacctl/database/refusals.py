@@ -32,7 +32,7 @@ _USER_VARIABLE = {
 }
 _TLS_VARIABLE = {
     DbType.LOCAL: "PGSSLMODE and PGSSLROOTCERT",  # libpq's own: nothing of ours stands in their place
-    DbType.SUPABASE: "SUPABASE_DIRECT_URL",
+    DbType.SUPABASE: "SUPABASE_DIRECT_URL and SUPABASE_SSLROOTCERT",
     DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT",
 }
 # A failed connection attempt has no SQLSTATE in psycopg2, only the server's words.

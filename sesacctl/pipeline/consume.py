@@ -13,6 +13,7 @@ import psycopg2
 from kafka.errors import KafkaError
 
 from sesacctl.broker import clients
+from sesacctl.broker.addresses import missed
 from sesacctl.database.connections import as_ours, connect
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import PRODUCTS, USERS
@@ -277,7 +278,8 @@ class Instance:
             self._connected_at = time.monotonic()
             self._resume()
         elif time.monotonic() - self._connected_at > LOST_SECONDS:
-            self._wait_for("Kafka", "no broker answers")
+            advertised = missed.explain(self._settings)
+            self._wait_for("Kafka", f"no broker answers; {advertised}" if advertised else "no broker answers")
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()

@@ -72,8 +72,14 @@ def _kafka(view: Cluster, group: str) -> Iterator[Family]:
     yield _one("kafka_brokers", "Brokers in service.", len(view.brokers))
     yield _one("sesacctl_partitions_under_replicated", "Partitions without all replicas.", view.under_replicated)
     yield _one("sesacctl_partitions_below_min_isr", "Partitions that take no writes.", view.below_min_isr)
-    members = [((group,), view.members)]
-    yield Family("kafka_consumergroup_members", "Members of the group.", labels=("consumergroup",), values=members)
+    if view.group_problem:
+        return
+    of_group = {
+        "kafka_consumergroup_members": ("Members of the group.", view.members + len(view.foreign_members)),
+        "sesacctl_consumergroup_foreign_members": ("Members of other applications.", len(view.foreign_members)),
+    }
+    for name, (text, count) in of_group.items():
+        yield Family(name, text, labels=("consumergroup",), values=[((group,), count)])
 
 
 def _partitions(partitions: list[Progress], group: str) -> Iterator[Family]:

@@ -13,9 +13,16 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 import psycopg2
-from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError, SaslAuthenticationFailedError
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    InconsistentGroupProtocolError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+)
 
 from sesacctl import log
+from sesacctl.broker import group
 from sesacctl.broker.clients import translated
 from sesacctl.database.connections import as_ours
 from sesacctl.database.location import locate
@@ -105,6 +112,8 @@ def _reason(error: Exception, settings: Settings) -> FatalError | IdentityTaken 
         return FatalError(error)
     if isinstance(error, FencedInstanceIdError):
         return IdentityTaken()
+    if isinstance(error, InconsistentGroupProtocolError):
+        return FatalError(group.refused(settings))
     if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
         return FatalError(_refused_by_kafka(error, settings))
     if isinstance(error, psycopg2.Error) and error.pgcode and classify(error) is not Failure.INFRA:

@@ -1,4 +1,4 @@
-"""What consumers need before they start: PostgreSQL with the schema, Kafka with the topics."""
+"""What consumers need before they start: PostgreSQL with the schema, Kafka with the topics, a group of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from threading import Event
 from time import monotonic
 
-from sesacctl.broker import topics
+from sesacctl.broker import group, topics
 from sesacctl.database import schema
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable, SesacctlError, TopicMissing
 from sesacctl.pipeline.asking import BackgroundPoll
@@ -24,9 +24,11 @@ def require(settings: Settings) -> None:
 
     Raises:
         ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead, TopicMissing, ConfigurationError
+        GroupShared: another application is in the consumer group.
     """
     schema.require_head(settings)
     topics.require(settings)
+    group.require_own(settings)
 
 
 def wait(settings: Settings, *, seconds: float, stop: Event) -> bool:

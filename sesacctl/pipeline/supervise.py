@@ -12,6 +12,7 @@ from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.allowance import Allowance, InDoubt, Take, stored_events
 from sesacctl.pipeline.asking import BackgroundPoll
+from sesacctl.pipeline.group_watch import GroupWatch
 from sesacctl.pipeline.heartbeat import Heartbeat
 from sesacctl.pipeline.identity import Identity
 from sesacctl.pipeline.instance_process import InstanceOptions
@@ -68,6 +69,7 @@ class Supervisor:
         self._crash_at = crash_at
         self._fail_at = fail_at
         self._done = None if done is None else BackgroundPoll(done)
+        self._group = GroupWatch(settings)
         self._starter = Starter()
         self._allowance = None
         if max_messages is not None:
@@ -101,6 +103,7 @@ class Supervisor:
                     if stop.is_set():  # a signal to the whole group: instances that end now have drained
                         break
                     self._watch(identity)
+                    self._group.look()
                     heartbeat.beat(BEAT_SECONDS)
                     if self._figures.window >= interval:
                         on_report(self.report())

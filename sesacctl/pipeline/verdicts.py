@@ -158,14 +158,21 @@ def _consumers(seen: Observation, lag_is_old: Callable[[], bool]) -> Check:
     if lag is None or seen.kafka is None or seen.database is None:
         return _unknown_loop(name, seen)
     members, stored = seen.kafka.members, seen.database.stored_age
-    evidence = f"{words.count(members, 'member')}, lag {lag:,}"
+    problem, foreign = seen.kafka.group_problem, seen.kafka.foreign_members
+    evidence = f"{f'members unknown: {problem}' if problem else words.count(members, 'member')}, lag {lag:,}"
     if seen.held_back:
         evidence += "; " + "; ".join(each.sentence for each in seen.held_back)
-    if lag and not members:
+    if foreign:
+        evidence += f"; {words.count(len(foreign), 'member')} of another application: {', '.join(foreign)}"
+        return _unhealthy(name, evidence, "set KAFKA_GROUP to a name that nobody else uses, or end that application")
+    if lag and not members and not problem:
         return _unhealthy(name, f"{evidence}: nobody stores it", "sesacctl consume --instances 9")
     if lag and (stored is None or stored > STALLED_SECONDS) and lag_is_old():
         ago = "nothing stored yet" if stored is None else f"last stored {words.age(stored)} ago"
         return _unhealthy(name, f"{evidence}, {ago}", "sesacctl lag --watch 5")
+    if problem:
+        hint = "give the Kafka user the right to describe the group" if "Authorization" in problem else "sesacctl lag"
+        return Check(name=name, verdict=Verdict.UNKNOWN, evidence=evidence, next=hint)
     return _ok(name, evidence)
 
 

@@ -86,9 +86,9 @@ def rds(server: Cluster, **values: object) -> Settings:
     return load(db_type=DbType.RDS, **{**here, "rds_db": "postgres", **values})
 
 
-def supabase(server: Cluster) -> Settings:
-    url = f"postgresql://postgres:[YOUR-PASSWORD]@127.0.0.1:{server.port}/postgres"
-    return load(db_type=DbType.SUPABASE, supabase_direct_url=url, supabase_password=PASSWORD)
+def supabase(server: Cluster, *, host: str = "127.0.0.1", **values: object) -> Settings:
+    url = f"postgresql://postgres:[YOUR-PASSWORD]@{host}:{server.port}/postgres"
+    return load(db_type=DbType.SUPABASE, supabase_direct_url=url, supabase_password=PASSWORD, **values)
 
 
 def test_rds_with_its_ca_verifies_everything(server: Cluster, bundle: Path) -> None:
@@ -108,6 +108,23 @@ def test_rds_without_a_ca_is_encrypted_and_warned_of(server: Cluster, caplog: py
 
 def test_supabase_is_encrypted(server: Cluster) -> None:
     assert check.check(supabase(server)).tls == "TLSv1.3"
+
+
+def test_supabase_with_its_ca_verifies_certificate_and_host(server: Cluster, bundle: Path, tmp_path: Path) -> None:
+    assert check.check(supabase(server, host="localhost", supabase_sslrootcert=bundle)).tls == "TLSv1.3"
+    with pytest.raises(ServerRefused, match="does not match host name"):
+        check.check(supabase(server, supabase_sslrootcert=bundle))
+    with pytest.raises(ServerRefused, match="certificate verify failed") as caught:
+        check.check(supabase(server, host="localhost", supabase_sslrootcert=authority(tmp_path, "other")))
+    assert "SUPABASE_SSLROOTCERT" in str(caught.value.hint)
+
+
+def test_system_trusts_the_cas_of_the_system(server: Cluster, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServerRefused, match="certificate verify failed"):
+        check.check(rds(server, rds_sslrootcert="system"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # the system's CAs, as OpenSSL and Python look for them
+    assert check.check(rds(server, rds_sslrootcert="system")).tls == "TLSv1.3"
+    assert check.check(supabase(server, host="localhost", supabase_sslrootcert="system")).tls == "TLSv1.3"
 
 
 def test_supabase_without_tls_is_refused_before_a_word_is_said() -> None:

@@ -16,6 +16,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from sesacctl.broker import Sender, clients, topics
+from sesacctl.broker.group import GroupMembers, read_members
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.events import PARTITIONS, User, UserEvent
 from sesacctl.pipeline.supervise import Supervisor
@@ -95,6 +96,17 @@ def test_settings_of_topics_that_may_not_be_read_are_told(broker: SecureBroker, 
     alice = broker.settings(broker.scram, **SCRAM, **LOGIN, kafka_topic_prefix="hidden-")
     with pytest.raises(ServerRefused, match=r"settings of hidden-orders may not be read \(DescribeConfigs\)"):
         topics.describe(alice)
+
+
+def test_a_group_that_may_not_be_described_is_not_said_to_be_empty(broker: SecureBroker, settings: Settings) -> None:
+    name = f"{settings.kafka_group}-hidden"
+    deny(broker, ACLOperation.DESCRIBE, ResourcePattern(ResourceType.GROUP, name))
+    client = clients.admin(broker.settings(broker.scram, **SCRAM, **LOGIN))
+    try:
+        assert read_members(client, name).problem == "GroupAuthorizationFailedError"
+        assert read_members(client, f"{name}-not") == GroupMembers()
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize("what", [ResourceType.GROUP, ResourceType.TOPIC], ids=["group", "topic"])

@@ -23,7 +23,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from sesacctl.broker import Sender, topics
-from sesacctl.broker.sender import MAX_EVENT_BYTES, partition_of
+from sesacctl.broker.limits import MAX_EVENT_BYTES
+from sesacctl.broker.sender import partition_of
 from sesacctl.errors import EventTooLarge, TopicMissing
 from sesacctl.events import Order, OrderEvent, Product, ProductEvent, User, UserEvent, uuid7
 from sesacctl.pipeline.ledger import read_ledger
@@ -413,7 +414,51 @@ def test_an_event_larger_than_its_topic_takes_fails_alone_and_is_named(settings:
         for number, name in enumerate(("short", random.Random(1).randbytes(5000).hex(), "short")):
             sender.publish(UserEvent(timestamp=NOW, user=User(user_id=f"U_{number}", name=name)))
             assert sender.flush(30)
-    assert (sender.acknowledged, sender.failed) == (2, 1)
-    assert sender.first_failure is not None
-    assert "users U_1: " in sender.first_failure
+            if number == 1:
+                topic = settings.topic("users")
+                assert "U_1 (users) has 10,1" in str(sender.first_failure)
+                assert f"topic {topic} takes batches of 3,000 (max.message.bytes)" in str(sender.first_failure)
+                with pytest.raises(EventTooLarge, match=f"topic {topic} takes batches of 3,000") as caught:
+                    sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_3", name=name)))
+                assert caught.value.hint == f"raise max.message.bytes of topic {topic}"
+    assert (sender.sent, sender.acknowledged, sender.failed) == (3, 2, 1)
     assert sorted(row_ids(settings, "users")) == ["U_0", "U_2"]
+
+
+def test_a_topic_whose_limit_was_raised_takes_large_events_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sesacctl.broker.limits._KNOWN_SECONDS", 0.0)
+    topics.init(settings)
+    limit(settings, "users", 3000)
+    name = random.Random(1).randbytes(5000).hex()
+    with Sender(settings) as sender:
+        sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_0", name=name)))
+        assert sender.flush(30)
+        limit(settings, "users", 30_000)
+        sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_1", name=name)))
+        assert sender.flush(30)
+    assert (sender.acknowledged, sender.failed) == (1, 1)
+
+
+def test_an_event_that_fits_only_compressed_is_not_refused(settings: Settings) -> None:
+    topics.init(settings)
+    limit(settings, "users", 3000)
+    with Sender(settings) as sender:
+        sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_0", name=random.Random(1).randbytes(5000).hex())))
+        assert sender.flush(30)
+        sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_1", name="x" * 10_000)))
+        assert sender.flush(30)
+    assert (sender.acknowledged, sender.failed) == (1, 1)
+
+
+def test_produce_names_the_topic_that_takes_no_event(settings: Settings, sesacctl: Cli) -> None:
+    topics.init(settings)
+    fill_cache(settings)
+    limit(settings, "orders", 300)
+    done = sesacctl("produce", "--count", 500, "--rate", 200, "-o", "json")
+    assert done.returncode == 5
+    report = json.loads(done.stdout)
+    assert report["failed"] + report["refused"] == 500
+    assert report["refused"] > 0
+    assert f"topic {settings.topic('orders')} takes batches of 300 (max.message.bytes)" in done.stderr

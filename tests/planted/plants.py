@@ -17,6 +17,7 @@ _LOCKS = "tests/integration/test_sink_locks.py"
 _STEPS = "tests/integration/test_consume_steps.py"
 _REFUSALS = "tests/integration/test_sink_refusals.py"
 _OPEN = "tests/integration/test_open_transactions.py"
+_CLOUDS = "tests/integration/test_kafka_clouds.py"
 
 
 class StalePlant(Exception):
@@ -338,5 +339,42 @@ PLANTS = (
             ),
         ),
         ("tests/integration/test_db_dependants.py::test_an_adoption_that_is_refused_leaves_no_revision",),
+    ),
+    Plant(
+        "bootstrap-without-our-certificate",
+        "sesacctl/broker/security.py",
+        (
+            (
+                "    _load_own(context, settings)\n    return",
+                "    if verify:\n        _load_own(context, settings)\n    return",
+            ),
+        ),
+        (f"{_CLOUDS}::test_brokers_that_ask_for_certificates_do_not_look_dead",),
+    ),
+    Plant(
+        "bootstrap-servers-asked-once",
+        "sesacctl/broker/rebootstrap.py",
+        (("    cluster._do_refresh_metadata = ask_known_or_bootstrap", "    del ask_known_or_bootstrap"),),
+        ("tests/integration/test_brokers_replaced.py::test_a_producer_and_a_consumer_find_brokers_that_have_moved",),
+    ),
+    Plant(
+        "members-of-kip-848-hidden",
+        "sesacctl/broker/group.py",
+        (
+            (
+                "            return await _ask(client, _ConsumerGroupDescribe(group_ids=[group]), coordinator)",
+                "            return []",
+            ),
+        ),
+        (
+            "tests/integration/test_group_shared.py"
+            "::test_a_group_of_another_application_is_refused_and_its_client_named[KIP-848]",
+        ),
+    ),
+    Plant(
+        "too-large-sent-again",
+        "sesacctl/broker/limits.py",
+        (("            raise self._too_large(kind, row_id()[:50], sent, limit)", "            pass"),),
+        ("tests/integration/test_produce.py::test_an_event_larger_than_its_topic_takes_fails_alone_and_is_named",),
     ),
 )

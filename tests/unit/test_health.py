@@ -83,6 +83,12 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
         ("Kafka", kafka(unsafe=("orders: cleanup.policy=compact",)), "may lose records: orders: cl", "topics init"),
         ("audit", replace(GOOD, cuts={partition().key: CUT}), "the log of orders-0 is not the one", "accept-cut"),
         ("consumers", replace(kafka(members=0), partitions=[partition(end=107)]), "0 members, lag 7", "consume"),
+        (
+            "consumers",
+            kafka(foreign_members=("billing at h",)),
+            "1 member of another application: billing",
+            "KAFKA_GROUP",
+        ),
         ("consumers", replace(database(stored_age=90.0), partitions=[partition(end=107)]), "90 s ago", "lag --watch"),
         ("consumers", replace(database(stored_age=None), partitions=[partition(end=107)]), "nothing stored", "lag"),
         ("audit", replace(GOOD, partitions=[partition(stored=90, lost=10)]), "10 of 100 offsets", "sesacctl audit"),
@@ -125,6 +131,14 @@ def test_why_the_look_at_the_loop_failed_is_said() -> None:
         found = check(name, seen)
         assert (found.verdict, found.next) == (Verdict.UNKNOWN, "a grant")
         assert found.evidence == "cannot be said: no right to the group"
+
+
+def test_members_that_nobody_may_count_are_not_none() -> None:
+    hidden = kafka(members=0, group_problem="GroupAuthorizationFailedError")
+    found = check("consumers", replace(hidden, partitions=[partition(end=107)]))
+    assert (found.verdict, found.next) == (Verdict.UNKNOWN, "give the Kafka user the right to describe the group")
+    assert found.evidence == "members unknown: GroupAuthorizationFailedError, lag 7"
+    assert check("consumers", kafka(group_problem="NotCoordinatorError")).next == "sesacctl lag"
 
 
 def test_one_is_not_many() -> None:

@@ -83,6 +83,7 @@ def test_lag_has_the_name_that_dashboards_know() -> None:
     assert found["kafka_consumergroup_current_offset{consumergroup=주문,partition=4,topic=orders}"] == 100
     assert found["kafka_topic_partition_current_offset{partition=4,topic=orders}"] == 130
     assert found["kafka_consumergroup_members{consumergroup=주문}"] == 9
+    assert found["sesacctl_consumergroup_foreign_members{consumergroup=주문}"] == 0
     assert found["sesacctl_cache_age_seconds{}"] == 10
     assert found["sesacctl_events_stored_total{consumergroup=주문,topic=orders}"] == 100
 

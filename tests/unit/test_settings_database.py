@@ -32,8 +32,8 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name.upper(), raising=False)
 
 
-def supabase(url: str, password: str | None = SECRET) -> Settings:
-    return load(db_type=DbType.SUPABASE, supabase_direct_url=url, supabase_password=password)
+def supabase(url: str, password: str | None = SECRET, **values: Any) -> Settings:
+    return load(db_type=DbType.SUPABASE, supabase_direct_url=url, supabase_password=password, **values)
 
 
 def rds(**values: Any) -> Settings:
@@ -88,6 +88,24 @@ def test_rds_verifies_the_host_when_it_can(tmp_path: Path) -> None:
     assert database.locate(rds()).options == {"sslmode": "require"}
 
 
+def test_supabase_verifies_the_host_when_it_can(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    for url in (DIRECT, DIRECT + "?sslmode=require"):
+        options = database.locate(supabase(url, supabase_sslrootcert=bundle)).options
+        assert options == {"sslmode": "verify-full", "sslrootcert": str(bundle)}
+
+
+def test_system_is_the_file_of_the_systems_cas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tmp_path / "all.pem"
+    bundle.touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    wanted = {"sslmode": "verify-full", "sslrootcert": str(bundle)}
+    assert database.locate(rds(rds_sslrootcert="system")).options == wanted
+    assert database.locate(supabase(DIRECT, supabase_sslrootcert="system")).options == wanted
+    assert database.locate(supabase(DIRECT + "?sslmode=verify-full&sslrootcert=system")).options == wanted
+
+
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [
@@ -108,6 +126,7 @@ def test_rds_verifies_the_host_when_it_can(tmp_path: Path) -> None:
         (lambda: load(db_type=DbType.RDS, **{**RDS, "rds_host": None}), "RDS_HOST"),
         (lambda: load(db_type=DbType.RDS, **{**RDS, "rds_db": None}), "RDS_DB"),
         (lambda: rds(rds_sslrootcert="/nowhere.pem"), "RDS_SSLROOTCERT"),
+        (lambda: supabase(DIRECT, supabase_sslrootcert="/nowhere.pem"), "SUPABASE_SSLROOTCERT"),
     ],
 )
 def test_what_is_missing_is_named_and_no_secret_shown(settings: Any, variable: str) -> None:

@@ -1,0 +1,69 @@
+"""The addresses that brokers advertise: bootstrap servers answer, and every other request goes to those.
+
+kafka-python only logs which of them it cannot connect to, and raises an error that names none.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
+
+from sesacctl.broker.oauth import TokenProviderFailed
+from sesacctl.errors import ServerUnreachable
+from sesacctl.settings import Settings
+
+_RECENT_SECONDS = 30.0
+_UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError)
+
+
+class Missed:
+    """The addresses of brokers whose last connection failed, in this process, with the reason; for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._missed: dict[str, tuple[float, str]] = {}
+
+    def watch(self, manager: Any) -> None:
+        """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
+        connect = manager._connect
+
+        async def connect_and_note(node: Any, conn: Any, **options: Any) -> None:
+            await connect(node, conn, **options)
+            if not manager.cluster.is_bootstrap(node.node_id) and not manager.closed:
+                failed = None if conn.connected else conn.init_future.exception
+                if isinstance(failed, TokenProviderFailed) or not isinstance(failed, _UNREACHABLE):
+                    failed = None  # it can be reached
+                self._note(f"{node.host}:{node.port}", failed)
+
+        manager._connect = connect_and_note
+
+    def _note(self, address: str, failed: BaseException | None) -> None:
+        with self._lock:
+            self._missed.pop(address, None)
+            if failed is not None:
+                self._missed[address] = time.monotonic(), str(failed)
+
+    def addresses(self, settings: Settings) -> dict[str, str]:
+        """Those of the last `_RECENT_SECONDS` that are no bootstrap servers, with the reason."""
+        since = time.monotonic() - _RECENT_SECONDS
+        with self._lock:
+            recent = {address: why for address, (at, why) in self._missed.items() if at > since}
+        return {address: why for address, why in sorted(recent.items()) if address not in settings.brokers}
+
+    def explain(self, settings: Settings) -> ServerUnreachable | None:
+        """The error that names them, and what to do; None if there are none."""
+        found = self.addresses(settings)
+        if not found:
+            return None
+        names, why = ", ".join(found), next(iter(found.values()))
+        return ServerUnreachable(
+            f"the brokers of Kafka at {', '.join(settings.brokers)} advertise {names},"
+            f" which cannot be reached from here ({why})",
+            hint=f"set advertised.listeners of the brokers to addresses that this host can reach, or start {names}",
+        )
+
+
+missed = Missed()
