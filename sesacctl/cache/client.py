@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from contextlib import suppress
 from functools import cache
 from time import monotonic
 from typing import Any, Literal, overload
@@ -21,7 +22,7 @@ from redis import Redis, ResponseError
 from sesacctl import settings
 from sesacctl.cache.connections import address, connect, translated
 from sesacctl.cache.meta import META, Meta, parse
-from sesacctl.cache.refusals import code
+from sesacctl.cache.refusals import code, name_command
 from sesacctl.cache.rows import TABLES, ProductRow, Table, UserRow
 from sesacctl.cache.snapshot import live_key
 from sesacctl.errors import CacheEmpty, SesacctlError
@@ -108,7 +109,7 @@ class CacheReader:
     def is_connected(self) -> bool:
         """Whether Redis answers; never raises."""
         try:
-            with translated(self._redis):
+            with translated(self._redis), suppress(ResponseError):  # an answer, if not the one that was hoped for
                 self._redis.ping()
         except SesacctlError:
             return False
@@ -148,7 +149,8 @@ class CacheReader:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for table in TABLES:
                     pipeline.hvals(live_key(table))
-                values = dict(zip(TABLES, map(_unless_no_hash, pipeline.execute(raise_on_error=False)), strict=True))
+                replies = dict(zip(TABLES, pipeline.execute(raise_on_error=False), strict=True))
+                values = {table: _unless_no_hash(table, reply) for table, reply in replies.items()}
         for table in TABLES:
             self._hold(table, _decode(table, values[table]))
         known = zip(_FACTS, token, strict=True)
@@ -174,10 +176,11 @@ class CacheReader:
             self._held[table] = ()
 
 
-def _unless_no_hash(reply: Any) -> list[bytes]:
+def _unless_no_hash(table: Table, reply: Any) -> list[bytes]:
     """No rows where something else is under the key; other errors are raised."""
     if isinstance(reply, Exception):
         if code(reply) != "WRONGTYPE":
+            name_command(reply, "HVALS", live_key(table))
             raise reply
         return []
     rows: list[bytes] = reply

@@ -10,7 +10,7 @@ from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sesacctl.cache.refusals import STALE, as_ours, code
+from sesacctl.cache.refusals import STALE, as_ours, code, name_command
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 
@@ -27,8 +27,7 @@ class _Client(Redis):
         try:
             return execute(*args, **options)
         except exceptions.ResponseError as error:
-            asked = " ".join(str(word) for word in args[:2])
-            error.args = (f"Command # 1 ({asked}) of pipeline caused error: {error}", *error.args[1:])
+            name_command(error, *args)
             raise
 
 

@@ -13,6 +13,7 @@ REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
 _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 # A pipeline puts the command before the error, and with it the rows that it writes: only its name and keys are shown.
 _COMMAND = re.compile(r"^Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
+_NO_MULTI = "EXEC without MULTI"  # redis-py goes on where MULTI was refused
 _TWO_KEYS = ("RENAME",)
 _CODES: tuple[tuple[type[exceptions.RedisError], str], ...] = (
     # redis-py takes the code off those that it has a class for; a class stands before the one that it inherits from.
@@ -82,10 +83,16 @@ def code(error: Exception) -> str:
     return first if first.isupper() else ""
 
 
+def name_command(error: Exception, command: str, *arguments: object) -> None:
+    """Put the command and its key before the error, as pipelines do."""
+    asked = " ".join((command, *map(str, arguments[:1])))
+    error.args = (f"Command # 1 ({asked}) of pipeline caused error: {error}", *error.args[1:])
+
+
 def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
     """An error of redis-py or of the network; `server` says which, `user` is the name that was logged in with."""
     text = _COMMAND.sub("", str(error))
-    if isinstance(error, exceptions.NoPermissionError):
+    if isinstance(error, exceptions.NoPermissionError) or text.startswith(_NO_MULTI):
         return _no_permission(str(error), text, server, user)
     state = _STATES.get(code(error)) or next((s for start, s in _SENTENCES.items() if text.startswith(start)), None)
     if state is not None:
@@ -112,7 +119,7 @@ def _by_class(error: Exception, text: str, server: str) -> SesacctlError:
 
 def _no_permission(whole: str, text: str, server: str, user: str) -> ServerRefused:
     command = re.search(r"'([a-z|_-]+)' (?:command|subcommand)", text)
-    right = f"+{command[1]}" if command else "~cache:*"
+    right = "+multi" if text.startswith(_NO_MULTI) else f"+{command[1]}" if command else "~cache:*"
     return ServerRefused(
         f"{server} refused: {_asked(whole)}{text}",
         hint=f"redis-cli ACL SETUSER {user} {right}; all that is needed: docs/operations.md",

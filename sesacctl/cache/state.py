@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from sesacctl.cache.connections import translated
 from sesacctl.cache.meta import META, parse
-from sesacctl.cache.refusals import code
+from sesacctl.cache.refusals import code, name_command
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.snapshot import live_key
 
@@ -70,8 +70,10 @@ def read_state(redis: Redis) -> CacheState:
                 pipeline.memory_usage(live_key(table))
             pipeline.hgetall(META)
             *sizes, meta = pipeline.execute(raise_on_error=False)
-        for reply in (*sizes[::2], meta):
+        replies = [*(("HLEN", live_key(table), rows) for table, rows in zip(TABLES, sizes[::2], strict=True))]
+        for command, key, reply in (*replies, ("HGETALL", META, meta)):
             if isinstance(reply, RedisError) and code(reply) != _NO_HASH:
+                name_command(reply, command, key)
                 raise reply
     info = read_info(redis, "memory")
     facts = parse({} if isinstance(meta, RedisError) else meta)
