@@ -13,10 +13,13 @@ REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
 _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 # A pipeline puts the command before the error, and with it the rows that it writes: only its name and keys are shown.
 _COMMAND = re.compile(r"^Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
+_DISCARDED = "Transaction discarded because of: "  # before the reply that EXEC itself got
 _NO_MULTI = "EXEC without MULTI"  # redis-py goes on where MULTI was refused
 _TWO_KEYS = ("RENAME",)
 _CODES: tuple[tuple[type[exceptions.RedisError], str], ...] = (
     # redis-py takes the code off those that it has a class for; a class stands before the one that it inherits from.
+    (exceptions.NoPermissionError, "NOPERM"),
+    (exceptions.OutOfMemoryError, "OOM"),
     (exceptions.ReadOnlyError, "READONLY"),
     (exceptions.MasterDownError, "MASTERDOWN"),
     (exceptions.ClusterDownError, "CLUSTERDOWN"),
@@ -79,8 +82,12 @@ def code(error: Exception) -> str:
     for kind, known in _CODES:
         if isinstance(error, kind):
             return known
-    first = _COMMAND.sub("", str(error)).partition(" ")[0]
+    first = _text(error).partition(" ")[0]
     return first if first.isupper() else ""
+
+
+def _text(error: Exception) -> str:
+    return _COMMAND.sub("", str(error)).removeprefix(_DISCARDED)
 
 
 def name_command(error: Exception, command: str, *arguments: object) -> None:
@@ -91,10 +98,12 @@ def name_command(error: Exception, command: str, *arguments: object) -> None:
 
 def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
     """An error of redis-py or of the network; `server` says which, `user` is the name that was logged in with."""
-    text = _COMMAND.sub("", str(error))
-    if isinstance(error, exceptions.NoPermissionError) or text.startswith(_NO_MULTI):
+    text, known = _text(error), code(error)
+    if known == "NOPERM" or text.startswith(_NO_MULTI):
         return _no_permission(str(error), text, server, user)
-    state = _STATES.get(code(error)) or next((s for start, s in _SENTENCES.items() if text.startswith(start)), None)
+    if known == "OOM":
+        return ServerFull(f"{server} is full: {text}", hint="raise its maxmemory, or remove what else it holds")
+    state = _STATES.get(known) or next((s for start, s in _SENTENCES.items() if text.startswith(start)), None)
     if state is not None:
         kind = ServerUnreachable if state.passes else ServerRefused
         return kind(f"{server} {state.words}: {text}", hint=state.hint)
@@ -103,8 +112,6 @@ def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
 
 def _by_class(error: Exception, text: str, server: str) -> SesacctlError:
     match error:
-        case exceptions.OutOfMemoryError():
-            return ServerFull(f"{server} is full: {text}", hint="raise its maxmemory, or remove what else it holds")
         case exceptions.AuthenticationError() | exceptions.AuthorizationError():
             return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
         case exceptions.ResponseError():
