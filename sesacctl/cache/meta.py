@@ -13,7 +13,8 @@ from sesacctl.cache.rows import FRESH, SIZE
 META = "cache:meta"
 _MOST_ROWS = 100_000
 _LONGEST_PERIOD = 366 * 86_400.0
-_MOST_GENERATIONS = 2**62
+MOST_GENERATIONS = 2**62
+"""One more than the largest number of a generation that sesacctl takes for its own."""
 T = TypeVar("T")
 
 
@@ -35,7 +36,7 @@ def parse(fields: Mapping[bytes, bytes]) -> Meta:
     if size is None or fresh is None or fresh > size:
         size, fresh = SIZE, FRESH
     return Meta(
-        generation=_read(fields, b"generation", int, lambda number: 0 <= number < _MOST_GENERATIONS),
+        generation=_read(fields, b"generation", int, lambda number: 0 <= number < MOST_GENERATIONS),
         time=_read(fields, b"time", datetime.fromisoformat, lambda at: bool(at.tzinfo) and 1 < at.year < 9999),
         period=_read(fields, b"period", float, lambda s: math.isfinite(s) and 0 <= s <= _LONGEST_PERIOD) or 0.0,
         size=size,

@@ -66,6 +66,9 @@ _SENTENCES = {
     "SELECT is not allowed in cluster mode": _State(
         "is a Redis Cluster, which has only database 0", "set REDIS_DB=0", passes=False
     ),
+    "DB index is out of range": _State(
+        "has no database of that number", "set REDIS_DB=0, or less than its setting databases", passes=False
+    ),
     "DENIED Redis is running in protected mode": _State(
         "takes clients of its own machine only (protected mode)", "set a password there, then REDIS_PASSWORD", False
     ),

@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis, ResponseError
 
 from sesacctl.cache.connections import translated
-from sesacctl.cache.meta import META
+from sesacctl.cache.meta import META, MOST_GENERATIONS
 from sesacctl.cache.refusals import code
 from sesacctl.cache.rows import TABLES, Table
 
@@ -53,12 +53,16 @@ def publish(
             _replace(redis, table, values)
         facts = dict[Any, Any](plan) | {"time": at.isoformat()} | {table: len(values) for table, values in rows.items()}
         try:
-            return _move_on(redis, facts)
+            generation = _move_on(redis, facts)
+            wrong = not 0 < generation < MOST_GENERATIONS
         except ResponseError as error:
             if not _not_ours(error):
                 raise
+            wrong = True
+        if wrong:
             redis.delete(META)
-            return _move_on(redis, facts)
+            generation = _move_on(redis, facts)
+    return generation
 
 
 def adopt_rounds(redis: Redis) -> None:

@@ -55,7 +55,7 @@ def cannot_save(server: RedisServer) -> Iterator[None]:
     server.admin.bgsave()
     wait_until(lambda: server.admin.info("persistence")["rdb_last_bgsave_status"] == "err")
     yield
-    folder.mkdir()
+    server.admin.config_set("dir", str(server.folder))
     server.admin.bgsave()
     wait_until(lambda: server.admin.info("persistence")["rdb_last_bgsave_status"] == "ok")
 
@@ -181,7 +181,7 @@ def test_a_cluster_of_one_shard_works(settings: Settings, binary: Path) -> None:
         assert all(table.recorded for table in read_fairness(own).tables)
         with connect(server.settings(redis_db=3)) as redis, pytest.raises(ServerRefused) as refused:
             CacheReader(redis).users()
-        assert refused.value.hint == "set REDIS_DB=0"
+        assert str(refused.value.hint).startswith("set REDIS_DB=0")
 
 
 @both

@@ -13,7 +13,7 @@ from tests.consumers import check, running, store_all, stored
 from tests.events import add_parents, many_orders, message, order, send
 from tests.waiting import wait_until
 
-ORDERS_SENT = 120
+ORDERS_SENT = 60
 
 
 @pytest.fixture
