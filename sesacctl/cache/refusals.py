@@ -76,6 +76,7 @@ _SENTENCES = {
         "has no password, and one was sent", "unset REDIS_PASSWORD, or take it out of REDIS_URL", False
     ),
 }
+_LOGIN = ("NOAUTH", "WRONGPASS")
 STALE = ("READONLY", "MASTERDOWN")
 """States in which the address may lead to another server by now: its connections are not worth keeping."""
 
@@ -106,6 +107,8 @@ def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
         return _no_permission(str(error), text, server, user)
     if known == "OOM":
         return ServerFull(f"{server} is full: {text}", hint="raise its maxmemory, or remove what else it holds")
+    if known in _LOGIN or isinstance(error, exceptions.AuthorizationError):
+        return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
     state = _STATES.get(known) or next((s for start, s in _SENTENCES.items() if text.startswith(start)), None)
     if state is not None:
         kind = ServerUnreachable if state.passes else ServerRefused
@@ -115,7 +118,7 @@ def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
 
 def _by_class(error: Exception, text: str, server: str) -> SesacctlError:
     match error:
-        case exceptions.AuthenticationError() | exceptions.AuthorizationError():
+        case exceptions.AuthenticationError():
             return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
         case exceptions.ResponseError():
             return ServerRefused(f"{server} refused: {_asked(str(error))}{text}")
