@@ -96,6 +96,6 @@ def translated(redis: Redis) -> Iterator[None]:
         yield
     except (exceptions.RedisError, OSError, UnicodeError) as error:
         if code(error) in STALE:
-            redis.connection_pool.disconnect()
+            redis.connection_pool.disconnect(inuse_connections=False)
         user = redis.connection_pool.connection_kwargs.get("username") or "default"
         raise as_ours(error, f"Redis at {address(redis)}", user) from error

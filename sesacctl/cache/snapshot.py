@@ -66,7 +66,7 @@ def publish(
 
 
 def adopt_rounds(redis: Redis) -> None:
-    """Take over the rounds that were noted under the key of sesacctl 0.1, which an ACL for `cache:*` does not reach."""
+    """Take over the rounds that were noted under an older sesacctl's key, which an ACL for `cache:*` does not reach."""
     with translated(redis), redis.pipeline(transaction=False) as pipeline:
         for table in TABLES:
             pipeline.rename(f"{{cache:{table}}}:rounds", rounds_key(table))

@@ -100,7 +100,7 @@ def test_the_documented_rights_are_what_is_sent_and_enough(server: RedisServer, 
         done = sesacctl(*command.split())
         assert (done.returncode, command) == (0, command), done.stderr
     assert called(server) == REQUIRED | OPTIONAL
-    # The one refusal: it looks for the rounds of sesacctl 0.1, once in a process that refreshes.
+    # The one refusal: it looks for the rounds of an older sesacctl, once in a process that refreshes.
     assert {entry["object"] for entry in map(_texts, server.admin.acl_log())} <= {
         "{cache:users}:rounds",
         "{cache:products}:rounds",

@@ -14,6 +14,7 @@ from redis import RedisError
 from redis.exceptions import MovedError
 
 from sesacctl.cache.client import CacheReader, connect
+from sesacctl.cache.connections import translated
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.pipeline.cache_stats import read_stats
 from sesacctl.pipeline.fairness import read_fairness
@@ -124,6 +125,15 @@ def test_a_redis_that_cannot_save_still_serves_the_producers(binary: Path) -> No
         with cannot_save(server), connect(server.settings()) as redis:
             assert len(CacheReader(redis).users()) == 50
             assert CacheReader(redis).is_connected()
+
+
+@both
+def test_a_connection_to_a_replica_is_not_kept(binary: Path) -> None:
+    """After a fail-over the name leads to another server."""
+    with redis_server(binary) as server, connect(server.settings()) as redis:
+        with replica(server, of=1), pytest.raises(ServerUnreachable), translated(redis):
+            redis.delete("cache:users")
+        wait_until(lambda: len(server.admin.client_list()) == 1, message="it is still connected")
 
 
 @both
