@@ -29,7 +29,7 @@ check: $(STAMP) ## Lint, types and layers; needs no server
 faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
 	@$(BIN)/pytest tests/faults
 
-compat: $(STAMP) ## Run the loop on Kafka 3.6 to 4.4 one after the other; takes many minutes
+compat: $(STAMP) ## Run the loop on other versions of Kafka, PostgreSQL and Redis; takes many minutes
 	@$(BIN)/python -m tests.compat
 
 planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice each

@@ -1,13 +1,15 @@
 """The events on the wire, declared once: lengths, ranges, types and dates are checked while decoding.
 
 A value is UTF-8 JSON, either an envelope `{"event_type": "order_created", "timestamp": …, "order": {…columns…}}`
-(`user` for `user_created`, `product` for `product_created`) or the bare row. Unknown fields are no error.
+(`user` for `user_created`, `product` for `product_created`) or the bare row. Unknown fields are no error, and
+null in an optional field means that it is absent.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -176,7 +178,7 @@ class Codec:
             event = self._strict.decode(value)
             row, unknown, created_at = getattr(event, self._field), False, event.timestamp
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            row, unknown, created_at = self._decode_slowly(value)
+            row, unknown, created_at = self._decode_with_nulls(value)
         if row.created_at is None:
             row.created_at = created_at or datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
         if not 1 < row.created_at.year < 9999:  # so that every time zone can show it
@@ -188,6 +190,21 @@ class Codec:
         if b"\\u0000" in value and any("\0" in text for text in msgspec.structs.astuple(row) if isinstance(text, str)):
             raise Malformed(Reason.INVALID_FIELD, "PostgreSQL cannot store the character U+0000")
         return row, unknown
+
+    def _decode_with_nulls(self, value: bytes) -> tuple[Any, bool, datetime | None]:
+        """As `_decode_slowly`; where that refuses it, null in an optional field means that the field is absent."""
+        try:
+            return self._decode_slowly(value)
+        except Malformed:
+            if (without := _without_nulls(value)) is None:
+                raise
+            try:
+                event = self._strict.decode(without)
+                return getattr(event, self._field), False, event.timestamp
+            except msgspec.ValidationError:
+                with suppress(Malformed):
+                    return self._decode_slowly(without)
+            raise
 
     def _decode_slowly(self, value: bytes) -> tuple[Any, bool, datetime | None]:
         try:
@@ -206,6 +223,24 @@ class Codec:
             raise Malformed(Reason.INVALID_JSON, "the JSON is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(Reason.INVALID_JSON, str(error)) from None
+
+
+def _without_nulls(value: bytes) -> bytes | None:
+    """The JSON without its fields that are null, and without those of its parts; None if there are none."""
+    if b"null" not in value:
+        return None
+    try:
+        document = msgspec.json.decode(value)
+        if not isinstance(document, dict):
+            return None
+        kept = {name: _filled(part) if isinstance(part, dict) else part for name, part in _filled(document).items()}
+        return _encoder.encode(kept)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+        return None
+
+
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 CODECS = {

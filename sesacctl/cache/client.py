@@ -11,17 +11,20 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from contextlib import suppress
 from functools import cache
 from time import monotonic
 from typing import Any, Literal, overload
 
 import msgspec
-from redis import Redis
+from redis import Redis, ResponseError
 
 from sesacctl import settings
 from sesacctl.cache.connections import address, connect, translated
+from sesacctl.cache.meta import META, Meta, parse
+from sesacctl.cache.refusals import code, name_command
 from sesacctl.cache.rows import TABLES, ProductRow, Table, UserRow
-from sesacctl.cache.snapshot import META, live_key
+from sesacctl.cache.snapshot import live_key
 from sesacctl.errors import CacheEmpty, SesacctlError
 
 __all__ = ["CacheReader", "ProductRow", "UserRow", "connect", "get_redis_client"]
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS = 10.0
 """Time for a refresh that is due."""
 
+_FACTS = ["generation", "time", "period"]
 _DECODERS: dict[Table, msgspec.json.Decoder[Any]] = {
     "users": msgspec.json.Decoder(UserRow),
     "products": msgspec.json.Decoder(ProductRow),
@@ -52,9 +56,10 @@ class CacheReader:
         self._look_every, self._keep = look_every, keep
         self._lock = threading.Lock()
         self._due = 0.0
-        self._token: tuple[bytes | str | None, ...] = ()
+        self._token: tuple[Any, ...] = ()
         self._held: dict[Table, tuple[Any, ...]] = dict.fromkeys(TABLES, ())
         self._seen = dict.fromkeys(TABLES, 0.0)
+        self._meta = Meta()
         self._period = 0.0
         # One tuple: whoever draws sees the rows and the problem of the same look.
         self._now: tuple[tuple[UserRow, ...], tuple[ProductRow, ...], SesacctlError | None] = ((), (), None)
@@ -99,15 +104,16 @@ class CacheReader:
     @property
     def generation(self) -> int | None:
         """Number of the generation that rows are drawn from; None if another program filled the cache."""
-        return int(self._token[0]) if self._token and self._token[0] else None
+        return self._meta.generation
 
     def is_connected(self) -> bool:
         """Whether Redis answers; never raises."""
         try:
-            with translated(self._redis):
-                return bool(self._redis.ping())
+            with translated(self._redis), suppress(ResponseError):  # an answer, if not the one that was hoped for
+                self._redis.ping()
         except SesacctlError:
             return False
+        return True
 
     def _complain(self, table: Table, problem: SesacctlError | None) -> Any:
         if problem is not None:
@@ -136,26 +142,49 @@ class CacheReader:
         """Bring `_held` up to date; returns the number of commands it took."""
         with translated(self._redis):
             # Before the rows: should they be newer than it, the next look reads them again.
-            token = tuple(self._redis.hmget(META, ["generation", "time", "period"]))
+            token = self._look_at_meta()
             if token == self._token and None not in token:
                 self._seen = dict.fromkeys(TABLES, monotonic())
                 return 1
             with self._redis.pipeline(transaction=False) as pipeline:
                 for table in TABLES:
                     pipeline.hvals(live_key(table))
-                values = dict(zip(TABLES, pipeline.execute(), strict=True))
+                replies = dict(zip(TABLES, pipeline.execute(raise_on_error=False), strict=True))
+                values = {table: _unless_no_hash(table, reply) for table, reply in replies.items()}
         for table in TABLES:
             self._hold(table, _decode(table, values[table]))
-        if token[2]:
-            self._period = float(token[2])
+        known = zip(_FACTS, token, strict=True)
+        self._meta = parse({name.encode(): value for name, value in known if value is not None})
+        if token[2] is not None:
+            self._period = self._meta.period
         self._token = token
         return 3
+
+    def _look_at_meta(self) -> tuple[Any, ...]:
+        """All None where it is no hash: then the rows are read at each look, until a refresh puts it right."""
+        try:
+            return tuple(self._redis.hmget(META, _FACTS))
+        except ResponseError as error:
+            if code(error) != "WRONGTYPE":
+                raise
+            return (None,) * len(_FACTS)
 
     def _hold(self, table: Table, rows: tuple[Any, ...]) -> None:
         if rows:
             self._held[table], self._seen[table] = rows, monotonic()
         elif monotonic() - self._seen[table] >= max(self._keep, self._period + REFRESH_SECONDS):
             self._held[table] = ()
+
+
+def _unless_no_hash(table: Table, reply: Any) -> list[bytes]:
+    """No rows where something else is under the key; other errors are raised."""
+    if isinstance(reply, Exception):
+        if code(reply) != "WRONGTYPE":
+            name_command(reply, "HVALS", live_key(table))
+            raise reply
+        return []
+    rows: list[bytes] = reply
+    return rows
 
 
 def _decode(table: Table, values: list[bytes]) -> tuple[Any, ...]:

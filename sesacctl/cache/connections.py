@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sesacctl.errors import ConfigurationError, ServerFull, ServerRefused, ServerUnreachable, SesacctlError
+from sesacctl.cache.refusals import STALE, as_ours, code, name_command
+from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 
 # A name may have several addresses, each tried for this long: a one-shot command gives up within ten seconds.
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
-_REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
-# Error replies of a server that will work again by itself: redis-py takes the code off those that it has a class for.
-_NOT_NOW = (exceptions.ReadOnlyError, exceptions.ClusterDownError, exceptions.TryAgainError)
-_NOT_NOW_CODES = ("MISCONF", "NOREPLICAS", "BUSY")
-# A pipeline puts the command before the error, and with it the rows that it writes.
-_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
-_LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
+
+
+class _Client(Redis):
+    """Names the command in its error, as pipelines do: most servers do not say which key was refused."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        try:
+            return execute(*args, **options)
+        except exceptions.ResponseError as error:
+            name_command(error, *args)
+            raise
 
 
 def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis:
@@ -40,13 +45,15 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
         "protocol": 2,  # so that servers before Redis 6 do as well
         # Once: an idle connection may have been closed. Not after a timeout: that would double the wait.
         "retry": Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
+        "redis_connect_func": _greet,
+        "driver_info": None,  # CLIENT SETINFO is a right more to ask for
     }
     if settings.redis_url:
         try:
-            return Redis.from_url(settings.redis_url.get_secret_value(), **options)
+            return _Client.from_url(settings.redis_url.get_secret_value(), **options)
         except ValueError:
             raise ConfigurationError("REDIS_URL is not a URL such as redis://USER:PASSWORD@HOST:6379/0") from None
-    return Redis(
+    return _Client(
         host=settings.redis_host,
         port=settings.redis_port,
         db=settings.redis_db,
@@ -55,6 +62,19 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
         password=settings.redis_password.get_secret_value() if settings.redis_password else None,
         **options,
     )
+
+
+def _greet(connection: Any) -> None:
+    """Log in, and ask for a word before anything long is sent.
+
+    To who has not logged in, servers hang up in the midst of a long command: the reason would be lost.
+    """
+    connection.on_connect()
+    connection.send_command("PING", check_health=False)
+    with suppress(
+        exceptions.ResponseError
+    ):  # a right that is missing, or a state in which others may still be answered
+        connection.read_response()
 
 
 def address(redis: Redis) -> str:
@@ -75,21 +95,7 @@ def translated(redis: Redis) -> Iterator[None]:
     try:
         yield
     except (exceptions.RedisError, OSError, UnicodeError) as error:
-        raise _as_ours(error, f"Redis at {address(redis)}") from error
-
-
-def _as_ours(error: exceptions.RedisError | OSError | UnicodeError, server: str) -> SesacctlError:
-    text = _COMMAND.sub("", str(error))
-    match error:
-        case exceptions.AuthenticationError() | exceptions.AuthorizationError() | exceptions.NoPermissionError():
-            return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
-        case exceptions.OutOfMemoryError():
-            return ServerFull(f"{server} is full: {text}", hint="raise its maxmemory, or remove what else it holds")
-        case exceptions.ResponseError() if not isinstance(error, _NOT_NOW) and not text.startswith(_NOT_NOW_CODES):
-            return ServerRefused(f"{server} refused: {text}")
-        case exceptions.InvalidResponse():
-            return ServerRefused(f"{server} is no Redis: it does not speak its protocol", hint=_REACH_HINT)
-        case UnicodeError():
-            return ServerUnreachable(f"{server} cannot be reached: that is no name of a host", hint=_REACH_HINT)
-        case _:
-            return ServerUnreachable(f"{server} cannot be reached: {text}", hint=_REACH_HINT)
+        if code(error) in STALE:
+            redis.connection_pool.disconnect(inuse_connections=False)
+        user = redis.connection_pool.connection_kwargs.get("username") or "default"
+        raise as_ours(error, f"Redis at {address(redis)}", user) from error

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from sesacctl.cache.connections import translated
-from sesacctl.cache.rows import Table
+from sesacctl.cache.meta import META, MOST_GENERATIONS
+from sesacctl.cache.refusals import code
+from sesacctl.cache.rows import TABLES, Table
 
-META = "cache:meta"
 # Eleven days at 50 s, and enough to check the bound of ten million rows.
 ROUNDS_KEPT = 20_000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CHUNK = 1000
+_NO_NUMBER = ("hash value is not an integer", "increment or decrement would overflow")
+_STAMP = re.compile(rb"[0-9]{1,17}")
 
 
 def live_key(table: Table) -> str:
@@ -26,12 +30,12 @@ def live_key(table: Table) -> str:
 
 def next_key(table: Table) -> str:
     """Where the next hash is written; the braces put it into the live hash's cluster slot, as RENAME demands."""
-    return f"{{cache:{table}}}:next"
+    return f"cache:next:{{cache:{table}}}"
 
 
 def rounds_key(table: Table) -> str:
     """The list of the stamps of all committed rounds, the newest first, in microseconds since 1970."""
-    return f"{{cache:{table}}}:rounds"
+    return f"cache:rounds:{{cache:{table}}}"
 
 
 def publish(
@@ -47,11 +51,26 @@ def publish(
     with translated(redis):
         for table, values in rows.items():
             _replace(redis, table, values)
-        with redis.pipeline(transaction=True) as pipeline:
-            pipeline.hincrby(META, "generation", 1)
-            counts = {table: len(values) for table, values in rows.items()}
-            pipeline.hset(META, mapping=dict[Any, Any](plan) | {"time": at.isoformat()} | counts)
-            return int(pipeline.execute()[0])
+        facts = dict[Any, Any](plan) | {"time": at.isoformat()} | {table: len(values) for table, values in rows.items()}
+        try:
+            generation = _move_on(redis, facts)
+            wrong = not 0 < generation < MOST_GENERATIONS
+        except ResponseError as error:
+            if not _not_ours(error):
+                raise
+            wrong = True
+        if wrong:
+            redis.delete(META)
+            generation = _move_on(redis, facts)
+    return generation
+
+
+def adopt_rounds(redis: Redis) -> None:
+    """Take over the rounds that were noted under an older sesacctl's key, which an ACL for `cache:*` does not reach."""
+    with translated(redis), redis.pipeline(transaction=False) as pipeline:
+        for table in TABLES:
+            pipeline.rename(f"{{cache:{table}}}:rounds", rounds_key(table))
+        pipeline.execute(raise_on_error=False)  # there are none, or that key is out of reach: both do no harm
 
 
 def record_round(redis: Redis, stamps: Mapping[Table, datetime]) -> None:
@@ -60,17 +79,50 @@ def record_round(redis: Redis, stamps: Mapping[Table, datetime]) -> None:
     Raises:
         ServerUnreachable, ServerRefused, ServerFull.
     """
-    with translated(redis), redis.pipeline(transaction=False) as pipeline:
+    with translated(redis):
         for table, stamp in stamps.items():
-            pipeline.lpush(rounds_key(table), microseconds(stamp))
-            pipeline.ltrim(rounds_key(table), 0, ROUNDS_KEPT - 1)
-        pipeline.execute()
+            try:
+                _note(redis, table, stamp)
+            except ResponseError as error:
+                if not _not_ours(error):
+                    raise
+                redis.delete(rounds_key(table))
+                _note(redis, table, stamp)
 
 
 def read_rounds(redis: Redis, table: Table) -> list[int]:
-    """The stamps of the last committed rounds, the newest first, in microseconds since 1970."""
+    """The stamps of the last committed rounds, the newest first, in microseconds since 1970; none before another's.
+
+    Raises:
+        ServerUnreachable, ServerRefused.
+    """
     with translated(redis):
-        return [int(stamp) for stamp in redis.lrange(rounds_key(table), 0, -1)]
+        try:
+            noted: list[Any] = redis.lrange(rounds_key(table), 0, -1)
+        except ResponseError as error:
+            if not _not_ours(error):
+                raise
+            return []
+    return [int(stamp) for stamp in takewhile(_STAMP.fullmatch, noted)]
+
+
+def _move_on(redis: Redis, facts: Mapping[Any, Any]) -> int:
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.hincrby(META, "generation", 1)
+        pipeline.hset(META, mapping=dict(facts))
+        return int(pipeline.execute()[0])
+
+
+def _note(redis: Redis, table: Table, stamp: datetime) -> None:
+    with redis.pipeline(transaction=False) as pipeline:
+        pipeline.lpush(rounds_key(table), microseconds(stamp))
+        pipeline.ltrim(rounds_key(table), 0, ROUNDS_KEPT - 1)
+        pipeline.execute()
+
+
+def _not_ours(error: ResponseError) -> bool:
+    """Whether something stands under a key of ours that no sesacctl has put there."""
+    return code(error) == "WRONGTYPE" or any(words in str(error) for words in _NO_NUMBER)
 
 
 def microseconds(at: datetime) -> int:

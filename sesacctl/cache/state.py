@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from redis import Redis, ResponseError
+from redis import Redis, RedisError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from sesacctl.cache.connections import translated
-from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
-from sesacctl.cache.snapshot import META, live_key
+from sesacctl.cache.meta import META, parse
+from sesacctl.cache.refusals import code, name_command
+from sesacctl.cache.rows import TABLES, Table
+from sesacctl.cache.snapshot import live_key
 
-# Something else under the key of a hash: a refresh puts the hash in its place.
 _NO_HASH = "WRONGTYPE"
+"""The code where something else is under the key of a hash: a refresh puts the hash in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class HashState:
 class CacheState:
     """`refreshed_at`: when the last generation was picked, by PostgreSQL's clock; `period`: 0 if no other is planned.
 
-    `size` and `fresh` are those of the last refresh, or the usual ones.
+    `size` and `fresh` are those of the last refresh, or the usual ones. What only INFO tells is None
+    where it is refused.
     """
 
     hashes: tuple[HashState, ...]
@@ -38,9 +42,9 @@ class CacheState:
     period: float
     size: int
     fresh: int
-    used_memory: int
-    max_memory: int
-    policy: str
+    used_memory: int | None
+    max_memory: int | None
+    policy: str | None
 
     @property
     def empty(self) -> tuple[Table, ...]:
@@ -48,9 +52,9 @@ class CacheState:
         return tuple(each.table for each in self.hashes if not each.rows)
 
     @property
-    def evicts(self) -> bool:
-        """Whether a full Redis would drop a whole hash; `volatile-*` leaves keys without a lifetime alone."""
-        return self.policy.startswith("allkeys")
+    def evicts(self) -> bool | None:
+        """Whether a full Redis drops a whole hash, if it tells; `volatile-*` leaves keys without a lifetime alone."""
+        return None if self.policy is None else self.policy.startswith("allkeys")
 
 
 def read_state(redis: Redis) -> CacheState:
@@ -66,27 +70,45 @@ def read_state(redis: Redis) -> CacheState:
                 pipeline.memory_usage(live_key(table))
             pipeline.hgetall(META)
             *sizes, meta = pipeline.execute(raise_on_error=False)
-        for reply in (*sizes[::2], meta):
-            if isinstance(reply, ResponseError) and not str(reply).startswith(_NO_HASH):
+        replies = [*(("HLEN", live_key(table), rows) for table, rows in zip(TABLES, sizes[::2], strict=True))]
+        for command, key, reply in (*replies, ("HGETALL", META, meta)):
+            if isinstance(reply, RedisError) and code(reply) != _NO_HASH:
+                name_command(reply, command, key)
                 raise reply
-        info: dict[str, Any] = redis.info("memory")
-    rows, memory = sizes[::2], sizes[1::2]
-    meta = {} if isinstance(meta, ResponseError) else meta
-    at = meta.get(b"time")
+    info = read_info(redis, "memory")
+    facts = parse({} if isinstance(meta, RedisError) else meta)
     return CacheState(
         hashes=tuple(
             HashState(table=table, rows=_number(count) or 0, memory=_number(used))
-            for table, count, used in zip(TABLES, rows, memory, strict=True)
+            for table, count, used in zip(TABLES, sizes[::2], sizes[1::2], strict=True)
         ),
-        generation=int(meta[b"generation"]) if b"generation" in meta else None,
-        refreshed_at=datetime.fromisoformat(at.decode()) if at else None,
-        period=float(meta.get(b"period", 0)),
-        size=int(meta.get(b"size", SIZE)),
-        fresh=int(meta.get(b"fresh", FRESH)),
-        used_memory=info["used_memory"],
-        max_memory=info.get("maxmemory", 0),
-        policy=info.get("maxmemory_policy", "unknown"),
+        generation=facts.generation,
+        refreshed_at=facts.time,
+        period=facts.period,
+        size=facts.size,
+        fresh=facts.fresh,
+        used_memory=_number(info.get("used_memory")),
+        max_memory=_number(info.get("maxmemory", 0)) if info else None,
+        policy=info.get("maxmemory_policy"),
     )
+
+
+def read_info(redis: Redis, *sections: str) -> dict[str, Any]:
+    """INFO; empty where it is refused or unknown, as some managed servers have it.
+
+    Raises:
+        ServerUnreachable, ServerRefused: Redis is away.
+    """
+    with translated(redis):
+        try:
+            info: dict[str, Any] = redis.info(*sections)
+        except NoPermissionError:
+            return {}
+        except ResponseError as error:
+            if "unknown command" not in str(error).lower():
+                raise
+            return {}
+    return info
 
 
 def _number(reply: Any) -> int | None:

@@ -56,8 +56,8 @@ def stats(stats: CacheStats) -> RenderableType:
         "generation": stats.generation if stats.generation is not None else "none",
         "age": "unknown" if stats.age is None else words.age(stats.age),
         "next refresh": _next_refresh(stats.next_refresh),
-        "Redis memory": f"{words.size(stats.used_memory)}{limit}",
-        "eviction policy": stats.policy,
+        "Redis memory": "unknown" if stats.used_memory is None else f"{words.size(stats.used_memory)}{limit}",
+        "eviction policy": stats.policy or "unknown",
     }
     if stats.evicts:
         facts["eviction policy"] = render.text(f"{stats.policy}: a full Redis drops the whole cache", "yellow")

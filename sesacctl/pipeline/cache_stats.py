@@ -38,16 +38,19 @@ class TableStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """`age` and `next_refresh` in seconds by PostgreSQL's clock; a `next_refresh` below zero is overdue."""
+    """`age` and `next_refresh` in seconds by PostgreSQL's clock; a `next_refresh` below zero is overdue.
+
+    `used_memory`, `max_memory` (both in bytes), `policy` and `evicts` are None where Redis does not tell.
+    """
 
     generation: int | None
     refreshed_at: datetime | None
     age: float | None
     next_refresh: float | None
-    used_memory: int
-    max_memory: int
-    policy: str
-    evicts: bool
+    used_memory: int | None
+    max_memory: int | None
+    policy: str | None
+    evicts: bool | None
     tables: tuple[TableStats, ...]
 
 

@@ -26,6 +26,7 @@ from sesacctl.pipeline.ownership import Ownership, Records
 from sesacctl.pipeline.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.sink import Fenced, Sink
 from sesacctl.pipeline.status import Status, Timer, max_rss_bytes
+from sesacctl.pipeline.step_size import StepSize
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Instance:
         self._checkpoint = checkpoint
         self._status = Status(number, pid=os.getpid())
         self._connection: Any = None
+        self._step_size = StepSize()
         self._sink: Sink | None = None
         self._reporting, self._reconnecting = Timer(1.0), Timer(1.0)
         self._parked, self._comparing, self._telling = Timer(1.0), Timer(5.0), Timer(1.0)
@@ -153,15 +155,21 @@ class Instance:
     def _step(self, sink: Sink, records: Records) -> int:
         self._checkpoint("after poll")
         batches = self._ownership.batches(records)
+        if self._step_size.cut(batches):
+            self._ownership.invalidate()  # what is cut is read again
         granted = self._keep_to_budget(batches)
         if not granted:
             return 0
         try:
             sink.store(batches)
-        except BaseException:
+        except BaseException as error:
             if self._budget is not None:
                 self._budget.in_doubt()
-            raise
+            if not self._step_size.halved(error, batches, self._connection):
+                raise
+            self._ownership.invalidate()
+            return 0
+        self._step_size.fitted(batches)
         now_ms = time.time() * 1000
         for batch in batches:
             self._status.latency.observe(now_ms, [record.timestamp for record in batch.records])

@@ -62,10 +62,15 @@ def _redis(view: RedisView) -> Iterator[Family]:
     yield _tables("sesacctl_cache_rows", "Rows in the cache.", {each.table: each.rows for each in cache.hashes})
     yield _one("sesacctl_cache_refreshes_total", "Generations of the cache so far.", cache.generation or 0)
     yield _one("sesacctl_cache_period_seconds", "Planned between two refreshes; 0: none is planned.", cache.period)
-    yield _one("redis_memory_used_bytes", "Memory that Redis uses.", cache.used_memory)
-    yield _one("redis_memory_max_bytes", "Memory that Redis may use; 0: no limit.", cache.max_memory)
-    yield _one("redis_commands_processed_total", "Commands that Redis has processed.", view.commands)
-    yield _one("sesacctl_cache_may_be_evicted", "Whether a full Redis would drop a cached table.", cache.evicts)
+    told = (
+        ("redis_memory_used_bytes", "Memory that Redis uses.", cache.used_memory),
+        ("redis_memory_max_bytes", "Memory that Redis may use; 0: no limit.", cache.max_memory),
+        ("redis_commands_processed_total", "Commands that Redis has processed.", view.commands),
+        ("sesacctl_cache_may_be_evicted", "Whether a full Redis would drop a cached table.", cache.evicts),
+    )
+    for name, text, figure in told:
+        if figure is not None:
+            yield _one(name, text, figure)
 
 
 def _kafka(view: Cluster, group: str) -> Iterator[Family]:

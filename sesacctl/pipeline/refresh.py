@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
-from sesacctl.cache.snapshot import publish, record_round
+from sesacctl.cache.snapshot import adopt_rounds, publish, record_round
 from sesacctl.database import database, schema
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.pipeline.aging import refresh_statement
@@ -78,6 +78,7 @@ class Refresher:
         self._statement = refresh_statement(tables, size=size, fresh=fresh)
         self._redis = connect(settings)
         self._postgres: Connection | None = None
+        self._adopted = False
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +156,9 @@ class Refresher:
         """After the COMMIT: a round that was rolled back would count against the rows that it left waiting."""
         if pick.at is not None:
             try:
+                if not self._adopted:
+                    adopt_rounds(self._redis)
+                    self._adopted = True
                 record_round(self._redis, pick.stamps)
             except SesacctlError as error:
                 logger.debug("%s", error, extra={"action": "refresh.unrecorded"})

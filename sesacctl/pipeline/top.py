@@ -129,7 +129,8 @@ def _counters(seen: Observation) -> dict[str, int]:
         counters["source"] = sum(seen.database.inserted.values())
     if seen.redis:
         counters["refresh"] = seen.redis.cache.generation or 0
-        counters["cache"] = seen.redis.commands
+        if seen.redis.commands is not None:
+            counters["cache"] = seen.redis.commands
     if seen.partitions is not None:
         counters["produce"] = sum(each.log_end for each in seen.partitions if each.kind == "orders")
         counters["broker"] = sum(each.log_end for each in seen.partitions)

@@ -96,8 +96,10 @@ def _redis(seen: Observation) -> Check:
     if seen.redis is None:
         return _problem(name, seen.problems[name])
     cache = seen.redis.cache
+    if seen.redis.version is None or cache.used_memory is None:
+        return _ok(name, "answers; its version, memory and eviction policy are unknown: INFO is refused")
     limit = f" of {words.size(cache.max_memory)}" if cache.max_memory else ""
-    evidence = f"{seen.redis.version}, {words.size(cache.used_memory)}{limit}, {cache.policy}"
+    evidence = f"{seen.redis.version}, {words.size(cache.used_memory)}{limit}, {cache.policy or 'policy unknown'}"
     if cache.evicts:  # without a limit it cannot be full yet
         return Check(
             name=name,

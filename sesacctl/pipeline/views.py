@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from sesacctl.cache.client import connect as connect_redis
-from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.cache.rows import TABLES
-from sesacctl.cache.state import CacheState, read_state
+from sesacctl.cache.state import CacheState, read_info, read_state
 from sesacctl.database import database, schema
 from sesacctl.database.encoding import encoding_problem
 from sesacctl.settings import Settings
@@ -44,10 +43,13 @@ class DatabaseView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisView:
-    """Redis and the cache in it; `commands` is how many it has processed since its start."""
+    """Redis and the cache in it; `commands` is how many it has processed since its start.
 
-    version: str
-    commands: int
+    Both are None where INFO is refused.
+    """
+
+    version: str | None
+    commands: int | None
     cache: CacheState
 
 
@@ -114,12 +116,11 @@ def read_redis(settings: Settings) -> RedisView:
     redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
     try:
         state = read_state(redis)
-        with redis_translated(redis):
-            info: dict[str, Any] = redis.info()  # all of it: several sections at once need Redis 7
+        info = read_info(redis)  # all of it: several sections at once need Redis 7
     finally:
         redis.close()
     return RedisView(
-        version=str(info.get("valkey_version") or info["redis_version"]),
-        commands=int(info["total_commands_processed"]),
+        version=info.get("valkey_version") or info.get("redis_version"),
+        commands=info.get("total_commands_processed"),
         cache=state,
     )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from sesacctl.cache.client import connect
 from sesacctl.cache.connections import ANSWER_SECONDS
-from sesacctl.cache.snapshot import META
+from sesacctl.cache.meta import META
 from sesacctl.cli import cache_views
 from sesacctl.pipeline import aging
 from sesacctl.pipeline.aging import GATE, reset_aging

@@ -74,39 +74,60 @@ def test_errors_become_ours_and_name_the_server(error: Exception, ours: type[Ses
 
 
 CANARY = "c4nary of 홍길동"
-REPLIES = {
-    "READONLY You can't write against a read only replica.": ServerUnreachable,
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": ServerUnreachable,
-    "CLUSTERDOWN The cluster is down": ServerUnreachable,
-    "TRYAGAIN Multiple keys request during rehashing of slot": ServerUnreachable,
-    "LOADING Redis is loading the dataset in memory": ServerUnreachable,
-    "MISCONF Redis is configured to save RDB snapshots": ServerUnreachable,
-    "NOREPLICAS Not enough good replicas to write.": ServerUnreachable,
-    "BUSY Redis is busy running a script.": ServerUnreachable,
-    "OOM command not allowed when used memory > 'maxmemory'.": ServerFull,
-    "WRONGTYPE Operation against a key holding the wrong kind of value": ServerRefused,
-    "NOPERM this user has no permissions to run the 'hset' command": ServerRefused,
+CODES = {
+    "READONLY You can't write against a read only replica.": (ServerUnreachable, "read-only replica", "to the primary"),
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": (
+        *(ServerUnreachable, "lost its primary", "start the primary"),
+    ),
+    "CLUSTERDOWN The cluster is down": (ServerUnreachable, "Redis Cluster that is down", "CLUSTER INFO"),
+    "TRYAGAIN Multiple keys request during rehashing of slot": (ServerUnreachable, "moving this slot", "wait"),
+    "LOADING Redis is loading the dataset in memory": (ServerUnreachable, "loading its data", "health --wait"),
+    "MISCONF Redis is configured to save RDB snapshots": (ServerUnreachable, "cannot save", "make room on the disk"),
+    "NOREPLICAS Not enough good replicas to write.": (ServerUnreachable, "fewer replicas", "start its replicas"),
+    "BUSY Redis is busy running a script.": (ServerUnreachable, "busy with a script", "SCRIPT KILL"),
+    "ERR max number of clients reached": (ServerUnreachable, "takes no more clients", "maxclients"),
+    "MOVED 3999 10.0.0.7:6381": (ServerRefused, "Redis Cluster of several shards", "without cluster mode"),
+    "ASK 3999 10.0.0.7:6381": (ServerRefused, "Redis Cluster of several shards", "without cluster mode"),
+    "CROSSSLOT Keys in request don't hash to the same slot": (ServerRefused, "Redis Cluster", "without cluster mode"),
+    "ERR SELECT is not allowed in cluster mode": (ServerRefused, "only database 0", "REDIS_DB=0"),
+    "ERR DB index is out of range": (ServerRefused, "no database of that number", "REDIS_DB=0"),
+    "DENIED Redis is running in protected mode because": (ServerRefused, "protected mode", "REDIS_PASSWORD"),
+    "ERR AUTH <password> called without any password configured for the default user.": (
+        *(ServerRefused, "has no password", "unset REDIS_PASSWORD"),
+    ),
+    "NOAUTH Authentication required.": (ServerRefused, "Authentication required", "set REDIS_PASSWORD"),
+    "WRONGPASS invalid username-password pair or user is disabled.": (ServerRefused, "invalid", "REDIS_USERNAME"),
+    "OOM command not allowed when used memory > 'maxmemory'.": (ServerFull, "is full", "raise its maxmemory"),
+    "WRONGTYPE Operation against a key holding the wrong kind of value": (ServerRefused, "refused: ", ""),
+    "NOPERM this user has no permissions to run the 'hset' command": (ServerRefused, "refused: ", "default +hset;"),
+    "NOPERM No permissions to access a key": (ServerRefused, "refused: ", "ACL SETUSER default ~cache:*;"),
 }
+EXECABORT = "EXECABORT Transaction discarded because of: "
 
 
-@pytest.mark.parametrize("in_a_pipeline", [False, True])
-@pytest.mark.parametrize(("reply", "ours"), REPLIES.items(), ids=[reply.split()[0] for reply in REPLIES])
-def test_replies_mean_the_same_in_a_pipeline_and_show_no_row(
-    reply: str, ours: type[SesacctlError], in_a_pipeline: bool
+@pytest.mark.parametrize("where", ["alone", "in a pipeline", "at EXEC"])
+@pytest.mark.parametrize(("reply", "ours"), CODES.items(), ids=[" ".join(reply.split()[:2]) for reply in CODES])
+def test_replies_mean_the_same_everywhere_and_show_no_row(
+    reply: str, ours: tuple[type[SesacctlError], str, str], where: str
 ) -> None:
+    kind, words, hint = ours
     parser: Any = BaseParser
-    error = parser.parse_error(reply)
-    if in_a_pipeline:
-        rows = ("HSET", "{cache:users}:next", "u_1", f'{{"name": "{CANARY}"}} of pipeline caused error: \n)')
+    error = parser.parse_error(EXECABORT + reply.removeprefix("ERR ") if where == "at EXEC" else reply)
+    if where == "in a pipeline":
+        rows = ("HSET", "cache:next:{cache:users}", "u_1", f'{{"name": "{CANARY}"}} of pipeline caused error: \n)')
         pipeline: Any = Redis().pipeline()
         pipeline.annotate_exception(error, 2, rows)
         assert CANARY in str(error)
     with pytest.raises(SesacctlError) as caught, translated(Redis()):
         raise error
-    assert type(caught.value) is ours
-    assert reply.split(" ", 1)[1] in str(caught.value)
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert hint in str(caught.value.hint or "")
     assert CANARY not in str(caught.value)
     assert "Command #" not in str(caught.value)
+    assert "cannot be reached" not in str(caught.value)
+    if kind is ServerRefused and where == "in a pipeline" and words == "refused: " and "key" in reply:
+        assert "HSET of cache:next:{cache:users}: " in str(caught.value)
 
 
 def test_what_is_no_host_name_is_away_and_no_bug() -> None:

@@ -59,6 +59,33 @@ def test_unknown_fields_are_ignored_and_told(value: bytes) -> None:
     assert (row.order_id, row.total_amount) == ("o1", 1000)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("more", ["", ',"colour":null', ',"colour":"red"'])
+def test_null_in_an_optional_field_means_absent(bare: bool, more: str) -> None:
+    optional = (name for name in ORDER.columns if f'"{name}"' not in ROW)
+    row = ROW + "".join(f',"{name}":null' for name in optional) + more
+    value = f'{{{row},"order":null}}'.encode() if bare else envelope(row).replace(b'"order_created"', b"null")
+    found, unknown = ORDER.decode(b"u1", value, 1_000)
+    assert isinstance(found, Order)
+    assert (found.shipping_cost, found.discount_amount, found.status) == (0, 0, None)
+    assert unknown is ("red" in more)
+    assert found.created_at == (
+        datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC) if bare else datetime.fromisoformat(AT.replace("Z", "+00:00"))
+    )
+
+
+@pytest.mark.parametrize("kind", [ORDERS, USERS, PRODUCTS])
+def test_null_in_a_required_field_is_refused_in_the_words_of_before(kind: str) -> None:
+    codec = CODECS[kind]
+    fields = {"name": '"x"', "price": "1", "quantity": "1", "total_amount": "1"}
+    required = {name: fields.get(name, '"k"') for name in codec.columns if name in fields or name.endswith("_id")}
+    for name in required:
+        row = ",".join(f'"{each}":{text}' for each, text in (required | {name: "null"}).items())
+        with pytest.raises(Malformed, match=f"got `null` - at `.*{name}") as refused:
+            codec.decode(b"k", f"{{{row}}}".encode(), 0)
+        assert refused.value.reason is Reason.INVALID_FIELD
+
+
 def test_the_other_topics() -> None:
     user, _ = CODECS[USERS].decode(
         b"u1", envelope('"user_id":"u1","name":"홍길동","age":30', "user_created", "user"), 0
