@@ -221,6 +221,10 @@ def _check_table(report: Report) -> RenderableType:
         "drift": "; ".join(report.drift) or ("none" if at_head else "not looked for"),
         "indexes missing": ", ".join(state.index for state in report.indexes if not state.present) or "none",
     }
+    from sesacctl.database.row_security import describe
+
+    if report.row_security:
+        values["row-level security"] = describe(report.row_security)
     for count in report.tables:
         never = f", {count.never_cached:,} never cached" if count.never_cached is not None else ""
         values[count.table] = f"{'about ' if count.estimated else ''}{count.rows:,} rows{never}"

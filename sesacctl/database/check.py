@@ -9,9 +9,11 @@ from typing import Any
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database, schema
+from sesacctl.database import database, row_security, schema
 from sesacctl.database.drift import drift
 from sesacctl.database.models import Base
+from sesacctl.database.poolers import is_transaction_pooler
+from sesacctl.database.row_security import SecuredTable
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, SesacctlError
 from sesacctl.settings import Settings
 
@@ -54,6 +56,7 @@ class Report:
     drift: tuple[str, ...]
     tables: tuple[TableCount, ...]
     indexes: tuple[IndexState, ...]
+    row_security: tuple[SecuredTable, ...]
 
 
 def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
@@ -79,7 +82,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 server_version=raw.get_parameter_status("server_version"),
                 latency_ms=_latency(raw),
                 tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
-                pooler=location.is_transaction_pooler,
+                pooler=is_transaction_pooler(settings),
                 revision=revision,
                 head=schema.head(),
                 drift=drift(connection) if revision == schema.head() else (),
@@ -89,6 +92,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                     for table in Base.metadata.tables.values()
                     for index in sorted(table.indexes, key=lambda index: str(index.name))
                 ),
+                row_security=_row_security(raw),
             )
     finally:
         engine.dispose()
@@ -96,6 +100,8 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
 
 def verdict(report: Report) -> SesacctlError | None:
     """The error that the report amounts to, None if all is well."""
+    if refused := row_security.refusal(report.row_security):
+        return refused  # first: what it hides may be the revision
     try:
         schema.require_revision(report.revision)
     except SesacctlError as error:
@@ -106,6 +112,11 @@ def verdict(report: Report) -> SesacctlError | None:
             hint="undo the changes by hand; `sesacctl db migrate` does not know them",
         )
     return None
+
+
+def _row_security(connection: RawConnection) -> tuple[SecuredTable, ...]:
+    with connection.cursor() as cursor:
+        return row_security.look(cursor)
 
 
 def _latency(connection: RawConnection) -> float:

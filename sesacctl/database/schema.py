@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database
+from sesacctl.database import database, poolers, row_security
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
 from sesacctl.settings import Settings
 
@@ -89,6 +89,8 @@ def current(target: Settings | RawConnection) -> str | None:
             return None
         cursor.execute("SELECT version_num FROM alembic_version")
         row = cursor.fetchone()
+        if row is None:
+            row_security.require_visible(cursor, ("alembic_version",))  # a hidden revision is none that is missing
         return str(row[0]) if row else None
 
 
@@ -173,7 +175,7 @@ def require_direct(settings: Settings) -> None:
     """
     location = database.locate(settings)
     if not location.is_transaction_pooler:
-        return
+        return poolers.require_sessions(settings)
     project = (location.user or "").partition(".")[2]
     host = f"db.{project}.supabase.co" if project else location.host
     raise ConfigurationError(

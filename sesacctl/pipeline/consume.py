@@ -13,13 +13,14 @@ import psycopg2
 from kafka.errors import KafkaError
 
 from sesacctl.broker import clients
-from sesacctl.database.connections import as_ours, connect
+from sesacctl.database.connections import as_ours, connect, require_writable
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import PRODUCTS, USERS
 from sesacctl.pipeline.allowance import Budget
 from sesacctl.pipeline.batch import Batch, Counts, truncate
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.leaving import leave_group
 from sesacctl.pipeline.log_cuts import CutFound, stops
 from sesacctl.pipeline.ownership import Ownership, Records
 from sesacctl.pipeline.parked import parents_without_lag, retry_parked
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 CLOSE_MS = 2_000
+AWAY_SECONDS = 30.0
+"""Without PostgreSQL for so long, an instance leaves its partitions to others: the pooler may have served them."""
+LEAVE_SECONDS = 5.0
 LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
 
 
@@ -68,7 +72,9 @@ class Instance:
         self._sink: Sink | None = None
         self._reporting, self._reconnecting = Timer(1.0), Timer(1.0)
         self._parked, self._comparing, self._telling = Timer(1.0), Timer(5.0), Timer(1.0)
-        self._connected_at = time.monotonic()
+        self._connected_at = time.monotonic()  # to Kafka
+        self._without_postgres_since: float | None = None
+        self._consumer: Any = None
 
     def run(self, stop: Event) -> None:
         """Consume until `stop` is set; what was polled by then is stored.
@@ -76,26 +82,28 @@ class Instance:
         Raises:
             SesacctlError: a person has to do something; offsets and rows are consistent all the same.
         """
-        self._consumer = consumer = self._join(stop)
-        if consumer is None:
-            return
-        self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
         try:
             while not stop.is_set():
-                self.run_once()
-            self._status.state = "draining"
-            self._last_try()
-            self._ownership.tell_kafka(wait_ms=CLOSE_MS)
+                if self._consumer is None:
+                    self._join(stop)
+                elif self._sink is None and self._is_away():
+                    self._leave(stop)
+                else:
+                    self.run_once()
+            self._drain()
         finally:
             self._disconnect()
             self._send_status()
-            try:
-                consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
-            except (KafkaError, OSError, RuntimeError) as error:
-                log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})
+            self._close_consumer()
 
-    def _join(self, stop: Event) -> Any:
-        """A consumer of the group; waits for Kafka, and gives None if `stop` is set before it is there."""
+    def _drain(self) -> None:
+        self._status.state = "draining"
+        if self._consumer is not None:
+            self._last_try()
+            self._ownership.tell_kafka(wait_ms=CLOSE_MS)
+
+    def _join(self, stop: Event) -> None:
+        """Become a member of the group; waits for Kafka, until `stop` is set."""
         while not stop.is_set():
             try:
                 consumer = clients.consumer(self._settings, group_instance_id=self._member_id)
@@ -105,8 +113,37 @@ class Instance:
                 stop.wait(1.0)
             else:
                 consumer.subscribe(list(self._kinds))
-                return consumer
-        return None
+                self._consumer = consumer
+                self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
+                self._connected_at = time.monotonic()
+                return
+
+    def _is_away(self) -> bool:
+        """Whether PostgreSQL has been out of reach for so long that others are to have the partitions."""
+        since = self._without_postgres_since
+        return since is not None and time.monotonic() - since > AWAY_SECONDS
+
+    def _leave(self, stop: Event) -> None:
+        """Give the partitions to members that have a connection, and return when there is one here, too."""
+        log.warning(
+            "no connection to PostgreSQL for %g s: leaving the partitions to other instances", AWAY_SECONDS,
+            extra={"action": "consume.leave"},
+        )  # fmt: skip
+        self._close_consumer()
+        leave_group(self._settings, [self._member_id], seconds=LEAVE_SECONDS)
+        self._status.partitions, self._status.lag = [], 0
+        while not stop.is_set() and not self._reconnect():
+            if self._reporting.due():
+                self._send_status()
+            stop.wait(0.1)
+
+    def _close_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+            except (KafkaError, OSError, RuntimeError) as error:
+                log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})
 
     def run_once(self) -> int:
         """Poll once and store what came; gives the number of records stored or accounted for."""
@@ -232,13 +269,17 @@ class Instance:
             return False
         try:
             self._connection = connect(self._settings, command="consume")
+            require_writable(self._connection, self._settings)
         except SesacctlError as error:
             if not error.retriable:
                 raise
+            self._disconnect()
             self._wait_for("PostgreSQL", str(error))
             return False
         self._sink = Sink(self._connection, group=self._settings.kafka_group, checkpoint=self._checkpoint)
-        self._ownership.invalidate()
+        self._without_postgres_since = None
+        if self._consumer is not None:
+            self._ownership.invalidate()
         self._resume()
         return True
 
@@ -257,6 +298,8 @@ class Instance:
                 log.debug("closing: %s", error, extra={"action": "consume.disconnect"})
 
     def _wait_for(self, server: str, why: str) -> None:
+        if server == "PostgreSQL" and self._without_postgres_since is None:
+            self._without_postgres_since = time.monotonic()
         if self._status.waiting_for != server:
             log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
         self._status.state, self._status.waiting_for, self._status.error = "waiting", server, why

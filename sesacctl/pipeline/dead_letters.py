@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translated
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import PARTITIONS
@@ -264,6 +265,8 @@ def _transaction(
     connection = connect(settings, command=command)
     try:
         with translated(settings):
+            with connection.cursor() as first:
+                row_security.require_all(first, ("dead_letters", "sink_offsets"))
             with connection.cursor(on_server) as cursor:
                 yield cursor
             if commit:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database.row_security import is_refused_row
 from sesacctl.database.user_code import failed_within_statement, failing_function
 
 
@@ -46,7 +47,7 @@ def classify(error: PostgresError, table: str | None = None) -> Failure:
     if code[:2] in _INFRA_CLASSES:
         return Failure.INFRA
     if code[:2] == "28" or code == _REFUSED_RIGHTS:
-        return Failure.STOP
+        return Failure.CODE if is_refused_row(error) else Failure.STOP  # a policy is the user's own, too
     if _is_about_something_else(error, code, table):
         return Failure.CODE
     if code[:2] in _DATA_CLASSES:

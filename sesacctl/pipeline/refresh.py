@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import publish, record_round
-from sesacctl.database import database, schema
+from sesacctl.database import database, row_security, schema
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.pipeline.aging import refresh_statement
 from sesacctl.pipeline.heartbeat import Heartbeat
@@ -103,6 +103,8 @@ class Refresher:
                 with postgres.cursor() as cursor:
                     cursor.execute(self._statement)
                     pick = _Pick(cursor.fetchall())
+                    if not pick.skipped and len(pick.rows) < len(self._tables):
+                        row_security.require_all(cursor, self._tables, ("SELECT", "UPDATE"))  # a stamp is an UPDATE
                 plan = self._plan | {"period": period}
                 generation = publish(self._redis, pick.rows, at=pick.at, plan=plan) if pick.at else None
                 postgres.commit()

@@ -8,8 +8,10 @@ from typing import Any
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import extensions
+from psycopg2.errors import FeatureNotSupported
 from psycopg2.extras import execute_values, register_uuid
 
+from sesacctl.database import row_security
 from sesacctl.pipeline import log_cuts
 from sesacctl.pipeline.batch import COUNTERS, WRITE_ORDER, Batch, Counts, Entry, Key, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.copy_text import copy_rows
@@ -38,6 +40,7 @@ class Sink:
         self._connection = connection
         self._group = group
         self._checkpoint = checkpoint
+        self._copies = True
 
     def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
@@ -131,14 +134,17 @@ class Sink:
             f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
         ]
         if moved:
+            row_security.require_all(cursor, ("sink_offsets",))  # hidden offsets would be read again and again
             raise Fenced(", ".join(moved))
 
     def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
-            if self._copy(cursor, entries):
+            if self._copies and self._copy(cursor, entries):
                 return []
+        except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
+            self._copies = False
         except PostgresError as error:
             if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
                 raise

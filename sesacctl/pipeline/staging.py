@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database import row_security
 from sesacctl.database.user_code import failing_function
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
 from sesacctl.pipeline.batch import Entry, Refusal
@@ -141,6 +142,8 @@ def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list
             refusals.append(entry.refuse(Failure.CONFLICT, Reason.CONFLICT, detail))
         else:
             refusals.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "stored before"))
+    if absent:
+        row_security.require_visible(cursor, tuple(CODECS))  # what is hidden is neither missing nor another row's
     orphans, others = _orphans(cursor, kind, absent)
     refusals += [entry.refuse(Failure.PARK, Reason.ORPHAN, "its user or product is not there yet") for entry in orphans]
     return refusals + _insert_plainly(cursor, kind, others, broken)
