@@ -96,7 +96,7 @@ def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
         return _no_rights(text, settings)
     if code is None:
         return _without_code(error, text, settings)
-    return _by_code(code, text, settings) if _is_ours(error) else _by_user_code(error, text, settings)
+    return _by_code(code, text, settings) if _is_ours(error) else by_user_code(error, settings)
 
 
 def _is_ours(error: psycopg2.Error) -> bool:
@@ -104,8 +104,9 @@ def _is_ours(error: psycopg2.Error) -> bool:
     return name_failing(error) is None or error.pgcode[:2] in _NOT_THE_FUNCTION or error.pgcode in _BY_CODE_ANYWHERE
 
 
-def _by_user_code(error: psycopg2.Error, text: str, settings: Settings) -> ServerRefused:
-    name = name_failing(error)
+def by_user_code(error: psycopg2.Error, settings: Settings) -> ServerRefused:
+    """The error of a function that somebody else wrote."""
+    name, text = name_failing(error), " ".join(str(error).split())
     return ServerRefused(
         f"PostgreSQL at {locate(settings).address} refused: {name}, which is not ours, failed"
         f" (SQLSTATE {error.pgcode}): {text}",

@@ -23,6 +23,7 @@ from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.kept_records import (
     KeptRecord,
     adjust_counters,
+    forget,
     lock_offsets,
     select,
     settle,
@@ -200,7 +201,7 @@ def _replay_chunk(cursor: Any, settings: Settings, records: Sequence[KeptRecord]
             refused.append((record.id, name, refusal.detail))
         outcome[name] += 1
     adjust_counters(cursor, settings.kafka_group, changes)
-    cursor.execute("DELETE FROM dead_letters WHERE id = ANY(%s)", (done,))
+    forget(cursor, "dead_letters", done)
     if refused:
         execute_values(
             cursor,

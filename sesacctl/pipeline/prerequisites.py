@@ -9,6 +9,7 @@ from time import monotonic
 from sesacctl.broker import topics
 from sesacctl.database import row_security, schema
 from sesacctl.database.connections import connect, translated
+from sesacctl.database.user_code import require_no_rules
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable, SesacctlError, TopicMissing
 from sesacctl.events import CODECS
 from sesacctl.pipeline.asking import BackgroundPoll
@@ -34,6 +35,7 @@ def require(settings: Settings) -> None:
             schema.require_head(connection)
             row_security.require_all(cursor, tuple(CODECS), ("SELECT", "INSERT"))
             row_security.require_all(cursor, _OWN)
+            require_no_rules(cursor, tuple(CODECS))
     finally:
         connection.close()
     topics.require(settings)

@@ -18,7 +18,7 @@ from sesacctl.pipeline.copy_text import copy_rows
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.kept_records import lock_offsets, save_dead_letters, save_parked
 from sesacctl.pipeline.log_cuts import CutLog
-from sesacctl.pipeline.staging import write_staged
+from sesacctl.pipeline.staging import RAISE_NOW, write_staged
 
 register_uuid()
 
@@ -158,6 +158,7 @@ class Sink:
             if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
                 return False
             self._checkpoint(f"after copy of {kind}")
+        cursor.execute(RAISE_NOW)
         return True
 
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 from psycopg2 import Error as PostgresError
+from psycopg2 import errorcodes
 
 from sesacctl.database import row_security
-from sesacctl.database.user_code import failing_function
+from sesacctl.database.user_code import failing_function, require_no_rules
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
 from sesacctl.pipeline.batch import Entry, Refusal
 from sesacctl.pipeline.copy_text import copy_rows
@@ -22,6 +23,8 @@ IDENTITY = {
     USERS: ("name", "gender", "join_date"),
     PRODUCTS: ("name", "category", "brand"),
 }
+# What deferred triggers would raise at COMMIT only, where no savepoint tells the row.
+RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 _DETAIL_CHARACTERS = 2_000
 _PARENTS_THERE = {
     ORDERS: " WHERE EXISTS (SELECT FROM users u WHERE u.user_id = s.user_id)"
@@ -37,12 +40,14 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     Raises:
         psycopg2.Error: of class INFRA or STOP, or of class CODE when not the rows are to blame; nothing is to be
             committed.
+        ServerRefused: a rule or row-level security stands in the way, as well.
     """
     if not entries:
         return []
     columns = ", ".join(CODECS[kind].columns)
     cursor.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP AS SELECT {columns} FROM {kind} WITH NO DATA"
+        f"{RAISE_NOW}; CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP"
+        f" AS SELECT {columns} FROM {kind} WITH NO DATA"
     )
     broken: list[PostgresError] = []
     refusals = _write(cursor, kind, entries, broken)
@@ -90,7 +95,10 @@ def _write(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[Postgr
         stored = _insert_set(cursor, kind, entries)
     except PostgresError as error:
         failure = classify(error, kind)
-        if failure not in (Failure.DATA, Failure.PARK, Failure.CODE):
+        if error.pgcode == errorcodes.FEATURE_NOT_SUPPORTED and failing_function(error) is None:
+            cursor.execute("ROLLBACK TO SAVEPOINT staged")
+            require_no_rules(cursor, (kind,))
+        if failure not in (Failure.CONFLICT, Failure.DATA, Failure.PARK, Failure.CODE):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged")
         if len(entries) == 1:
