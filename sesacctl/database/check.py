@@ -69,6 +69,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
         with suppress(SchemaNotAtHead):  # the report says so
             database.wait_until(lambda: schema.require_head(settings), seconds=wait_seconds)
     location = database.locate(settings)
+    pooler = is_transaction_pooler(settings)  # before there is a transaction: a pool may be one backend
     engine = database.engine_for(settings, command="db-check")
     try:
         with database.translated(settings), engine.connect() as connection:
@@ -82,7 +83,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 server_version=raw.get_parameter_status("server_version"),
                 latency_ms=_latency(raw),
                 tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
-                pooler=is_transaction_pooler(settings),
+                pooler=pooler,
                 revision=revision,
                 head=schema.head(),
                 drift=drift(connection) if revision == schema.head() else (),

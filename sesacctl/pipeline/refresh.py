@@ -130,6 +130,7 @@ class Refresher:
             What `run_once` raises: at the first round, and later what waiting does not mend.
         """
         due, failures, started = monotonic(), 0, False
+        said: str | None = None
         while not stop.is_set():
             if heartbeat:
                 heartbeat.beat(period + ROUND_SECONDS)
@@ -140,14 +141,15 @@ class Refresher:
                 if not started or not (error.retriable or isinstance(error, CheckFailed)):
                     raise
                 failures += 1
-                if failures == 1:
+                if failures == 1 or error.hint != said:  # it may come back as a standby: something else to wait for
+                    said = error.hint
                     logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
                 stop.wait(min(period, 2.0 ** min(failures - 1, _MOST_DOUBLINGS)))
                 continue
             if failures:
                 logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
                 due = began
-            started, failures = True, 0
+            started, failures, said = True, 0, None
             _log(result)
             on_round(result)
             due = _next_due(due, period)

@@ -61,7 +61,7 @@ def secured(shop: Settings) -> Settings:
     return shop
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, Any]:
     return {
         "POSTGRES_HOST": str(settings.postgres_host),
         "POSTGRES_PORT": str(settings.postgres_port),
