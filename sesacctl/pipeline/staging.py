@@ -127,7 +127,7 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
     cursor.execute(
         f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]} ORDER BY s.ctid"
-        f" ON CONFLICT DO NOTHING RETURNING {key}"
+        f" ON CONFLICT ({key}) DO NOTHING RETURNING {key}"  # a deferrable index of the user's own cannot be asked
     )
     return Counter(row[0] for row in cursor.fetchall())
 

@@ -115,7 +115,7 @@ def test_transaction_mode_is_recognised_on_any_port(
         warm(found, size)
         for act in (schema.upgrade, plan.plan, init_db.initialize, init_db.changes_existing):
             with pytest.raises(ConfigurationError, match=r"Port 6432 of .* is a transaction pooler") as caught:
-                act(found)  # type: ignore[operator]
+                act(found)
             assert "POSTGRES_PORT" in str(caught.value.hint)
         report = check.check(found)
         assert report.pooler

@@ -21,8 +21,8 @@ KEYS: dict[str, str] = {
     "db init": "adopted before created_database database revision seeded server",
     "db seed --users 5 --products 5": "products rows_per_second seconds users",
     "db check": """
-        database db_type drift head indexes[].index indexes[].present latency_ms pooler revision server server_version
-        tables[].estimated tables[].never_cached tables[].rows tables[].table tls user""",
+        database db_type drift head indexes[].index indexes[].present latency_ms pooler revision row_security server
+        server_version tables[].estimated tables[].never_cached tables[].rows tables[].table tls user""",
     "cache refresh": "at generation seconds skipped tables[].aged tables[].fresh tables[].table",
     "cache stats": """
         age evicts generation max_memory next_refresh policy refreshed_at tables[].ages[].rows tables[].ages[].under
