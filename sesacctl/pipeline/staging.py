@@ -127,9 +127,18 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
     cursor.execute(
         f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]} ORDER BY s.ctid"
-        f" ON CONFLICT ({key}) DO NOTHING RETURNING {key}"  # a deferrable index of the user's own cannot be asked
+        f" ON CONFLICT {_arbiter(cursor, kind)} DO NOTHING RETURNING {key}"
     )
     return Counter(row[0] for row in cursor.fetchall())
+
+
+def _arbiter(cursor: Any, kind: str) -> str:
+    """The index that is asked about conflicts: any, but PostgreSQL refuses to ask one that is checked at COMMIT."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisunique AND NOT indimmediate)",
+        (kind,),
+    )
+    return f"({_key(kind)})" if cursor.fetchone()[0] else ""
 
 
 def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
