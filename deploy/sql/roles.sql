@@ -44,13 +44,13 @@ DECLARE
 BEGIN
     FOREACH table_name IN ARRAY ARRAY[
         'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'log_cuts', 'row_changes',
-        'alembic_version'
+        'alembic_version', 'sesacctl_version'
     ] LOOP
         CONTINUE WHEN to_regclass('public.' || table_name) IS NULL;
         EXECUTE format('ALTER TABLE public.%I OWNER TO sesac_migrate', table_name);
         EXECUTE format('GRANT SELECT ON public.%I TO sesac_worker, sesac_readonly', table_name);
-        IF table_name = 'alembic_version' THEN
-            REVOKE INSERT, UPDATE, DELETE ON public.alembic_version FROM sesac_worker;
+        IF table_name IN ('alembic_version', 'sesacctl_version') THEN
+            EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON public.%I FROM sesac_worker', table_name);
         ELSE
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON public.%I TO sesac_worker', table_name);
         END IF;
