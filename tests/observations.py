@@ -48,6 +48,8 @@ DATABASE = DatabaseView(
     stored_age=1.0,
     dead_letters=0,
     parked=0,
+    read_only=False,
+    row_security=(),
 )
 CACHE = CacheState(
     hashes=(HashState(table="users", rows=1000, memory=1), HashState(table="products", rows=1000, memory=1)),

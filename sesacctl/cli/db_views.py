@@ -72,6 +72,10 @@ def check_table(report: Report) -> RenderableType:
     }
     if report.foreign_version:
         values["alembic_version"] = f"{report.foreign_version}: another program's, left alone"
+    from sesacctl.database.row_security import describe
+
+    if report.row_security:
+        values["row-level security"] = describe(report.row_security)
     for count in report.tables:
         never = f", {count.never_cached:,} never cached" if count.never_cached is not None else ""
         values[count.table] = f"{'about ' if count.estimated else ''}{count.rows:,} rows{never}"

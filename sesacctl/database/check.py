@@ -9,10 +9,12 @@ from typing import Any
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database, schema, version_table
+from sesacctl.database import database, row_security, schema, version_table
 from sesacctl.database.drift import drift
 from sesacctl.database.encoding import encoding_problem
 from sesacctl.database.models import Base
+from sesacctl.database.poolers import is_transaction_pooler
+from sesacctl.database.row_security import SecuredTable
 from sesacctl.database.strangers import strangers
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, SesacctlError, TablesNotOurs
 from sesacctl.settings import Settings
@@ -65,6 +67,7 @@ class Report:
     encoding_problem: str | None
     foreign_version: str | None
     in_the_way: tuple[str, ...]
+    row_security: tuple[SecuredTable, ...]
 
 
 def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
@@ -77,6 +80,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
         with suppress(SchemaNotAtHead):  # the report says so
             database.wait_until(lambda: schema.require_head(settings), seconds=wait_seconds)
     location = database.locate(settings)
+    pooler = is_transaction_pooler(settings)  # before there is a transaction: a pool may be one backend
     engine = database.engine_for(settings, command="db-check")
     try:
         with database.translated(settings), engine.connect() as connection:
@@ -95,7 +99,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 server_version=raw.get_parameter_status("server_version"),
                 latency_ms=_latency(raw),
                 tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
-                pooler=location.is_transaction_pooler,
+                pooler=pooler,
                 revision=revision,
                 head=schema.head(),
                 drift=drift(connection) if revision == schema.head() else (),
@@ -112,6 +116,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                     for table in Base.metadata.tables.values()
                     for index in sorted(table.indexes, key=lambda index: str(index.name))
                 ),
+                row_security=_row_security(raw),
             )
     finally:
         engine.dispose()
@@ -121,6 +126,8 @@ def verdict(report: Report) -> SesacctlError | None:
     """The error that the report amounts to, None if all is well."""
     if report.in_the_way:
         return TablesNotOurs(f"Schema {report.schema} is not free for sesacctl: {'; '.join(report.in_the_way)}")
+    if refused := row_security.refusal(report.row_security):
+        return refused  # first: what it hides may be the revision
     try:
         schema.require_revision(report.revision)
     except SesacctlError as error:
@@ -136,6 +143,11 @@ def verdict(report: Report) -> SesacctlError | None:
             hint="sesacctl db init with a new POSTGRES_DB, which is made in UTF8; then load a dump of the data there",
         )
     return None
+
+
+def _row_security(connection: RawConnection) -> tuple[SecuredTable, ...]:
+    with connection.cursor() as cursor:
+        return row_security.look(cursor)
 
 
 def _latency(connection: RawConnection) -> float:

@@ -12,6 +12,7 @@ import psycopg2
 import stamina
 from psycopg2 import extensions
 
+from sesacctl.database import refusals
 from sesacctl.database.deadline import deadline
 from sesacctl.database.location import locate
 from sesacctl.database.refusals import as_ours
@@ -19,7 +20,7 @@ from sesacctl.database.search_path import connect_in
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable
 from sesacctl.settings import DbType, Settings
 
-__all__ = ["as_ours", "connect", "read_row", "translated", "wait_until", "warn_of_unverified_host"]
+__all__ = ["as_ours", "connect", "read_row", "require_writable", "translated", "wait_until", "warn_of_unverified_host"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -108,6 +109,19 @@ def read_row(settings: Settings, statement: str, values: Sequence[Any], *, comma
             return row
     finally:
         connection.close()
+
+
+def require_writable(connection: extensions.connection, settings: Settings) -> None:
+    """Return only if the server takes writes; ends the connection's transaction.
+
+    Raises:
+        ServerUnreachable: it is a standby, or its transactions are read-only, as on a full disk of Supabase's.
+    """
+    with translated(settings), connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
+        read_only, standby = cursor.fetchone()
+    if read_only:
+        raise refusals.read_only("it is a standby" if standby else "default_transaction_read_only is on", settings)
 
 
 def wait_until(ready: Callable[[], T], *, seconds: float) -> T:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from psycopg2 import errorcodes
+
 from sesacctl import settings as settings_module
 from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated, wait_until
 from sesacctl.database.deadline import NoAnswer, deadline
@@ -28,6 +30,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.orm import Session, sessionmaker
 
     engine: Engine
@@ -40,7 +43,7 @@ def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SEC
     Raises:
         ConfigurationError: a variable is missing or wrong.
     """
-    from sqlalchemy import URL, NullPool, create_engine
+    from sqlalchemy import URL, NullPool, create_engine, event
 
     location = locate(settings)
     pool: dict[str, Any] = {"poolclass": NullPool} if location.is_transaction_pooler else {"pool_pre_ping": True}
@@ -53,7 +56,15 @@ def engine_for(settings: Settings, *, command: str, bound: float = STATEMENT_SEC
         database=location.database,
         query=location.options,
     )
-    return create_engine(shown, creator=lambda: connect(settings, command=command, bound=bound), **pool)
+    engine = create_engine(shown, creator=lambda: connect(settings, command=command, bound=bound), **pool)
+    event.listen(engine, "handle_error", _throw_away_read_only)
+    return engine
+
+
+def _throw_away_read_only(context: ExceptionContext) -> None:
+    """After a fail-over the pool's connections may lead to a standby, and answer every ping."""
+    if getattr(context.original_exception, "pgcode", None) == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        context.is_disconnect = True
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 import psycopg2
 from psycopg2 import errorcodes
 
+from sesacctl.database import row_security
 from sesacctl.database.deadline import NoAnswer
 from sesacctl.database.location import locate
 from sesacctl.database.user_code import name_failing
@@ -73,7 +74,10 @@ _NOT_THE_FUNCTION = ("08", "28", "40", "53", "57")
 _BY_CODE_ANYWHERE = (
     errorcodes.INSUFFICIENT_PRIVILEGE,
     errorcodes.LOCK_NOT_AVAILABLE,
-    errorcodes.READ_ONLY_SQL_TRANSACTION,
+)
+READ_ONLY_HINT = (
+    "make room if its disk is full (RDS, Supabase: a larger disk), then set default_transaction_read_only to off;"
+    " after a fail-over, set the host to the primary's"
 )
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
@@ -84,11 +88,15 @@ def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
     code = error.pgcode
     if code == errorcodes.TOO_MANY_CONNECTIONS or (code is None and _FULL.search(text)):
         return _full(text, settings)
+    if code == errorcodes.READ_ONLY_SQL_TRANSACTION and _is_ours(error):
+        return read_only(text, settings)
+    if row_security.is_policy(error):
+        return _no_policy(text, settings)
     if code == errorcodes.INSUFFICIENT_PRIVILEGE or (code is None and _NO_RIGHTS.search(text)):
         return _no_rights(text, settings)
     if code is None:
         return _without_code(error, text, settings)
-    return _by_code(code, text, settings) if _is_ours(error) else _by_user_code(error, text, settings)
+    return _by_code(code, text, settings) if _is_ours(error) else by_user_code(error, settings)
 
 
 def _is_ours(error: psycopg2.Error) -> bool:
@@ -96,8 +104,9 @@ def _is_ours(error: psycopg2.Error) -> bool:
     return name_failing(error) is None or error.pgcode[:2] in _NOT_THE_FUNCTION or error.pgcode in _BY_CODE_ANYWHERE
 
 
-def _by_user_code(error: psycopg2.Error, text: str, settings: Settings) -> ServerRefused:
-    name = name_failing(error)
+def by_user_code(error: psycopg2.Error, settings: Settings) -> ServerRefused:
+    """The error of a function that somebody else wrote."""
+    name, text = name_failing(error), " ".join(str(error).split())
     return ServerRefused(
         f"PostgreSQL at {locate(settings).address} refused: {name}, which is not ours, failed"
         f" (SQLSTATE {error.pgcode}): {text}",
@@ -118,7 +127,7 @@ def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
         return CheckFailed(
             f"{server}: another session changed the same rows in another order: {text}", hint="the same command again"
         )
-    if code[:2] in ("08", "53", "57") or code == errorcodes.READ_ONLY_SQL_TRANSACTION:
+    if code[:2] in ("08", "53", "57"):
         return ServerUnreachable(f"{server} cannot work now: {text}", hint=_reach_hint(settings))
     return None
 
@@ -158,11 +167,23 @@ def _full(text: str, settings: Settings) -> ServerUnreachable:
     )
 
 
+def read_only(text: str, settings: Settings) -> ServerUnreachable:
+    """The error of a database that takes no writes: `text` says how it is known."""
+    return ServerUnreachable(f"PostgreSQL at {locate(settings).address} takes no writes: {text}", hint=READ_ONLY_HINT)
+
+
 def _no_rights(text: str, settings: Settings) -> ServerRefused:
     location = locate(settings)
     return ServerRefused(
         f"PostgreSQL at {location.address} refused: {text}",
         hint=f"GRANT it to user {location.user}, as deploy/sql/roles.sql does for each role",
+    )
+
+
+def _no_policy(text: str, settings: Settings) -> ServerRefused:
+    location = locate(settings)
+    return ServerRefused(
+        f"PostgreSQL at {location.address} refused: {text}", hint=row_security.hint(location.user or "that connects")
     )
 
 

@@ -15,7 +15,7 @@ from psycopg2 import Error as PostgresError
 from psycopg2 import errorcodes
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database, version_table
+from sesacctl.database import database, poolers, version_table
 from sesacctl.database.ddl_errors import refused_change
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
 from sesacctl.settings import Settings
@@ -166,7 +166,7 @@ def require_direct(settings: Settings) -> None:
     """
     location = database.locate(settings)
     if not location.is_transaction_pooler:
-        return
+        return poolers.require_sessions(settings)
     project = (location.user or "").partition(".")[2]
     host = f"db.{project}.supabase.co" if project else location.host
     raise ConfigurationError(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from psycopg2 import Error as PostgresError
+
+from sesacctl.errors import ServerRefused
 
 # The innermost comes first; every procedural language and SQL adds such a line to an error's context.
 _FUNCTION = re.compile(
@@ -35,3 +39,22 @@ def name_failing(error: PostgresError) -> str | None:
     if function is None:
         return None
     return f"function {function}" + (f", table {error.diag.table_name}" if error.diag.table_name else "")
+
+
+def require_no_rules(cursor: Any, tables: Sequence[str]) -> None:
+    """Return only if no rule of the user's own rewrites what is inserted: COPY passes it, and ON CONFLICT is refused.
+
+    Raises:
+        ServerRefused: names the rules.
+    """
+    cursor.execute(
+        "SELECT rulename, ev_class::regclass::text FROM pg_rewrite WHERE ev_type IN ('2', '3')"
+        " AND ev_class IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1, 2",
+        (list(tables),),
+    )
+    rules = [f"{rule} on {table}" for rule, table in cursor.fetchall()]
+    if rules:
+        raise ServerRefused(
+            f"PostgreSQL's rules cannot stand beside sesacctl's statements: {', '.join(rules)}",
+            hint=f"DROP RULE {rules[0]}, and make it a trigger; then the same command again",
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sesacctl.database import row_security
+
 VERSION_TABLE = "sesacctl_version"
 LEGACY_TABLE = "alembic_version"
 # Those that were ever written into `alembic_version`; others there are another program's.
@@ -37,7 +39,11 @@ class Revision:
 
 
 def read(cursor: Any) -> Revision:
-    """The revision, from our own table, or from an `alembic_version` with one revision of ours beside our `users`."""
+    """The revision, from our own table, or from an `alembic_version` with one revision of ours beside our `users`.
+
+    Raises:
+        ServerRefused: row-level security may hide it.
+    """
     cursor.execute(_PRESENT)
     present, legacy_present, beside_users = cursor.fetchone()
     legacy = _versions(cursor, LEGACY_TABLE) if legacy_present else []
@@ -45,6 +51,8 @@ def read(cursor: Any) -> Revision:
     foreign = ", ".join(legacy) or None
     if present:
         own = _versions(cursor, VERSION_TABLE)
+        if not own:
+            row_security.require_visible(cursor, (VERSION_TABLE,))  # a hidden revision is not a missing one
         return Revision(revision=own[0] if own else None, foreign=foreign)
     if is_ours:
         return Revision(revision=legacy[0], is_legacy=True)

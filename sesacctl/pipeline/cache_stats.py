@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from sesacctl.cache.client import connect
-from sesacctl.cache.rows import Table
+from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.state import CacheState, HashState, read_state
-from sesacctl.database import database
+from sesacctl.database import database, row_security
 from sesacctl.settings import Settings
 
 # Upper ends of the histogram's bins, in seconds.
@@ -67,6 +67,7 @@ def read_stats(settings: Settings) -> CacheStats:
         postgres = database.connect(settings, command="cache-stats")
         try:
             with postgres.cursor() as cursor:
+                row_security.require_visible(cursor, TABLES)
                 cursor.execute("SELECT now()")
                 now: datetime = cursor.fetchone()[0]
                 tables = tuple(_table(cursor, side) for side in state.hashes)

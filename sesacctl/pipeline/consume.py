@@ -7,23 +7,20 @@ import os
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import Any
 
 import psycopg2
-from kafka.errors import KafkaError
 
-from sesacctl.broker import clients
 from sesacctl.broker.addresses import missed
-from sesacctl.database.connections import as_ours, connect
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import PRODUCTS, USERS
 from sesacctl.pipeline.allowance import Budget
 from sesacctl.pipeline.batch import Batch, Counts, truncate
-from sesacctl.pipeline.failures import Failure, classify
+from sesacctl.pipeline.group_member import CLOSE_MS, GroupMember
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.log_cuts import CutFound, stops
 from sesacctl.pipeline.ownership import Ownership, Records
 from sesacctl.pipeline.parked import parents_without_lag, retry_parked
+from sesacctl.pipeline.postgres_link import PostgresLink
 from sesacctl.pipeline.sink import Fenced, Sink
 from sesacctl.pipeline.status import Status, Timer, max_rss_bytes
 from sesacctl.pipeline.step_size import StepSize
@@ -32,7 +29,8 @@ from sesacctl.settings import Settings
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
-CLOSE_MS = 2_000
+AWAY_SECONDS = 30.0
+"""Without PostgreSQL for so long, an instance leaves its partitions to others, which may have a connection."""
 LOST_SECONDS = 3.0  # a broker that comes back sooner is not worth a word
 
 
@@ -59,19 +57,17 @@ class Instance:
         self._settings = settings
         self._kinds = {settings.topic(kind): kind for kind in kinds}
         self._parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
-        self._member_id = member_id
         self._report = report
         self._budget = budget
         self._park_seconds = park_seconds
-        self._accept_gap = accept_gap
         self._checkpoint = checkpoint
         self._status = Status(number, pid=os.getpid())
-        self._connection: Any = None
+        self._postgres = PostgresLink(settings, checkpoint)
+        self._member = GroupMember(settings, self._kinds, member_id=member_id, accept_gap=accept_gap)
         self._step_size = StepSize()
-        self._sink: Sink | None = None
-        self._reporting, self._reconnecting = Timer(1.0), Timer(1.0)
-        self._parked, self._comparing, self._telling = Timer(1.0), Timer(5.0), Timer(1.0)
-        self._connected_at = time.monotonic()
+        self._reporting, self._parked = Timer(1.0), Timer(1.0)
+        self._comparing, self._telling = Timer(5.0), Timer(1.0)
+        self._connected_at = time.monotonic()  # to Kafka
 
     def run(self, stop: Event) -> None:
         """Consume until `stop` is set; what was polled by then is stored.
@@ -79,59 +75,79 @@ class Instance:
         Raises:
             SesacctlError: a person has to do something; offsets and rows are consistent all the same.
         """
-        self._consumer = consumer = self._join(stop)
-        if consumer is None:
-            return
-        self._ownership = Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
         try:
             while not stop.is_set():
-                self.run_once()
-            self._status.state = "draining"
+                if self._member.consumer is None:
+                    self._join(stop)
+                elif self._is_away():
+                    self._leave(stop)
+                else:
+                    self.run_once()
+            self._drain()
+        finally:
+            self._postgres.close()
+            self._send_status()
+            self._member.close()
+
+    def _drain(self) -> None:
+        self._status.state = "draining"
+        if self._member.ownership is not None:
             self._last_try()
             self._ownership.tell_kafka(wait_ms=CLOSE_MS)
-        finally:
-            self._disconnect()
-            self._send_status()
-            try:
-                consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
-            except (KafkaError, OSError, RuntimeError) as error:
-                log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})
 
-    def _join(self, stop: Event) -> Any:
-        """A consumer of the group; waits for Kafka, and gives None if `stop` is set before it is there."""
-        while not stop.is_set():
-            try:
-                consumer = clients.consumer(self._settings, group_instance_id=self._member_id)
-            except ServerUnreachable as error:
-                self._wait_for("Kafka", str(error))
+    def _join(self, stop: Event) -> None:
+        try:
+            self._member.join()
+            self._connected_at = time.monotonic()
+        except ServerUnreachable as error:
+            self._status.wait_for("Kafka", str(error))
+            self._send_status()
+            stop.wait(1.0)
+
+    def _is_away(self) -> bool:
+        """Whether PostgreSQL has been out of reach for so long that others are to have the partitions."""
+        since = self._postgres.away_since
+        return since is not None and time.monotonic() - since > AWAY_SECONDS
+
+    def _leave(self, stop: Event) -> None:
+        """Give the partitions to members that have a connection, and return when there is one here, too."""
+        log.warning("no connection to PostgreSQL: leaving the group", extra={"action": "consume.away"})
+        self._member.leave()
+        self._status.partitions, self._status.lag = [], 0
+        while not stop.is_set() and not self._reconnect():
+            if self._reporting.due():
                 self._send_status()
-                stop.wait(1.0)
-            else:
-                consumer.subscribe(list(self._kinds))
-                return consumer
-        return None
+            stop.wait(0.1)
+
+    @property
+    def _ownership(self) -> Ownership:
+        assert self._member.ownership is not None, "not in the group"
+        return self._member.ownership
 
     def run_once(self) -> int:
         """Poll once and store what came; gives the number of records stored or accounted for."""
         if self._reporting.due():
             self._status.lag = self._ownership.lag
             self._send_status()
-        if self._sink is None and not self._reconnect():
-            self._ownership.poll_paused(timeout_ms=100)
-            return 0
-        assert self._sink is not None
+        if self._postgres.sink is None:
+            if not self._reconnect():
+                self._ownership.poll_paused(timeout_ms=100)
+                return 0
+            self._ownership.invalidate()
+        sink = self._postgres.sink
+        assert sink is not None
         try:
-            records = self._ownership.poll(self._sink, timeout_ms=POLL_MS)
+            records = self._ownership.poll(sink, timeout_ms=POLL_MS)
             self._watch_kafka()
             if self._ownership.stale():
-                self._ownership.take_over(self._sink)
+                self._ownership.take_over(sink)
                 self._status.partitions = self._ownership.names
             else:
-                stored = self._step(self._sink, records) if records else 0
-                self._look_around(self._sink, idle=not records)
+                stored = self._step(sink, records) if records else 0
+                self._look_around(sink, idle=not records)
                 return stored
         except CutFound as found:
-            self._stop_for_cut(self._sink, found)
+            self._stop_for_cut(sink, found)
         except Fenced as error:
             log.info("%s; reading again", error, extra={"action": "consume.fenced"})
             self._ownership.invalidate()
@@ -165,7 +181,7 @@ class Instance:
         except BaseException as error:
             if self._budget is not None:
                 self._budget.in_doubt()
-            if not self._step_size.halved(error, batches, self._connection):
+            if not self._step_size.halved(error, batches, self._postgres.connection):
                 raise
             self._ownership.invalidate()
             return 0
@@ -188,6 +204,7 @@ class Instance:
         return granted
 
     def _stored(self, batches: list[Batch]) -> None:
+        self._postgres.note_stored()
         for batch in batches:
             self._status.counts.add(batch.counts)
         self._ownership.moved(batches)
@@ -216,13 +233,13 @@ class Instance:
 
     def _retry_parked(self, sink: Sink) -> None:
         counts = retry_parked(
-            self._connection,
+            self._postgres.connection,
             group=self._settings.kafka_group,
             kinds=self._kinds,
             partitions=self._ownership.partitions,
             beyond=self._ownership.beyond,
             park_seconds=self._park_seconds,
-            parents_without_lag=lambda: parents_without_lag(self._consumer, sink, self._parents),
+            parents_without_lag=lambda: parents_without_lag(self._member.consumer, sink, self._parents),
             zone=self._settings.event_timezone,
         )
         self._status.counts.add(counts)
@@ -230,64 +247,33 @@ class Instance:
     def _last_try(self) -> None:
         """Parked rows once more before the end; if PostgreSQL is away now, they stay parked."""
         try:
-            if self._sink is not None:
-                self._retry_parked(self._sink)
+            if self._postgres.sink is not None:
+                self._retry_parked(self._postgres.sink)
         except psycopg2.Error as error:
             log.debug("parked rows: %s", error, extra={"action": "consume.parked"})
 
-    # ---- PostgreSQL
-
     def _reconnect(self) -> bool:
-        if not self._reconnecting.due():
-            return False
         try:
-            self._connection = connect(self._settings, command="consume")
+            if not self._postgres.reconnect():
+                return False
         except SesacctlError as error:
             if not error.retriable:
                 raise
-            self._wait_for("PostgreSQL", str(error))
+            self._status.wait_for("PostgreSQL", str(error))
             return False
-        self._sink = Sink(
-            self._connection,
-            group=self._settings.kafka_group,
-            zone=self._settings.event_timezone,
-            checkpoint=self._checkpoint,
-        )
-        self._ownership.invalidate()
-        self._resume()
+        self._status.resume()
         return True
 
     def _handle_database_error(self, error: psycopg2.Error) -> None:
-        if classify(error) is not Failure.INFRA:
-            raise as_ours(error, self._settings) or error
-        self._disconnect()
-        self._wait_for("PostgreSQL", " ".join(str(error).split()))
-
-    def _disconnect(self) -> None:
-        connection, self._connection, self._sink = self._connection, None, None
-        if connection is not None:
-            try:
-                connection.close()
-            except psycopg2.Error as error:
-                log.debug("closing: %s", error, extra={"action": "consume.disconnect"})
-
-    def _wait_for(self, server: str, why: str) -> None:
-        if self._status.waiting_for != server:
-            log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
-        self._status.state, self._status.waiting_for, self._status.error = "waiting", server, why
-
-    def _resume(self) -> None:
-        if self._status.waiting_for:
-            log.info("%s is back", self._status.waiting_for, extra={"action": "consume.resumed"})
-        self._status.state, self._status.waiting_for, self._status.error = "running", None, None
+        self._status.wait_for("PostgreSQL", self._postgres.give_up(error))
 
     def _watch_kafka(self) -> None:
         if self._ownership.connected:
             self._connected_at = time.monotonic()
-            self._resume()
+            self._status.resume()
         elif time.monotonic() - self._connected_at > LOST_SECONDS:
             advertised = missed.explain(self._settings)
-            self._wait_for("Kafka", f"no broker answers; {advertised}" if advertised else "no broker answers")
+            self._status.wait_for("Kafka", f"no broker answers; {advertised}" if advertised else "no broker answers")
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()

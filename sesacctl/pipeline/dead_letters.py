@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translated
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
@@ -23,6 +24,7 @@ from sesacctl.pipeline.batch import Counts, Key
 from sesacctl.pipeline.kept_records import (
     KeptRecord,
     adjust_counters,
+    forget,
     lock_offsets,
     select,
     settle,
@@ -204,7 +206,7 @@ def _replay_chunk(
             refused.append((record.id, name, refusal.detail))
         outcome[name] += 1
     adjust_counters(cursor, settings.kafka_group, changes)
-    cursor.execute("DELETE FROM dead_letters WHERE id = ANY(%s)", (done,))
+    forget(cursor, "dead_letters", done)
     if refused:
         execute_values(
             cursor,
@@ -269,6 +271,8 @@ def _transaction(
     connection = connect(settings, command=command)
     try:
         with translated(settings):
+            with connection.cursor() as first:
+                row_security.require_all(first, ("dead_letters", "sink_offsets"))
             with connection.cursor(on_server) as cursor:
                 yield cursor
             if commit:

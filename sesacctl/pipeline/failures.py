@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError
+from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError, errorcodes
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database.row_security import is_refused_row
 from sesacctl.database.user_code import failed_within_statement, failing_function
 
 
@@ -44,14 +45,19 @@ def classify(error: PostgresError, table: str | None = None) -> Failure:
     if code is None:
         return Failure.STOP if isinstance(error, _BUGS) else Failure.INFRA
     if code[:2] in _INFRA_CLASSES:
-        return Failure.INFRA
+        return Failure.CODE if _is_state_of_user_code(error, code) else Failure.INFRA
     if code[:2] == "28" or code == _REFUSED_RIGHTS:
-        return Failure.STOP
+        return Failure.CODE if is_refused_row(error) else Failure.STOP  # a policy is the user's own, too
     if _is_about_something_else(error, code, table):
         return Failure.CODE
     if code[:2] in _DATA_CLASSES:
         return Failure.DATA
     return _BY_CODE.get(code) or (Failure.CODE if failing_function(error) else Failure.STOP)
+
+
+def _is_state_of_user_code(error: PostgresError, code: str) -> bool:
+    """Whether a function met a state that it needs to be another, such as a view that was never filled."""
+    return code[:2] in ("25", "55") and code != errorcodes.LOCK_NOT_AVAILABLE and failing_function(error) is not None
 
 
 def _is_about_something_else(error: PostgresError, code: str, table: str | None) -> bool:

@@ -12,7 +12,7 @@ from sesacctl.cache.client import connect
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
-from sesacctl.database import database
+from sesacctl.database import database, row_security
 from sesacctl.pipeline.simulation import bound
 from sesacctl.settings import Settings
 
@@ -57,6 +57,7 @@ def read_fairness(settings: Settings) -> Fairness:
         postgres = database.connect(settings, command="cache-fairness")
         try:
             with postgres.cursor() as cursor:
+                row_security.require_visible(cursor, TABLES)
                 tables = tuple(_table(cursor, redis, table, state.size, state.fresh) for table in TABLES)
         finally:
             postgres.close()

@@ -13,6 +13,7 @@ from psycopg2.extras import Json, execute_values, register_uuid
 
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
+from sesacctl.errors import CheckFailed
 from sesacctl.events import CODECS, LAST_MS, Malformed, Row
 from sesacctl.pipeline.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, malformed
 from sesacctl.pipeline.failures import Failure
@@ -178,6 +179,20 @@ def move_count(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, t
         counts = changes[record.source]
         setattr(counts, origin, getattr(counts, origin) - 1)
         setattr(counts, to, getattr(counts, to) + 1)
+
+
+def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
+    """Delete locked records that are settled now.
+
+    Raises:
+        CheckFailed: a trigger or a policy kept some; they would be counted again.
+    """
+    cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", (list(ids),))
+    if cursor.rowcount != len(ids):
+        raise CheckFailed(
+            f"{table}: PostgreSQL deleted {cursor.rowcount} of {len(ids)} rows and raised nothing",
+            hint=f"drop the trigger or the policy that keeps rows of {table}; then the same command again",
+        )
 
 
 def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:

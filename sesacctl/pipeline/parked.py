@@ -18,6 +18,7 @@ from sesacctl.pipeline.failures import Failure
 from sesacctl.pipeline.kept_records import (
     KeptRecord,
     adjust_counters,
+    forget,
     lock_offsets,
     move_count,
     save_dead_letters,
@@ -150,7 +151,7 @@ def _settle(
 
 
 def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
-    cursor.execute("DELETE FROM parked_events WHERE id = ANY(%s) AND id <> ALL(%s)", (list(tried), list(still)))
+    forget(cursor, "parked_events", list(set(tried) - set(still)))
     cursor.execute(
         "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp(),"
         " parked_at = least(parked_at, clock_timestamp()) WHERE id = ANY(%s)",

@@ -10,6 +10,7 @@ from psycopg2.extras import register_uuid
 
 from sesacctl.broker.offsets import LogOffsets, log_offsets
 from sesacctl.broker.transactions import OpenTransaction, open_transactions
+from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translated
 from sesacctl.pipeline.batch import COUNTERS, Counts, Key, LogMark
 from sesacctl.pipeline.log_cuts import CutLog, read_open
@@ -108,6 +109,7 @@ def _stored(settings: Settings) -> tuple[dict[Key, _Stored], dict[Key, CutLog]]:
     connection = connect(settings, command="progress")
     try:
         with translated(settings), connection.cursor() as cursor:
+            row_security.require_visible(cursor, ("sink_offsets", "log_cuts"))
             cursor.execute(
                 "SELECT topic_id, partition, first_offset, next_offset, leader_epoch, last_offset, last_timestamp,"
                 f" last_crc, {', '.join(COUNTERS)}, ahead FROM sink_offsets WHERE consumer_group = %s",

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import adopt_rounds, publish, record_round
-from sesacctl.database import database, schema
+from sesacctl.database import database, row_security, schema
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.pipeline.aging import refresh_statement
 from sesacctl.pipeline.heartbeat import Heartbeat
@@ -104,6 +104,8 @@ class Refresher:
                 with postgres.cursor() as cursor:
                     cursor.execute(self._statement)
                     pick = _Pick(cursor.fetchall())
+                    if not pick.skipped and len(pick.rows) < len(self._tables):
+                        row_security.require_all(cursor, self._tables, ("SELECT", "UPDATE"))  # a stamp is an UPDATE
                 plan = self._plan | {"period": period}
                 generation = publish(self._redis, pick.rows, at=pick.at, plan=plan) if pick.at else None
                 postgres.commit()
@@ -129,6 +131,7 @@ class Refresher:
             What `run_once` raises: at the first round, and later what waiting does not mend.
         """
         due, failures, started = monotonic(), 0, False
+        said: str | None = None
         while not stop.is_set():
             if heartbeat:
                 heartbeat.beat(period + ROUND_SECONDS)
@@ -139,14 +142,15 @@ class Refresher:
                 if not started or not (error.retriable or isinstance(error, CheckFailed)):
                     raise
                 failures += 1
-                if failures == 1:
+                if failures == 1 or error.hint != said:  # it may come back as a standby: something else to wait for
+                    said = error.hint
                     logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
                 stop.wait(min(period, 2.0 ** min(failures - 1, _MOST_DOUBLINGS)))
                 continue
             if failures:
                 logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
                 due = began
-            started, failures = True, 0
+            started, failures, said = True, 0, None
             _log(result)
             on_round(result)
             due = _next_due(due, period)

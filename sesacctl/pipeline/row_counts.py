@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg2 import extensions
 
+from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translated
 from sesacctl.events import CODECS
 from sesacctl.settings import Settings
@@ -57,6 +58,7 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
 
 def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
     """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
+    row_security.require_visible(cursor)
     cursor.execute(
         f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].columns[0]}),"
         " (SELECT coalesce(sum(stored), 0) FROM sink_offsets WHERE topic = %s)::bigint"

@@ -9,15 +9,17 @@ from typing import Any
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import extensions
+from psycopg2.errors import FeatureNotSupported
 from psycopg2.extras import execute_values, register_uuid
 
+from sesacctl.database import row_security
 from sesacctl.pipeline import log_cuts
 from sesacctl.pipeline.batch import COUNTERS, WRITE_ORDER, Batch, Counts, Entry, Key, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.copy_text import copy_rows
 from sesacctl.pipeline.failures import Failure, classify
 from sesacctl.pipeline.kept_records import lock_offsets, save_dead_letters, save_parked
 from sesacctl.pipeline.log_cuts import CutLog
-from sesacctl.pipeline.staging import write_staged
+from sesacctl.pipeline.staging import RAISE_NOW, write_staged
 
 register_uuid()
 
@@ -46,6 +48,7 @@ class Sink:
         self._group = group
         self._zone = zone
         self._checkpoint = checkpoint
+        self._copies = True
 
     def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
@@ -139,14 +142,17 @@ class Sink:
             f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
         ]
         if moved:
+            row_security.require_all(cursor, ("sink_offsets",))  # hidden offsets would be read again and again
             raise Fenced(", ".join(moved))
 
     def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
-            if self._copy(cursor, entries):
+            if self._copies and self._copy(cursor, entries):
                 return []
+        except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
+            self._copies = False
         except PostgresError as error:
             if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
                 raise
@@ -160,6 +166,7 @@ class Sink:
             if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
                 return False
             self._checkpoint(f"after copy of {kind}")
+        cursor.execute(RAISE_NOW)
         return True
 
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 from psycopg2 import Error as PostgresError
+from psycopg2 import errorcodes
 
-from sesacctl.database.user_code import failing_function
+from sesacctl.database import row_security
+from sesacctl.database.user_code import failing_function, require_no_rules
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
 from sesacctl.pipeline.batch import Entry, Refusal
 from sesacctl.pipeline.copy_text import copy_rows
@@ -21,6 +23,8 @@ IDENTITY = {
     USERS: ("name", "gender", "join_date"),
     PRODUCTS: ("name", "category", "brand"),
 }
+# What deferred triggers would raise at COMMIT only, where no savepoint tells the row.
+RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 _DETAIL_CHARACTERS = 2_000
 _PARENTS_THERE = {
     ORDERS: " WHERE EXISTS (SELECT FROM users u WHERE u.user_id = s.user_id)"
@@ -36,12 +40,14 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     Raises:
         psycopg2.Error: of class INFRA or STOP, or of class CODE when not the rows are to blame; nothing is to be
             committed.
+        ServerRefused: a rule or row-level security stands in the way, as well.
     """
     if not entries:
         return []
     columns = ", ".join(CODECS[kind].columns)
     cursor.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP AS SELECT {columns} FROM {kind} WITH NO DATA"
+        f"{RAISE_NOW}; CREATE TEMP TABLE IF NOT EXISTS stage_{kind} ON COMMIT DROP"
+        f" AS SELECT {columns} FROM {kind} WITH NO DATA"
     )
     broken: list[PostgresError] = []
     refusals = _write(cursor, kind, entries, broken)
@@ -89,7 +95,10 @@ def _write(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[Postgr
         stored = _insert_set(cursor, kind, entries)
     except PostgresError as error:
         failure = classify(error, kind)
-        if failure not in (Failure.DATA, Failure.PARK, Failure.CODE):
+        if error.pgcode == errorcodes.FEATURE_NOT_SUPPORTED and failing_function(error) is None:
+            cursor.execute("ROLLBACK TO SAVEPOINT staged")
+            require_no_rules(cursor, (kind,))
+        if failure not in (Failure.CONFLICT, Failure.DATA, Failure.PARK, Failure.CODE):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged")
         if len(entries) == 1:
@@ -120,9 +129,18 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
     cursor.execute(
         f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]} ORDER BY s.ctid"
-        f" ON CONFLICT DO NOTHING RETURNING {key}"
+        f" ON CONFLICT {_arbiter(cursor, kind)} DO NOTHING RETURNING {key}"
     )
     return Counter(row[0] for row in cursor.fetchall())
+
+
+def _arbiter(cursor: Any, kind: str) -> str:
+    """The index that is asked about conflicts: any, but PostgreSQL refuses to ask one that is checked at COMMIT."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisunique AND NOT indimmediate)",
+        (kind,),
+    )
+    return f"({_key(kind)})" if cursor.fetchone()[0] else ""
 
 
 def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
@@ -143,6 +161,8 @@ def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list
             refusals.append(entry.refuse(Failure.CONFLICT, Reason.CONFLICT, detail))
         else:
             refusals.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "stored before"))
+    if absent:
+        row_security.require_visible(cursor, tuple(CODECS))  # what is hidden is neither missing nor another row's
     orphans, others = _orphans(cursor, kind, absent)
     refusals += [entry.refuse(Failure.PARK, Reason.ORPHAN, "its user or product is not there yet") for entry in orphans]
     return refusals + _insert_plainly(cursor, kind, others, broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from sesacctl.pipeline.batch import Counts
 from sesacctl.pipeline.latency import Latency
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -25,6 +28,18 @@ class Status:
     latency: Latency = field(default_factory=Latency)
     max_rss_bytes: int = 0
     error: str | None = None
+
+    def wait_for(self, server: str, why: str) -> None:
+        """Say what is waited for; the log has it once."""
+        if self.waiting_for != server:
+            log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
+        self.state, self.waiting_for, self.error = "waiting", server, why
+
+    def resume(self) -> None:
+        """Nothing is waited for any more."""
+        if self.waiting_for:
+            log.info("%s is back", self.waiting_for, extra={"action": "consume.resumed"})
+        self.state, self.waiting_for, self.error = "running", None, None
 
     def followed_by(self, newer: Status) -> Status:
         """One status in place of two: the newer one, with the counts and latencies of both."""

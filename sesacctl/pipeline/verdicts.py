@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sesacctl import words
+from sesacctl.database import row_security
+from sesacctl.database.refusals import READ_ONLY_HINT
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.pipeline.heartbeat import Pulse
 from sesacctl.pipeline.observe import Observation
@@ -84,8 +86,15 @@ def _postgres(seen: Observation) -> Check:
     if seen.database is None:
         return _problem(name, seen.problems[name])
     if seen.database.standby:
-        return _unhealthy(name, f"{seen.database.version} is a read-only standby", "set POSTGRES_HOST to the primary")
+        return _unhealthy(name, f"{seen.database.version} is a read-only standby", READ_ONLY_HINT)
+    if seen.database.read_only:
+        evidence = f"{seen.database.version} is read-only: default_transaction_read_only is on"
+        return _unhealthy(name, evidence, READ_ONLY_HINT)
     evidence = f"{seen.database.version}, schema at {seen.database.revision}"
+    if error := row_security.refusal(seen.database.row_security):
+        return _unhealthy(name, f"{evidence}; {error}", str(error.hint))
+    if seen.database.row_security:
+        evidence += f"; row-level security: {row_security.describe(seen.database.row_security)}"
     if problem := seen.database.encoding_problem:
         return Check(name=name, verdict=Verdict.WARNING, evidence=f"{evidence}; {problem}", next="sesacctl db check")
     return _ok(name, evidence)

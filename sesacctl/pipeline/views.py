@@ -9,8 +9,9 @@ from typing import Any
 from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.rows import TABLES
 from sesacctl.cache.state import CacheState, read_info, read_state
-from sesacctl.database import database, schema
+from sesacctl.database import database, row_security, schema
 from sesacctl.database.encoding import encoding_problem
+from sesacctl.database.row_security import SecuredTable
 from sesacctl.settings import Settings
 
 ANSWER_SECONDS = 4.0
@@ -22,6 +23,7 @@ MANY = 100_000
 class DatabaseView:
     """PostgreSQL, by its own clock.
 
+    `read_only`: it takes no writes, as on a standby or where `default_transaction_read_only` is on.
     Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
     `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
     stored something.
@@ -39,6 +41,8 @@ class DatabaseView:
     stored_age: float | None
     dead_letters: int
     parked: int
+    row_security: tuple[SecuredTable, ...]
+    read_only: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +67,12 @@ def read_database(settings: Settings) -> DatabaseView:
     try:
         with database.translated(settings), connection.cursor() as cursor:
             schema.require_head(connection)
-            cursor.execute("SELECT current_setting('server_version'), pg_is_in_recovery(), now()")
-            version, standby, now = cursor.fetchone()
+            cursor.execute(
+                "SELECT current_setting('server_version'), pg_is_in_recovery(),"
+                " current_setting('transaction_read_only') = 'on', now()"
+            )
+            version, standby, read_only, now = cursor.fetchone()
+            secured = row_security.look(cursor)
             waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
             problem = encoding_problem(connection)
             refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
@@ -75,6 +83,8 @@ def read_database(settings: Settings) -> DatabaseView:
         revision=schema.head(),
         standby=standby,
         encoding_problem=problem,
+        read_only=read_only,
+        row_security=secured,
         now=now,
         rows={table: row["rows"] for table, row in waiting.items()},
         inserted={table: row["inserted"] for table, row in waiting.items()},

@@ -12,11 +12,15 @@ from sesacctl.broker import topics
 from sesacctl.database.connections import as_ours
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS, USERS
+from sesacctl.pipeline import postgres_link, prerequisites
 from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.row_counts import count_rows
 from sesacctl.settings import Settings
 from tests.conftest import Cli
+from tests.consumers import running, store_all
 from tests.events import Message, add_parents, many_orders, message, order, query, send, user
 from tests.rig import Rig
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -181,3 +185,125 @@ def test_consume_ends_once_with_the_trigger_by_name_and_goes_on_when_it_is_mende
     query(rig.settings, "CREATE TABLE no_such_log (order_id text)")
     assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
     assert rig.count("orders") == rig.count("no_such_log") == 30
+
+
+STATES = {
+    "55000": "PERFORM * FROM never_filled",
+    "55006": "RAISE SQLSTATE '55006' USING MESSAGE = 'is being used'",
+    "25006": "RAISE SQLSTATE '25006' USING MESSAGE = 'cannot execute INSERT in a read-only transaction'",
+    "25001": "RAISE SQLSTATE '25001' USING MESSAGE = 'cannot run inside a transaction block'",
+}
+
+
+@pytest.mark.parametrize("code", STATES)
+def test_a_state_that_a_trigger_cannot_work_in_is_no_state_of_the_server(rig: Rig, code: str) -> None:
+    query(rig.settings, "CREATE MATERIALIZED VIEW never_filled AS SELECT 1 WITH NO DATA")
+    trigger(rig, STATES[code], condition=IS_ODD)
+    assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
+    assert details(rig)[0].startswith(f"SQLSTATE {code}: ")
+    with pytest.raises(psycopg2.Error) as caught:
+        rig.store([message(order(n, quantity=7)) for n in range(20, 24)])
+    ours = as_ours(caught.value, rig.settings)
+    assert type(ours) is ServerRefused
+    assert "function log_order()" in str(ours)
+
+
+def test_a_lock_that_a_trigger_does_not_get_is_waited_for_and_not_for_ever(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics.init(rig.settings)
+    trigger(rig, "RAISE SQLSTATE '55P03' USING MESSAGE = 'could not obtain lock'", condition="NEW.quantity = 7")
+    monkeypatch.setattr(postgres_link, "BROKEN_SECONDS", 2.0)
+    odd = [message(order(n, quantity=7)) for n in range(3)]
+    with pytest.raises(AssertionError, match="function log_order"), running(rig.settings) as found:
+        send(rig.settings, ORDERS, odd)
+        wait_until(lambda: found.instance._postgres._broken_since, message="it does not wait")
+        wait_until(lambda: found.errors, message="it waits for ever")
+    assert rig.count("dead_letters") == 0
+    query(rig.settings, "DROP TRIGGER own ON orders")
+    store_all(rig.settings)
+    assert rig.count("orders") == 3
+
+
+DEFERRED = "CREATE CONSTRAINT TRIGGER own AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+
+
+def deferred(rig: Rig, condition: str) -> None:
+    query(
+        rig.settings,
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {condition} THEN RAISE 'too late'; END IF; RETURN NEW; END $$; {DEFERRED} EXECUTE FUNCTION late()",
+    )
+
+
+def test_what_is_raised_at_commit_is_one_record_s_fault_all_the_same(rig: Rig) -> None:
+    deferred(rig, IS_ODD)
+    assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
+    assert "too late" in details(rig)[0]
+    assert rig.count("orders") == 12
+
+
+def test_a_parked_order_that_is_refused_at_commit_is_a_dead_letter(rig: Rig) -> None:
+    assert rig.store([message(order(7, quantity=7, user_id="later"))]) == Counts(parked=1)
+    deferred(rig, IS_ODD)
+    query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('later', '홍길동')")
+    assert rig.retry() == Counts(parked=-1, dead=1)
+    assert "too late" in details(rig)[0]
+
+
+def test_a_unique_constraint_that_is_checked_at_commit_is_a_conflict(rig: Rig) -> None:
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT once UNIQUE (total_amount) DEFERRABLE INITIALLY DEFERRED")
+    assert rig.store([message(order(n, total_amount=n)) for n in (1, 2)]) == Counts(stored=2)
+    mixed = [message(order(n, total_amount=m)) for n, m in ((3, 3), (4, 1), (5, 5))]
+    assert rig.store(mixed) == Counts(stored=2, dead=1)
+    assert query(rig.settings, "SELECT reason FROM dead_letters") == [("conflict",)]
+    assert "once" in details(rig)[0]
+
+
+@pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
+def test_a_row_that_a_trigger_drops_is_never_counted_as_stored(rig: Rig, when: str) -> None:
+    if when == "BEFORE":
+        body = f"IF {IS_ODD} THEN RETURN NULL; END IF; RETURN NEW;"
+        query(rig.settings, f"CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
+        query(rig.settings, "CREATE TRIGGER own BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION drop_it()")
+        assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
+        assert "dropped the row" in details(rig)[0]
+        assert rig.store([ODD, ODD]) == Counts(dead=2)
+    else:
+        trigger(rig, "DELETE FROM orders WHERE order_id = NEW.order_id", condition=IS_ODD)
+        rig.store(with_one(ODD))
+        expected = count_rows(rig.settings)
+        assert expected["orders"].rows == 12
+
+
+@pytest.mark.parametrize("rule", ["INSTEAD NOTHING", "ALSO INSERT INTO order_log VALUES (NEW.order_id)"])
+def test_a_rule_is_named_before_it_can_drop_a_row(rig: Rig, rule: str) -> None:
+    query(rig.settings, f"CREATE RULE mine AS ON INSERT TO orders DO {rule}")
+    orders = many_orders(3)
+    with pytest.raises(ServerRefused, match="mine on orders") as caught:
+        prerequisites.require(rig.settings)
+    assert "DROP RULE mine ON orders".lower() in str(caught.value.hint).lower()
+    assert rig.store(orders) == Counts(stored=3)  # COPY passes rules
+    assert rig.count("orders") == 3
+    with pytest.raises(ServerRefused, match="mine on orders"):
+        rig.store(orders)
+    query(rig.settings, "DROP RULE mine ON orders")
+    assert rig.store(orders) == Counts(duplicates=3)
+
+
+def test_a_replay_through_a_broken_trigger_loses_nothing(rig: Rig, sesacctl: Cli) -> None:
+    query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT few CHECK (quantity < 7)")
+    rig.store([ODD, message(order(8, quantity=8))])
+    query(rig.settings, "ALTER TABLE orders DROP CONSTRAINT few")
+    trigger(rig, BROKEN["42P01"])
+    before = query(rig.settings, "SELECT id, reason, detail FROM dead_letters ORDER BY id")
+    counters = query(rig.settings, "SELECT stored, dead FROM sink_offsets")
+    assert len(before) == 2
+    done = sesacctl("dlq", "replay", "--all", KAFKA_TOPIC_PREFIX="")
+    assert done.returncode == 4, done.stdout
+    assert "next:  mend function log_order, or drop the trigger" in done.stderr
+    assert query(rig.settings, "SELECT id, reason, detail FROM dead_letters ORDER BY id") == before
+    assert query(rig.settings, "SELECT stored, dead FROM sink_offsets") == counters
+    query(rig.settings, "DROP TRIGGER own ON orders")
+    assert sesacctl("dlq", "replay", "--all", KAFKA_TOPIC_PREFIX="").returncode == 0
+    assert (rig.count("orders"), rig.count("dead_letters")) == (2, 0)

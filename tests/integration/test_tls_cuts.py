@@ -44,7 +44,7 @@ def test_a_consumer_outlasts_cut_handshakes_and_stores_each_order_once(settings:
     topics.init(settings)
     add_parents(settings, users=100)
     with tls_proxy(settings, tmp_path) as (proxy, through), running(through) as found:
-        found.instance._reconnecting = Timer(0.02)
+        found.instance._postgres._trying = Timer(0.02)
         send(settings, ORDERS, many_orders(200))
         wait_until(lambda: found.errors or has_stored(settings, 200), message="the first orders are not stored")
         proxy.cut(CUTS)

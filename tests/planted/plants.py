@@ -377,4 +377,39 @@ PLANTS = (
         (("            raise self._too_large(kind, row_id()[:50], sent, limit)", "            pass"),),
         ("tests/integration/test_produce.py::test_an_event_larger_than_its_topic_takes_fails_alone_and_is_named",),
     ),
+    Plant(
+        "hidden-users-are-missing-ones",
+        "sesacctl/pipeline/staging.py",
+        (("        row_security.require_visible(cursor, tuple(CODECS))", "        _ = row_security"),),
+        ("tests/integration/test_row_security.py::test_orders_of_hidden_users_are_not_parked",),
+    ),
+    Plant(
+        "back-with-a-server-that-takes-no-writes",
+        "sesacctl/pipeline/postgres_link.py",
+        (("            require_writable(self.connection, self._settings)", "            _ = require_writable"),),
+        (
+            "tests/integration/test_read_only.py"
+            "::test_a_consumer_waits_without_a_word_in_between_and_stores_each_order_once",
+        ),
+    ),
+    Plant(
+        "partitions-are-held-without-postgresql",
+        _CONSUME,
+        (
+            (
+                "        return since is not None and time.monotonic()",
+                "        return since is None and time.monotonic()",
+            ),
+        ),
+        (
+            "tests/integration/test_consume_away.py"
+            "::test_others_get_the_partitions_of_an_instance_that_never_had_a_connection",
+        ),
+    ),
+    Plant(
+        "deferred-triggers-raise-at-commit",
+        "sesacctl/pipeline/staging.py",
+        (('RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"', 'RAISE_NOW = "SELECT 1"'),),
+        ("tests/integration/test_sink_triggers.py::test_what_is_raised_at_commit_is_one_record_s_fault_all_the_same",),
+    ),
 )

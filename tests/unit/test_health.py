@@ -71,7 +71,7 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
 @pytest.mark.parametrize(
     ("name", "seen", "evidence", "command"),
     [
-        ("PostgreSQL", database(standby=True), "read-only standby", "set POSTGRES_HOST to the primary"),
+        ("PostgreSQL", database(standby=True), "read-only standby", "the primary"),
         ("Redis", cache(policy="allkeys-lru", max_memory=10**8), "allkeys-lru: when it is full it drops", "-policy"),
         ("cache", cache(hashes=(CACHE.hashes[0], replace(CACHE.hashes[1], rows=0))), "no products", "cache refresh"),
         ("cache", cache(refreshed_at=NOW - timedelta(minutes=5)), "5 min ago, planned every 50 s", "--loop 50"),
