@@ -17,7 +17,12 @@ _KEYWORDS = {"hint", "next"}
 _NAMES = re.compile(r"(^|_)hint$|^_(HOST|USER|TLS)_VARIABLE$", re.IGNORECASE)
 _MENTION = re.compile(r"\bsesacctl(?= [a-z-])((?: [^\s,;:()`]+)*)")
 _VARIABLE = re.compile(r"(?<![\w$-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w-])|\bPG[A-Z]+\b")
-_ELSEWHERE = {"PGSSLMODE", "PGSSLROOTCERT", "XDG_CACHE_HOME", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"}
+_ELSEWHERE = {"PGSSLMODE", "PGSSLROOTCERT", "XDG_CACHE_HOME", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"} | {
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+}
 _PLACEHOLDERS = {"A_FOLDER_YOU_MAY_WRITE", "ANOTHER_FOLDER", "ANOTHER_FILE"}
 PART = "…"  # stands for a value in an f-string
 
@@ -65,6 +70,8 @@ def _advice(node: ast.AST) -> Iterator[ast.expr]:
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if _NAMES.search(name):
             yield value
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if _NAMES.search(name):
+            yield value
+        case ast.Call(func=ast.Name(id="_State"), args=[_, value, *_]):
             yield value
         case ast.FunctionDef(name=name, body=body) if _NAMES.search(name):
             yield from (

@@ -35,10 +35,15 @@ def _topic(kind: str) -> dict[str, Any]:
     return {
         "title": f"A value in the topic {kind}",
         "type": "object",
-        "if": {"anyOf": [{"required": ["event_type"]}, {"required": [codec.field]}]},
+        "if": {"anyOf": [_has("event_type"), _has(codec.field)]},
         "then": _reference(codec.event),
         "else": _reference(codec.row),
     }
+
+
+def _has(name: str) -> dict[str, Any]:
+    """That a field is there; null is as good as absent."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
 def _reference(struct: type) -> dict[str, str]:
@@ -54,7 +59,17 @@ def _definitions(kind: str) -> dict[str, Any]:
             is_time = datetime in (hints[name], *get_args(hints[name]))
             for text in _strings(field):
                 text.update({"format": "date-time", "pattern": _TIME} if is_time else {"pattern": _NO_NUL})
+            if name not in found[struct.__name__]["required"]:
+                found[struct.__name__]["properties"][name] = _or_null(field)
     return found
+
+
+def _or_null(field: dict[str, Any]) -> dict[str, Any]:
+    parts = field.pop("anyOf", None)
+    if parts is None:
+        default = {"default": field.pop("default")} if "default" in field else {}
+        return default | {"anyOf": [field, {"type": "null"}]}
+    return field | {"anyOf": parts if {"type": "null"} in parts else [*parts, {"type": "null"}]}
 
 
 def _strings(field: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: bool) -> Settings:
             raise ServerRefused("wrong password")
         return SimpleNamespace(close=lambda: None)
 
-    monkeypatch.setattr(bootstrap, "_answers", lambda settings, server, seconds: outcomes[server.partition(":")[0]])
+    monkeypatch.setattr(bootstrap, "_answers", lambda server, seconds, context: outcomes[server.partition(":")[0]])
     monkeypatch.setattr(cluster, "admin", admin)
     return load(kafka_bootstrap_servers=",".join(f"{name}:1" for name in outcomes))
 

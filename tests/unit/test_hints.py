@@ -23,7 +23,7 @@ from sesacctl.broker.reasons import Reasons
 from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.database.refusals import as_ours
 from sesacctl.errors import SesacctlError
-from sesacctl.settings import DbType, Settings, load
+from sesacctl.settings import DbType, load
 from tests.hints import faults, written
 
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SesacctlError)]
@@ -42,7 +42,7 @@ ADDRESS = r"set (POSTGRES_HOST|RDS_HOST|REDIS_HOST|REDIS_URL|KAFKA_BOOTSTRAP_SER
 
 def told(text: str, code: str, context: str | None, table: str | None) -> psycopg2.Error:
     """An error as psycopg2 makes it of a server's answer: it lets nobody else set what is in it."""
-    answer = {"pgcode": code, "diag": SimpleNamespace(context=context, table_name=table)}
+    answer = {"pgcode": code, "diag": SimpleNamespace(context=context, table_name=table, source_function=None)}
     kind: type[psycopg2.Error] = type("Told", (psycopg2.Error,), answer)
     return kind(text)
 
@@ -133,23 +133,15 @@ POSTGRES: list[tuple[str, list[Refusal], tuple[DbType, ...], str, str]] = [
     ("elsewhere than here", DROPPED, (RDS, SUPABASE), "set ", START),
     ("read-only", READ_ONLY, (LOCAL, RDS, SUPABASE), "disk|primary|read.?only", f"{LOGIN}|{SCHEMA}|{START}|{ADDRESS}"),
 ]
-# The texts that another branch of issue 14 mends now: remove what is in here when it is merged.
-NOT_YET = {"read-only", "MISCONF", "READONLY", "NOPERM"}
 
 
 def rows() -> list[Any]:
     return [
-        pytest.param(
-            refusal, kind, holds, lacks, id=f"{name}: {refusal[1] or refusal[0][:30]} {kind}", marks=not_yet(name)
-        )
+        pytest.param(refusal, kind, holds, lacks, id=f"{name}: {refusal[1] or refusal[0][:30]} {kind}")
         for name, refusals, kinds, holds, lacks in POSTGRES
         for refusal in refusals
         for kind in kinds
     ]
-
-
-def not_yet(name: str) -> Any:
-    return [pytest.mark.xfail(reason="another branch of issue 14", strict=False)] if name in NOT_YET else []
 
 
 @pytest.mark.parametrize(("refusal", "kind", "holds", "lacks"), rows())
@@ -181,7 +173,7 @@ REDIS: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(
     ("reply", "holds", "lacks"),
-    [pytest.param(*row, id=row[0].split()[0], marks=not_yet(row[0].split()[0])) for row in REDIS],
+    [pytest.param(*row, id=row[0].split()[0]) for row in REDIS],
 )
 def test_what_redis_says(reply: str, holds: str, lacks: str) -> None:
     parser: Any = BaseParser
@@ -197,8 +189,11 @@ def test_a_redis_that_is_away() -> None:
         fits(caught.value, ADDRESS, f"{SCHEMA}|REDIS_PASSWORD")
 
 
+SASL = load(kafka_security_protocol="SASL_SSL", kafka_sasl_username="u", kafka_sasl_password="p")
+
+
 def translated_by_kafka(error: Exception) -> SesacctlError:
-    with pytest.raises(SesacctlError) as caught, kafka_translated(Settings()):
+    with pytest.raises(SesacctlError) as caught, kafka_translated(SASL):
         raise error
     return caught.value
 
@@ -206,7 +201,7 @@ def translated_by_kafka(error: Exception) -> SesacctlError:
 def explained_by_kafka(error: Exception) -> SesacctlError:
     reasons = Reasons()
     reasons._recent.append(error)
-    found = reasons.explain(load(kafka_security_protocol="SASL_SSL", kafka_sasl_username="u", kafka_sasl_password="p"))
+    found = reasons.explain(SASL)
     assert found is not None
     return found
 
@@ -264,7 +259,7 @@ def test_a_hint_in_the_sources_names_commands_and_settings_that_exist(where: str
 def test_enough_hints_are_looked_at() -> None:
     places = {where.partition(":")[0] for where, _ in WRITTEN}
     assert len(WRITTEN) > 90
-    assert {"errors.py", "database/refusals.py", "broker/reasons.py", "cache/connections.py", "cli/dlq.py"} <= places
+    assert {"errors.py", "database/refusals.py", "broker/reasons.py", "cache/refusals.py", "cli/dlq.py"} <= places
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,8 +133,9 @@ def test_the_halves_of_a_split_batch_tell_of_each_row_once() -> None:
 def test_a_producer_is_asked_for_acks_all_and_idempotence_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library's defaults may change, and one of the two turns the other off silently."""
     asked: dict[str, object] = {}
-    monkeypatch.setattr(clients, "KafkaProducer", lambda **options: asked.update(options))
+    monkeypatch.setattr(clients, "KafkaProducer", lambda **options: asked.update(options) or MagicMock())
     monkeypatch.setattr(clients, "make_recoverable", lambda client: None)
+    monkeypatch.setattr(clients, "_prepare_for_long", lambda manager, settings: None)
     clients.producer(load(), delivery_seconds=5.0)
     assert (asked["enable_idempotence"], asked["acks"], asked["delivery_timeout_ms"]) == (True, "all", 5000)
 
