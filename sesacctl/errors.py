@@ -153,7 +153,7 @@ class OffsetGap(CheckFailed):
     default_hint = "sesacctl topics describe, then restore the topic, or sesacctl consume --accept-gap"
 
     def __init__(self, partition: str, first: int, end: int, why: str) -> None:
-        """Offsets from `first` up to but not including `end`; `why` goes on with the sentence."""
+        """Offsets from `first` up to but not including `end`; `why` continues the sentence."""
         super().__init__(f"{partition}: offsets {first} to {end - 1} are not in PostgreSQL and not in Kafka: {why}")
 
 

@@ -95,7 +95,7 @@ def kinds(text: str) -> tuple[str, ...]:
 
 
 def duration_option(help_text: str, name: str) -> Any:
-    """A Typer option that takes a duration and gives seconds."""
+    """A Typer option that takes a duration and returns seconds."""
     return typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
 
 
@@ -107,7 +107,7 @@ def given(context: typer.Context, *names: str) -> str | None:
 
 
 def share(command: Any) -> None:
-    """Give a command, or each command of a group, the options that all have; and no others that Typer adds.
+    """Add the options that all commands have to a command, or to each of a group; remove those that Typer adds.
 
     The defaults of durations are shown as a person would type them.
     """
