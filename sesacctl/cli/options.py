@@ -71,7 +71,7 @@ def duration(text: str | float) -> float:
 
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print the result.", show_default=True)]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 MetricsPortOption = Annotated[
     int | None,
     typer.Option(
