@@ -4,15 +4,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 HALF := $(VENV)/.installing
 LOG := $(VENV)/install.log
+DOCS := .venv-docs
+DOCS_STAMP := $(DOCS)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults compat planted bench pictures lock clean
+.PHONY: help demo test check docs docs-serve faults compat planted bench pictures lock docs-lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
 	@$(BIN)/sesacctl demo
@@ -25,6 +27,12 @@ check: $(STAMP) ## Lint, types and layers; needs no server
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(DOCS_STAMP) ## Build the documentation into site/; a broken link or an unreadable docstring fails
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built again after each change
+	@$(DOCS)/bin/mkdocs serve
 
 faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
 	@$(BIN)/pytest tests/faults
@@ -45,9 +53,13 @@ lock: ## Resolve requirements.lock again, with uv
 	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra dev \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
+docs-lock: ## Resolve docs/requirements.lock again, with uv
+	@$(UV) pip compile docs/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file docs/requirements.lock
+
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.
@@ -79,3 +91,11 @@ $(STAMP): requirements.lock pyproject.toml
 		exit 1; \
 	fi
 	@rm -f $(HALF); touch $@
+
+# Of their own: what builds the documentation must not decide about versions of what runs.
+$(DOCS_STAMP): docs/requirements.lock | $(STAMP)
+	@rm -rf $(DOCS); $(BIN)/python -m venv $(DOCS)
+	@echo "Installing what builds the documentation into $(DOCS) ..." >&2
+	@$(DOCS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
+		--require-hashes -r docs/requirements.lock
+	@touch $@

@@ -1,7 +1,7 @@
 """Every error that a user can cause or mend, each with its exit code and the command to run next.
 
-Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 a server cannot be reached, 5 a check failed or something was
-found wanting, 6 schema not at head, 130 interrupted (a loop: twice), 141 the reader of standard output went away.
+Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 a server cannot be reached, 5 a check failed,
+6 schema not at head, 130 interrupted (a loop: twice), 141 the reader of standard output went away.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class OffsetGap(CheckFailed):
     default_hint = "sesacctl topics describe, then restore the topic, or sesacctl consume --accept-gap"
 
     def __init__(self, partition: str, first: int, end: int, why: str) -> None:
-        """Offsets from `first` up to but not including `end`; `why` goes on with the sentence."""
+        """Offsets from `first` up to but not including `end`; `why` continues the sentence."""
         super().__init__(f"{partition}: offsets {first} to {end - 1} are not in PostgreSQL and not in Kafka: {why}")
 
 

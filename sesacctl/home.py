@@ -1,4 +1,4 @@
-"""Where `.env` and the state folder are, for those that must not wait for all of `settings` to be imported."""
+"""Where `.env` and the state folder are, for code that must not wait for all of `settings` to be imported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def home() -> Path:
 
 
 def unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
-    """What to say of a file of settings that gave this error."""
+    """The error for a file of settings that could not be read."""
     if isinstance(error, OSError):
         return ConfigurationError(f"{error.filename} cannot be read: {error.strerror}")
     return ConfigurationError(f"{ENV_FILE} is not UTF-8 text")
@@ -40,7 +40,8 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
     """Variables of a file as they stand there: a `$` in a password is a `$`.
 
     Raises:
-        UnicodeDecodeError, OSError
+        UnicodeDecodeError: it is not UTF-8 text.
+        OSError: it cannot be read.
     """
     from dotenv import dotenv_values
 
@@ -48,7 +49,7 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
 
 
 def _given(variables: Mapping[str, str | None]) -> str | None:
-    """As all other settings are read: in small letters too; the last one counts, but for an empty one."""
+    """As all other settings are read: lower case counts too; the last one that is not empty wins."""
     return {name.upper(): value for name, value in variables.items() if value}.get("SESAC_HOME")
 
 

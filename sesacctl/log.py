@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _escaped(document: str) -> str:
-    """JSON leaves characters that drive a terminal as they are, but for the first 32."""
+    """JSON escapes only the first 32 of the characters that can drive a terminal."""
     if document.isascii():
         return document.replace("\x7f", "\\u007f")
     return "".join(

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -17,7 +18,10 @@ from sesacctl.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGLISH, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
-DOCUMENTS = (ENGLISH, KOREAN, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    *(ENGLISH, KOREAN, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"),
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 SHELL = ("sh", "bash")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,7 +46,7 @@ def blocks(text: str) -> list[Block]:
     """All fenced blocks, in order."""
     found = list(_FENCE.finditer(text))
     result = []
-    for match, after in zip(found, [*found[1:], None], strict=True):
+    for match, after in zip_longest(found, found[1:]):
         follows = after is not None and after[1] == "text" and not text[match.end() : after.start()].strip()
         runnable = text[: match.start()].endswith(_RUNNABLE)
         result.append(Block(match[1], match[2], runnable, after[2] if after and follows else ""))

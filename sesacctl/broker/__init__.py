@@ -3,6 +3,8 @@
 >>> from sesacctl.broker import Sender
 """
 
+from sesacctl.broker.batches import Delivery
 from sesacctl.broker.sender import Sender
+from sesacctl.errors import EventTooLarge
 
-__all__ = ["Sender"]
+__all__ = ["Delivery", "EventTooLarge", "Sender"]

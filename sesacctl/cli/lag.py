@@ -19,8 +19,8 @@ app = typer.Typer()
 
 @app.command()
 def lag(
-    watch: Annotated[float | None, options.duration_option("Show it again after this time.", "--watch")] = None,
-    window: Annotated[float, options.duration_option("Rates are over this time.", "--window")] = 2.0,
+    watch: Annotated[float | None, options.duration_option("Refresh interval.", "--watch")] = None,
+    window: Annotated[float, options.duration_option("Window for rates.", "--window")] = 2.0,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`sesacctl health --live`: the loops' signs of life on this machine, without any server and without waiting."""
+"""`sesacctl health --live`: the heartbeats of the loops on this machine, without any server and without waiting."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def duration(text: str | float) -> float:
 
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print the result.", show_default=True)]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 MetricsPortOption = Annotated[
     int | None,
     typer.Option(
@@ -95,7 +95,7 @@ def kinds(text: str) -> tuple[str, ...]:
 
 
 def duration_option(help_text: str, name: str) -> Any:
-    """A Typer option that takes a duration and gives seconds."""
+    """A Typer option that takes a duration and returns seconds."""
     return typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
 
 
@@ -107,7 +107,7 @@ def given(context: typer.Context, *names: str) -> str | None:
 
 
 def share(command: Any) -> None:
-    """Give a command, or each command of a group, the options that all have; and no others that Typer adds.
+    """Add the options that all commands have to a command, or to each of a group; remove those that Typer adds.
 
     The defaults of durations are shown as a person would type them.
     """

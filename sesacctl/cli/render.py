@@ -44,7 +44,7 @@ stderr = _console(sys.stderr, stderr=True)
 
 
 def is_live(console: Console) -> bool:
-    """Whether something may move on it: a person is watching. Forced colours do not make a file a terminal."""
+    """Whether it may show animation: a person is watching. Forced colours do not make a file a terminal."""
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
@@ -118,7 +118,7 @@ def watch(
     """Show `fetch()` every `seconds` until `stop`: in place on a terminal, else one table or JSON line after the other.
 
     Raises:
-        SesacctlError: at the first time, and later what waiting does not mend.
+        SesacctlError: the first look failed, or a later one did with an error that is not retriable.
     """
     in_place = output is Output.TABLE and is_live(stdout)
     shown, problem = False, ""
@@ -162,7 +162,7 @@ def _live(console: Console, *, transient: bool) -> Iterator[Live]:
 
 
 def report_seconds() -> float:
-    """How often a loop should report: each second to eyes, each five to a log."""
+    """Seconds between a loop's reports: 1 on a terminal, 5 in a log."""
     return 1.0 if is_live(stderr) else 5.0
 
 
@@ -188,7 +188,7 @@ def show_error(error: SesacctlError) -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on stderr; go on only after a yes.
+    """Ask on stderr; continue only after a yes.
 
     Raises:
         UsageError: there is no terminal to ask on and `--yes` was not given.

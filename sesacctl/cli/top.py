@@ -27,7 +27,7 @@ _WIDE = 80
 
 @app.command()
 def top(
-    once: Annotated[bool, typer.Option("--once", help="Look twice, show the second look, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Sample twice, print one screen, exit.")] = False,
     every: Annotated[float, options.duration_option("How often to look.", "--every")] = 2.0,
     output: OutputOption = Output.TABLE,
 ) -> None:

@@ -103,7 +103,7 @@ def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnS
     """Run the loop and count what arrived. What lay in Kafka before is stored first, and not counted.
 
     Raises:
-        SesacctlError: of the step that failed.
+        SesacctlError: a step failed; the error is that step's.
     """
     stages: list[Stage] = []
     with _timed(stages, "schema and sample data", "rows") as add:
@@ -126,7 +126,7 @@ def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnS
             )
         finally:
             refresh.finish()
-        refresher.run_once()  # the last one: `health` is not to wait for a next
+        refresher.run_once()  # the last one: `health` must not expect another round
     on_step("auditing")
     with _timed(stages, "audit", "offsets") as add:
         result = audit(settings)

@@ -49,7 +49,10 @@ def read_fairness(settings: Settings) -> Fairness:
     """Bound and worst wait of each table, from PostgreSQL's stamps and the rounds noted in Redis.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        ServerUnreachable: PostgreSQL or Redis is away.
+        ServerRefused: PostgreSQL or Redis refused the login, or rights are missing.
+        SchemaNotAtHead: a table or column is missing.
+        DatabaseMissing: PostgreSQL has no such database.
     """
     redis = connect(settings)
     state = read_state(redis)
@@ -89,7 +92,7 @@ def _table(cursor: Any, redis: Redis, table: Table, size: int, fresh: int) -> Ta
 def _stamps_between(cursor: Any, table: Table, oldest: datetime, before: datetime | None) -> int:
     """Different stamps after `oldest` and before `before`: each is a round, in which all rows get the same one.
 
-    One index look-up for each, up to 20,000, whatever the number of rows.
+    One index look-up for each, up to 20,000, independent of the number of rows.
     """
     cursor.execute(
         f"""

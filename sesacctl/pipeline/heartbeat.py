@@ -1,4 +1,4 @@
-"""A sign of life for `health --live`: a small file that a loop renews, so that a probe need not touch any server."""
+"""The heartbeat for `health --live`: a small file that a loop renews, so that a liveness probe contacts no server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """One loop's last sign of life; `seconds_left` below zero: it should have given the next one."""
+    """One loop's last heartbeat; `seconds_left` below zero: the next one is overdue."""
 
     name: str
     pid: int
@@ -41,7 +41,7 @@ class Pulse:
 
     @property
     def alive(self) -> bool:
-        """Whether the next sign is not overdue."""
+        """Whether the next heartbeat is not overdue."""
         return self.seconds_left >= 0
 
     @property
@@ -51,7 +51,7 @@ class Pulse:
 
 
 class Heartbeat:
-    """The file of one loop, below `SESAC_HOME`. An end in order removes it: a file that stays is a loop that died.
+    """The file of one loop, below `SESAC_HOME`. A normal end removes it: a file that stays is a loop that died.
 
     with Heartbeat(settings.sesac_home, "consume-0") as heartbeat:
         while not stop.is_set():
@@ -77,7 +77,7 @@ class Heartbeat:
             raise ConfigurationError(f"SESAC_HOME: {folder} cannot be written: {error.strerror}") from None
 
     def beat(self, good_for: float) -> None:
-        """Promise the next beat within `good_for` seconds; cheap enough for every turn. A full disk stops no loop."""
+        """Promise the next beat within `good_for` seconds; cheap in every iteration. A full disk stops no loop."""
         if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
             return
         try:
@@ -96,7 +96,7 @@ class Heartbeat:
         self.remove()
 
     def _write(self, good_for: float) -> None:
-        # Monotonic, hence the same for all processes since the machine's start: a clock set back or ahead kills nobody.
+        # Monotonic and the same for all processes since boot: setting the wall clock makes no loop look dead.
         now = time.monotonic()
         document = {"pid": os.getpid(), "at": now, "good_for": good_for, "boot": _boot()}
         temporary = self._path.with_suffix(f".{os.getpid()}")
@@ -127,7 +127,7 @@ def _read(path: Path) -> Pulse | None:
 
 @cache
 def _boot() -> str:
-    """Another one after each start of the machine, on Linux; elsewhere only the monotonic clock tells."""
+    """Different after each boot, on Linux; elsewhere only the monotonic clock tells a reboot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""A name for this supervisor that outlives it, so that its instances are the same static members after a restart."""
+"""This supervisor's id, kept across restarts, so that its instances stay the same static members."""
 
 from __future__ import annotations
 

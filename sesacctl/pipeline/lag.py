@@ -53,7 +53,11 @@ class LagMeter:
         """The lag now. The first time, with some lag, `wait` is called with `first`, and a second sample taken.
 
         Raises:
-            ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+            ServerUnreachable: PostgreSQL or Kafka is away.
+            ServerRefused: PostgreSQL or Kafka refused the login, or rights are missing.
+            TopicMissing: one of the three does not exist.
+            SchemaNotAtHead: a table or column is missing.
+            DatabaseMissing: PostgreSQL has no such database.
         """
         partitions = self._sample()
         if len(self._samples) == 1 and any(part.lag for part in partitions):

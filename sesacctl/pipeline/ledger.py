@@ -97,7 +97,7 @@ class Ledger:
                 f"another producer writes the ledger {path}", hint="sesacctl produce --ledger ANOTHER_FILE"
             )
         self._length = self._cut_torn_line()
-        with suppress(OSError):  # a file system may have no such thing; the file's own fsync is what counts
+        with suppress(OSError):  # not every file system can sync a folder; the file's own fsync is what counts
             folder = os.open(path.absolute().parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -108,7 +108,7 @@ class Ledger:
         """Record ids that are about to be sent; they are on the disk when this returns.
 
         Raises:
-            LedgerNotWritten: they are not, and must not be sent.
+            LedgerNotWritten: they are not on the disk, and must not be sent.
         """
         self._append([_Line(sent=kind, id=row_id) for row_id in ids])
         try:

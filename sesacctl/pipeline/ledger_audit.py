@@ -1,4 +1,4 @@
-"""Producers' ledgers held against PostgreSQL: acknowledged means stored once, sent means at most once, else never."""
+"""Producers' ledgers compared with PostgreSQL: acknowledged means stored once, sent means at most once, else never."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def read_ledgers(paths: Sequence[Path]) -> dict[Name, bool]:
     """Whether each event was acknowledged. In memory, about 150 bytes each.
 
     Raises:
-        UsageError, CheckFailed: a file cannot be read, or is no ledger.
+        UsageError: a file cannot be read.
+        CheckFailed: a file is not a ledger.
     """
     acknowledged: dict[Name, bool] = {}
     for path in paths:
@@ -67,7 +68,10 @@ def ledger_audit(settings: Settings, acknowledged: Mapping[Name, bool]) -> Ledge
     count: it says nothing of what this one did.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL is away.
+        ServerRefused: PostgreSQL refused the login, or rights are missing.
+        SchemaNotAtHead: a table or column is missing.
+        DatabaseMissing: PostgreSQL has no such database.
     """
     connection = connect(settings, command="audit", bound=600)
     try:
@@ -130,7 +134,7 @@ def _kept(connection: Any, settings: Settings, wanted: Container[Name]) -> dict[
     kinds = {settings.topic(kind): kind for kind in CODECS}
     found: dict[Name, str] = {}
     where = "WHERE consumer_group = %(group)s AND topic = ANY(%(topics)s)"
-    # A cursor on the server: they need not fit into memory.
+    # A cursor on the server: they may not fit into memory.
     with connection.cursor("kept") as cursor:
         cursor.itersize = _CHUNK
         cursor.execute(
@@ -167,7 +171,7 @@ def _bytes(value: memoryview | None) -> bytes | None:
 
 
 def _unknown(connection: Any, known: Container[Name]) -> int:
-    # A cursor on the server: the ids of all orders need not fit into memory.
+    # A cursor on the server: the ids of all orders may not fit into memory.
     with connection.cursor("orders") as cursor:
         cursor.itersize = _CHUNK
         cursor.execute(f"SELECT {CODECS[ORDERS].columns[0]} FROM {ORDERS}")

@@ -53,5 +53,5 @@ class Mailbox:
             self._waiting, self._unread = None, True
 
     def _send(self, message: object) -> None:
-        with suppress(OSError):  # the supervisor is gone; who listens to it sees to the end
+        with suppress(OSError):  # the supervisor is gone; the thread that listens to it ends this process
             self._pipe.send(message)

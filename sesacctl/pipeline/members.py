@@ -101,7 +101,7 @@ class Member:
         self.status = Status(self.number)
 
     def receive(self, status: Status) -> None:
-        """Take a report in. One that has stored something is well, however often it died before."""
+        """Take a report in. One that has stored something is healthy, however often it died before."""
         self.heard, self.status = time.monotonic(), status
         self.counts.add(status.counts)
         if status.counts.offsets:
@@ -109,13 +109,13 @@ class Member:
             self.crash = self.error = None
 
     def send(self, message: object) -> None:
-        """Send something to the process; one that has ended need not hear it."""
+        """Send something to the process; ignored if it has ended."""
         if self.pipe is not None:
             with suppress(OSError):
                 self.pipe.send(message)
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether it has said nothing for so long, and nothing waits to be read: we may have stood still ourselves."""
+        """Whether it has sent nothing for so long and nothing waits to be read: the supervisor itself may have hung."""
         return self.pipe is not None and time.monotonic() - self.heard > seconds and not self.pipe.poll()
 
     def kill(self) -> None:
@@ -145,10 +145,10 @@ class Member:
         self.crashes = 0 if crash.passes else 1 + (self.crashes if again else 0)
 
     def record_exit(self) -> int | None:
-        """Count its end, and set when to start it again; the exit code, None if nobody knows it.
+        """Count its end, and set when to start it again; the exit code, None if it is unknown.
 
-        At once the first time: its partitions stand still until it is back. Being alive for long is as good as
-        progress, as there may be nothing to store.
+        The first restart is immediate, since its partitions wait until it is back; later ones back off. A long life
+        counts as progress, as there may be nothing to store.
         """
         process, self.process, self.running = self.process, None, False
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What goes over the pipe between an instance and its supervisor, besides `Status` and the budget's questions."""
+"""What goes over the pipe between an instance and its supervisor, except `Status` and the budget's messages."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class IdentityTaken:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """An instance ends with an exception that nobody expected; `where` is file:line of the innermost frame.
+    """An instance ends with an unexpected exception; `where` is file:line of the innermost frame.
 
-    `passes`: Kafka says of it that trying again may help.
+    `passes`: kafka-python calls it retriable.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Crash:
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """What the supervisor is told of an exception; the exception itself may not survive a pickle."""
+        """What is sent to the supervisor about an exception; the exception itself may not survive a pickle."""
         frames = traceback.extract_tb(error.__traceback__)
         return cls(
             kind=type(error).__name__,
@@ -64,7 +64,7 @@ class Crash:
         return f"{self.kind}: {self.text} ({self.where})"
 
     def is_same(self, other: Crash | None) -> bool:
-        """Whether it is the same fault; its text may name another offset."""
+        """Whether it is the same fault; the texts may differ, as they name offsets."""
         return other is not None and (self.kind, self.where) == (other.kind, other.where)
 
 

@@ -50,7 +50,7 @@ class _Collector:
 
 
 def registry(collect: Callable[[], Iterable[Family]]) -> CollectorRegistry:
-    """What `collect` gives at each scrape, and the process's own memory, time and files.
+    """What `collect` returns at each scrape, and the process's own memory, time and files.
 
     Raises:
         ConfigurationError: the extra is not installed.
@@ -66,7 +66,11 @@ def registry(collect: Callable[[], Iterable[Family]]) -> CollectorRegistry:
 
 
 def text(collect: Callable[[], Iterable[Family]]) -> str:
-    """What a scrape would get; errors as `registry`."""
+    """What a scrape would get.
+
+    Raises:
+        ConfigurationError: the extra is not installed.
+    """
     made = registry(collect)
     from prometheus_client import generate_latest
 
@@ -105,7 +109,7 @@ def published(port: int | None, *, host: str) -> Iterator[Publish]:
         supervisor.run(stop, on_report=lambda report: publish(of_consume(report)))
 
     Raises:
-        ConfigurationError: as `serve_metrics`.
+        ConfigurationError: the extra is not installed, or the address cannot be used.
     """
     if port is None:
         yield lambda families: None

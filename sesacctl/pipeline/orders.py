@@ -43,7 +43,7 @@ class _Choice(Generic[T]):
 class OrderMaker:
     """Makes carts of orders from the cached rows.
 
-    With the same seed and rows, and in the same hour of the day, the same orders but for ids and times.
+    With the same seed and rows, and in the same hour of the day, the same orders except for ids and times.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class OrderMaker:
         lines: tuple[int, int] = (1, 1),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`lines` are the fewest and the most orders of one cart; `now` gives UTC."""
+        """`lines` are the fewest and the most orders of one cart; `now` returns UTC."""
         self._random = random
         self._id_random = Random()
         self._lines = lines
@@ -80,7 +80,7 @@ class OrderMaker:
             return
         self._rows = (users, products)
         ages, genders = shop()["age_groups"], shop()["genders"]
-        # Sorted, because Redis may give the same hash in another order.
+        # Sorted, because Redis may return the same hash in another order.
         by_id = sorted(users, key=lambda user: user["user_id"])
         weights = ((user, ages.get(user["age_group"], 1) * genders.get(user["gender"], 1)) for user in by_id)
         self._user = _Choice(self._random, weights)

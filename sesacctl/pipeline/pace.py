@@ -8,8 +8,8 @@ from math import ceil
 class Bucket:
     """Fills at `rate` tokens a second from empty, and holds one second's worth.
 
-    What is over that is lost: after a standstill, the pace is taken up again, and not made up for. It may go into
-    debt, so that a cart need not be cut.
+    Tokens above that are dropped: after a standstill the rate resumes, and nothing is caught up. It may go into debt,
+    so that a cart is not cut.
     """
 
     def __init__(self, rate: float) -> None:

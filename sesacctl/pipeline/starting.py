@@ -22,7 +22,7 @@ class Starter:
     def start(self, options: InstanceOptions) -> tuple[Any, Connection]:
         """The process, and our end of its pipe, which ends when the process does.
 
-        The process is None if the fork server was killed before it could name it: there may be one or not.
+        The process is None if the fork server was killed before it returned a pid: it may run or not.
         """
         ours, theirs = self._context.Pipe()
         name = f"consumer-{options.number}"

@@ -65,7 +65,11 @@ class Top:
     """Remembers the looks before, for rates and their history."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ConfigurationError: what the database's kind needs is not set."""
+        """Look nothing up yet.
+
+        Raises:
+            ConfigurationError: a variable that this `DB_TYPE` needs is not set.
+        """
         self._settings = settings
         self._database = database.locate(settings).database
         self._last: Observation | None = None
@@ -118,7 +122,7 @@ class Top:
         changes = {key: (now[key] - before[key]) / seconds for key in now if key in before}
         if seen.redis and "refresh" in changes:  # of generations, each of as many rows as there are now
             changes["refresh"] *= sum(each.rows for each in seen.redis.cache.hashes)
-        # A counter that went back was started anew.
+        # A counter that went back was reset.
         return {key: round(rate, 1) for key, rate in changes.items() if rate >= 0}
 
 

@@ -1,4 +1,4 @@
-"""What a broker of the local stack is told."""
+"""`server.properties` and log4j settings of the local brokers."""
 
 from __future__ import annotations
 

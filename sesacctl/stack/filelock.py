@@ -1,4 +1,4 @@
-"""One holder at a time among processes; the system lets go of the lock when its holder dies."""
+"""One holder at a time among processes; the system releases the lock when its holder dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jars of a Kafka broker: fetched once per user, each held against the SHA-256 of the committed lock."""
+"""The jars of a Kafka broker: fetched once per user, each checked against the SHA-256 in the committed lock."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
     def is_whole(self, path: Path) -> bool:
-        """Whether the file is there with the lock's sum."""
+        """Whether the file is there with the lock's checksum."""
         try:
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
@@ -93,7 +93,7 @@ def ensure(
     The caller holds a lock on `folder`.
 
     Raises:
-        ServerNotStarted: one could not be fetched, or came with another sum twice.
+        ServerNotStarted: one could not be fetched, or came with a different checksum twice.
     """
     for left_over in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -130,7 +130,7 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
     for attempt in range(2):
         try:
             path = fetch(jar, partial / str(attempt))
-        except Exception as error:  # jgo lets those of requests, of sockets and plain RuntimeErrors through
+        except Exception as error:  # jgo passes on errors of requests and sockets, and plain RuntimeErrors
             problem = _root_cause(error)
         else:
             if jar.is_whole(path):

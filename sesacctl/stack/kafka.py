@@ -78,7 +78,8 @@ class Kafka:
     def stop(self) -> list[str]:
         """End those that run; their names.
 
-        The last one asks controllers that are gone for leave to go, so it is not given long: what it stored is safe.
+        A broker asks the controllers before it shuts down. The last one has none left to ask, so it gets little time:
+        what it stored is safe.
         """
         return stop(self.programs, signal.SIGTERM, seconds=_STOP_SECONDS, last_seconds=_LAST_SECONDS)
 
@@ -115,7 +116,7 @@ class Kafka:
         return settings
 
     def _format(self, virtual_machine: Java, on_step: Callable[[str], None]) -> None:
-        """Give new brokers their folders: formatted beside their place and renamed, so that they are whole."""
+        """Make the folders of new brokers: formatted elsewhere and then renamed, so that each is complete."""
         data = self._layout.data
         new = [program for program in self.programs if not (data / program.name).exists()]
         if not new:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 STATE = "stack.json"
 ENVIRONMENT = "stack.env"
 LOCK = "stack.lock"
-_OURS = ("data", "logs", "run", "socket", ENVIRONMENT, LOCK, STATE)  # the last one makes the folder ours
+_OURS = ("data", "logs", "run", "socket", ENVIRONMENT, LOCK, STATE)  # the last one marks the folder as a stack's
 # A socket's path has at most 107 bytes on Linux and 103 on macOS; PostgreSQL adds `/.s.PGSQL.5432.lock`.
 _SOCKET_FOLDER_BYTES = 84
 # libpq splits hosts at commas; people read `stack.env` into a shell.
@@ -92,7 +92,7 @@ class Layout:
             folder.mkdir(exist_ok=True, mode=0o711)
 
     def load(self) -> State:
-        """The state; a damaged file is as good as none, since everything in it can be chosen again."""
+        """The state; a damaged file counts as missing, since everything in it can be chosen again."""
         try:
             return State(**json.loads(self._state.read_text()))
         except (OSError, ValueError, TypeError):
@@ -114,7 +114,7 @@ class Layout:
         return {name: value.strip("'") for name, _, value in lines}
 
     def choose_socket_folder(self, chosen: str) -> str:
-        """A folder for PostgreSQL's socket: ours, or, when ours has too long a path, a new one in the temporary folder.
+        """A folder for PostgreSQL's socket: the stack's own, or, if its path is too long, a new temporary one.
 
         `chosen` is the one of the last time, kept if it is still there.
         """
@@ -124,7 +124,7 @@ class Layout:
         return chosen if chosen and Path(chosen).is_dir() else tempfile.mkdtemp(prefix="sesacctl-")
 
     def unfinished(self, server: str) -> Path:
-        """Where a server's data folder is prepared, to be renamed when it is whole; what others left is removed.
+        """Where a server's data folder is prepared, to be renamed when it is complete; leftovers of others are removed.
 
         The name is this process's own: a killed command may have left a program that still writes to its folder.
         """
@@ -151,7 +151,7 @@ class Layout:
 
 
 def server_account() -> Account | None:
-    """Who PostgreSQL runs as: this user, or when this is root, whom it refuses, an account without rights."""
+    """The account that PostgreSQL runs as: this user, or, as PostgreSQL refuses root, an account without rights."""
     if os.geteuid() != 0:
         return None
     for name in ("pgserver", "nobody"):

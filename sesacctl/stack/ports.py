@@ -28,7 +28,7 @@ def is_free(port: int) -> bool:
 
 
 def becomes_free(port: int, seconds: float) -> bool:
-    """`is_free`, looked at again for a while: a killed server lets go of its ports when its last thread has ended."""
+    """`is_free`, checked again for a while: a killed server frees its ports when its last thread has ended."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not is_free(port):
@@ -42,7 +42,7 @@ def choose(count: int, candidates: Sequence[int] = CANDIDATES) -> list[int]:
     """`count` free ports, from a random place on, so that two stacks that start together seldom meet.
 
     Raises:
-        ServerNotStarted: there are not so many.
+        ServerNotStarted: there are not enough.
     """
     start = random.randrange(len(candidates))
     found: list[int] = []

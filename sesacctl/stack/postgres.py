@@ -153,7 +153,7 @@ class Postgres:
     def _clear_stale_locks(self) -> None:
         """Remove lock files that PostgreSQL would trust: it takes any live process with the noted pid for itself.
 
-        Safe because `find` saw no server of ours, and two servers on the same data are kept apart by shared memory.
+        Safe because `find` saw no such server, and two servers on the same data are kept apart by shared memory.
         """
         self._await_orphans()
         lock = f".s.PGSQL.{PORT}"

@@ -61,8 +61,8 @@ class Account:
 class Program:
     """How one server is started and known again.
 
-    `marker` is an argument that no other program has (it holds the path of the stack's folder): a process is ours only
-    if it has it and runs `argv[0]`, so a pid that the system gave to another program is never signalled.
+    `marker` is an argument that no other program has (it holds the path of the stack's folder): a process counts as
+    the server only if it has it and runs `argv[0]`, so a pid that now belongs to another program is never signalled.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Program:
             return False
 
     def spawn(self, env: Mapping[str, str] | None = None) -> None:
-        """Start it in its own session, with its output in its log and an environment that holds no settings of ours."""
+        """Start it in its own session, with its output in its log and an environment without sesacctl's settings."""
         account = self.account
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         with self.log.open("ab") as log:

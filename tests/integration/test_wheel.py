@@ -26,7 +26,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the built wheel and source distribution."""
     folder, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "sesacctl"
     # From a copy: in the checkout, other tests' bytecode comes and goes under the builder's eyes.
-    unwanted = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".sesac", ".*_cache", ".hypothesis", "dist")
+    unwanted = shutil.ignore_patterns(
+        "__pycache__", ".git", ".venv*", ".sesac", ".*_cache", ".hypothesis", "dist", "site"
+    )
     shutil.copytree(ROOT, source, ignore=unwanted, symlinks=True)
     done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", folder],

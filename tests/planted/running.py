@@ -20,7 +20,9 @@ from tests.planted.plants import Plant, StalePlant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CAUGHT, MISSED, STALE, BROKEN = "red", "GREEN", "stale", "broken"
-_LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".sesac", ".hypothesis", "__pycache__", "dist", "build")
+_LEFT_OUT = shutil.ignore_patterns(
+    ".*_cache", ".git", ".venv*", ".sesac", ".hypothesis", "__pycache__", "dist", "build", "site"
+)
 _SECONDS = 600.0
 
 

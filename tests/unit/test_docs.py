@@ -15,6 +15,7 @@ from tests.command_line import leaves, problem
 from tests.documents import DOCUMENTS, ENGLISH, KOREAN, ROOT
 
 SHORTEST_TEXT = 12  # so that `{server}: {problem}` is not the text of everything
+PATH = re.compile(r"^(?:sesacctl|tests|benchmarks|docs|migrations)/[\w./-]*$")
 TROUBLESHOOTING = re.compile(r"^## Troubleshooting\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 
 
@@ -109,6 +110,12 @@ def test_links_lead_somewhere() -> None:
         if "://" not in target and not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_in_the_documents_exist(document: Path) -> None:
+    named = [span for span in documents.code_spans(document.read_text("utf-8")) if PATH.match(span)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def _texts_of_the_program() -> list[re.Pattern[str]]:
