@@ -18,8 +18,8 @@ from time import perf_counter
 
 from benchmarks.consume import prepare
 from sesacctl import settings as settings_module
-from sesacctl.pipeline.deep_audit import deep_audit
-from sesacctl.pipeline.progress import progress
+from sesacctl.pipeline.audit.deep import deep_audit
+from sesacctl.pipeline.audit.partitions import progress
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from benchmarks.cache_peers import predecessor, predecessor_draw, seed_sql
 from benchmarks.servers import Servers, servers
 from sesacctl.cache.client import CacheReader, connect
-from sesacctl.database import schema
 from sesacctl.database.database import engine_for
-from sesacctl.pipeline.refresh import Refresher
+from sesacctl.database.schema import revisions
+from sesacctl.pipeline.refresh.worker import Refresher
 
 SMALL = 10_000
 # 20,000 dead rows: autovacuum_vacuum_threshold of both tables.
@@ -67,10 +67,10 @@ def load(running: Servers, database: str, rows: int) -> None:
     with running.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {database}")
     settings = running.settings(database)
-    schema.upgrade(settings, "0002")  # the indexes are made once, after the rows
+    revisions.upgrade(settings, "0002")  # the indexes are made once, after the rows
     with running.cursor(database) as cursor:
         insert(cursor, 1, rows, "now() - interval '1 day' + i / 1000 * interval '1 second'")
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     with running.cursor(database) as cursor:
         cursor.execute("VACUUM ANALYZE users, products")
         cursor.execute("CHECKPOINT")

@@ -31,8 +31,8 @@ from sesacctl import settings as settings_module
 from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.database.connections import connect
-from sesacctl.pipeline.produce import Plan, Producer
-from sesacctl.pipeline.refresh import Refresher
+from sesacctl.pipeline.produce.producer import Plan, Producer
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
 from tests.events import query

@@ -23,8 +23,8 @@ from uuid import uuid4
 import psutil
 
 from sesacctl.events import ORDERS, PARTITIONS
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.produce import Plan, Producer
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.settings import Settings
 from tests.events import message, order, query, send
 from tests.waiting import wait_until

@@ -25,8 +25,8 @@ from sesacctl.cli import app, render
 from sesacctl.cli.options import Output
 from sesacctl.cli.top import Board
 from sesacctl.errors import SesacctlError
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.top import Top
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.watch.top import Top
 from sesacctl.settings import load
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"

@@ -30,10 +30,10 @@ from sesacctl.broker import topics
 from sesacctl.broker.clients import LINGER_MS
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.snapshot import publish
-from sesacctl.database import samples
+from sesacctl.database.samples import generate as samples
 from sesacctl.events import OrderEvent, encode
-from sesacctl.pipeline.orders import OrderMaker
-from sesacctl.pipeline.produce import Plan, Producer
+from sesacctl.pipeline.produce.orders import OrderMaker
+from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
 

@@ -11,14 +11,15 @@ from time import perf_counter
 from psycopg2.extras import execute_values
 
 from benchmarks.servers import Servers, servers
-from sesacctl.database import schema, seed
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 
 TARGET = 5.0
 # Peak memory of a process that seeds: `ru_maxrss` never falls, so each size needs a process of its own.
 _MEMORY = """
 import resource, sys
-from sesacctl.database import seed
+from sesacctl.database.samples import seed
 from sesacctl.settings import Settings
 count = int(sys.argv[2])
 seed.seed(Settings.model_validate_json(sys.argv[1]), users=count, products=count, append=True)
@@ -36,7 +37,7 @@ def main() -> None:
         with running.cursor() as cursor:
             cursor.execute("CREATE DATABASE seed")
         settings = running.settings("seed")
-        schema.upgrade(settings)
+        revisions.upgrade(settings)
         ratio = compare(running, settings, options.rows, options.rounds)
         for rows in (options.rows // 10, options.rows * 5):
             print(f"peak memory for {2 * rows:>12,} rows: {memory(settings, rows)} MB", flush=True)

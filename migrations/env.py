@@ -6,16 +6,19 @@ from alembic import context
 from sqlalchemy import Connection, Engine, text
 
 from sesacctl import settings
-from sesacctl.database import database, schema
+from sesacctl.database import database
 from sesacctl.database.models import Base
-from sesacctl.database.version_table import TAKE_OVER, VERSION_TABLE, read
+from sesacctl.database.schema import revisions
+from sesacctl.database.schema.version_table import TAKE_OVER, VERSION_TABLE, read
 
 
 def _online(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Base.metadata, version_table=VERSION_TABLE)
     with context.begin_transaction():
         # Inside begin_transaction(): taken earlier, the lock's own transaction would swallow the migrations.
-        for statement in schema.lock_statements(context.config.attributes.get("lock_seconds", schema.LOCK_SECONDS)):
+        for statement in revisions.lock_statements(
+            context.config.attributes.get("lock_seconds", revisions.LOCK_SECONDS)
+        ):
             connection.execute(text(statement))
         _take_over(connection)
         context.run_migrations()
@@ -34,7 +37,7 @@ def _offline() -> None:
         dialect_name="postgresql", literal_binds=True, target_metadata=Base.metadata, version_table=VERSION_TABLE
     )
     with context.begin_transaction():
-        for statement in schema.lock_statements(schema.LOCK_SECONDS):
+        for statement in revisions.lock_statements(revisions.LOCK_SECONDS):
             context.execute(statement)
         for statement in TAKE_OVER if context.config.attributes.get("is_legacy") else ():
             context.execute(statement)
@@ -47,7 +50,7 @@ def _run() -> None:
         return
     place: Connection | Engine | None = context.config.attributes.get("connection")
     if place is None:
-        place = database.engine_for(settings.load(), command="alembic", bound=schema.MIGRATION_SECONDS)
+        place = database.engine_for(settings.load(), command="alembic", bound=revisions.MIGRATION_SECONDS)
     if isinstance(place, Connection):
         _online(place)
         return

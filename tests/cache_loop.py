@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, ServerUnreachable
-from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
 from tests.waiting import wait_until
 

@@ -11,14 +11,14 @@ from uuid import uuid4
 import psutil
 from kafka import KafkaConsumer
 
+from sesacctl.broker.groups import leave_group
 from sesacctl.events import ORDERS, PARTITIONS
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.consume import Instance
-from sesacctl.pipeline.leaving import leave_group
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.status import Status
-from sesacctl.pipeline.supervise import Supervisor
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.consume.instance import Instance
+from sesacctl.pipeline.consume.status import Status
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.events import Message, query, send
 from tests.waiting import wait_until

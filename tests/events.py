@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 from kafka import KafkaProducer
 
-from sesacctl.broker.records import Record
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, Event, Order, OrderEvent, Product, ProductEvent, User, UserEvent, encode, uuid7
-from sesacctl.pipeline.batch import Batch
+from sesacctl.pipeline.sink.batch import Batch
 from sesacctl.settings import Settings
 
 AT = datetime(2026, 11, 22, 20, 0, 0, 123456, UTC)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sesacctl.broker import clients, cluster
 from sesacctl.cli import app
-from sesacctl.pipeline import observe
+from sesacctl.pipeline.watch import observation as observe
 
 _BROKER_MS = 300
 _LOOK_SECONDS = 1.0
@@ -24,7 +24,13 @@ def preload() -> None:
     """What the commands would import."""
     for name in app.COMMANDS:
         app.load(name)
-    for module in ("alembic.command", "redis", "sqlalchemy.orm", "sesacctl.pipeline.health", "sesacctl.pipeline.sink"):
+    for module in (
+        "alembic.command",
+        "redis",
+        "sqlalchemy.orm",
+        "sesacctl.pipeline.watch.health",
+        "sesacctl.pipeline.sink.store",
+    ):
         importlib.import_module(module)
 
 

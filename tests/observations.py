@@ -10,10 +10,10 @@ from uuid import UUID
 from sesacctl.broker.cluster import Cluster
 from sesacctl.cache.state import CacheState, HashState
 from sesacctl.errors import ServerUnreachable
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.observe import Observation
-from sesacctl.pipeline.progress import Progress
-from sesacctl.pipeline.views import DatabaseView, RedisView
+from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.watch.observation import Observation
+from sesacctl.pipeline.watch.probes import DatabaseView, RedisView
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from kafka import KafkaAdminClient
 from redis import Redis
 
 from sesacctl import settings as settings_module
-from sesacctl.database import schema
+from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 from sesacctl.stack import ports, stack
 from sesacctl.stack.filelock import file_lock
@@ -158,13 +158,13 @@ class RunningStack:
 
     def _template(self) -> str:
         """The database that every test's own is copied from; made once, at the newest revision."""
-        name = f"template_{schema.head()}".lower()
+        name = f"template_{revisions.head()}".lower()
         with file_lock(self.home / "template.lock", on_wait=lambda: None):
             if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
                 unfinished = f"{name}_new"
                 self._execute(f"DROP DATABASE IF EXISTS {unfinished}")
                 self._execute(f"CREATE DATABASE {unfinished}")
-                schema.upgrade(Slice({**self.environment, "POSTGRES_DB": unfinished}).settings)
+                revisions.upgrade(Slice({**self.environment, "POSTGRES_DB": unfinished}).settings)
                 self._execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
         return name
 
@@ -290,7 +290,7 @@ def private_postgres(home: Path) -> Iterator[PrivateServer]:
         "POSTGRES_DB": DATABASE,
     }
     with _private(PrivateServer(server, environment)) as private:
-        schema.upgrade(Slice(environment).settings)
+        revisions.upgrade(Slice(environment).settings)
         yield private
 
 

@@ -17,9 +17,9 @@ from kafka import TopicPartition
 from sesacctl.broker import clients
 from sesacctl.cache.client import connect
 from sesacctl.cache.snapshot import publish
-from sesacctl.database import samples
-from sesacctl.pipeline.ledger import read_ledger
-from sesacctl.pipeline.produce import Plan, Producer, ProduceReport
+from sesacctl.database.samples import generate as samples
+from sesacctl.pipeline.produce.ledger import read_ledger
+from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
 from sesacctl.settings import Settings
 from tests.waiting import wait_until
 

@@ -3,7 +3,7 @@
 >>> from sesacctl.broker import Sender
 """
 
-from sesacctl.broker.batches import Delivery
+from sesacctl.broker.kafka_python.producer_batches import Delivery
 from sesacctl.broker.sender import Sender
 from sesacctl.errors import EventTooLarge
 

@@ -26,11 +26,11 @@ from kafka.protocol.consumer import IsolationLevel
 
 from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
+from sesacctl.broker.kafka_python.connection_errors import REACH_HINT, reasons, user_hint
+from sesacctl.broker.kafka_python.consumer_records import fast_reading, skipped
+from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
+from sesacctl.broker.kafka_python.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.membership import RoundRobin, notice_fencing
-from sesacctl.broker.reasons import REACH_HINT, reasons, user_hint
-from sesacctl.broker.rebootstrap import ask_bootstrap_servers_again
-from sesacctl.broker.records import fast_reading, skipped
-from sesacctl.broker.recovery import make_recoverable
 from sesacctl.broker.security import security_options
 from sesacctl.errors import ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
-from sesacctl.broker.batches import Records, varint
 from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.kafka_python.producer_batches import Records, varint
 from sesacctl.broker.topic_state import max_batch_bytes
 from sesacctl.errors import EventTooLarge, SesacctlError
 from sesacctl.settings import Settings

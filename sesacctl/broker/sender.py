@@ -17,8 +17,8 @@ from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
-from sesacctl.broker.batches import Delivery, Lane, varint
 from sesacctl.broker.clients import producer, translated, unreachable
+from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import PARTITIONS, Event, OrderEvent, UserEvent, encode

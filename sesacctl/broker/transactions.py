@@ -10,7 +10,7 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.broker.clients import admin, translated
 from sesacctl.settings import Settings
 
@@ -35,8 +35,8 @@ class OpenTransaction:
         """For people."""
         who = "" if self.producer_id is None else f" of producer id {self.producer_id}"
         who += f" ({self.transactional_id})" if self.transactional_id else ""
-        since = "" if self.seconds is None else f", open for {words.age(self.seconds)}"
-        behind = words.count(self.held, "offset")
+        since = "" if self.seconds is None else f", open for {formatting.duration_text(self.seconds)}"
+        behind = formatting.plural(self.held, "offset")
         return f"{behind} behind an open transaction{who} on {self.topic}-{self.partition}{since}"
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import audit_views, options, render
 from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, LogCut
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.audit import AuditResult
-    from sesacctl.pipeline.deep_audit import DeepAudit
-    from sesacctl.pipeline.ledger_audit import LedgerAudit
+    from sesacctl.pipeline.audit.deep import DeepAudit
+    from sesacctl.pipeline.audit.ledgers import LedgerAudit
+    from sesacctl.pipeline.audit.report import AuditResult
 
 app = typer.Typer()
 _AGAIN = "restore them, or consume them again: sesacctl offsets reset --to earliest --dry-run"
@@ -52,7 +52,7 @@ def audit(
     Example: sesacctl audit --deep
     """
     settings = options.begin(kafka_group=group)
-    from sesacctl.pipeline.audit import audit as audit_service
+    from sesacctl.pipeline.audit.report import audit as audit_service
 
     result = audit_service(settings, deep=deep, values=values, ledgers=ledger or ())
     render.show(result, output, audit_views.tables)
@@ -82,25 +82,26 @@ def _problems(result: AuditResult) -> Iterator[tuple[str, str]]:
 def _deep_problems(deep: DeepAudit) -> Iterator[tuple[str, str]]:
     if deep.missing:
         yield (
-            f"{words.count(deep.missing, 'consumed event is', 'consumed events are')} in no table and not kept either",
+            f"{formatting.plural(deep.missing, 'consumed event is', 'consumed events are')} in no table"
+            " and not kept either",
             _AGAIN,
         )
     if deep.different:
         yield (
-            f"{words.count(deep.different, 'row is', 'rows are')} not as the event in Kafka",
+            f"{formatting.plural(deep.different, 'row is', 'rows are')} not as the event in Kafka",
             "restore the values that the events have: sesacctl audit --values -o json",
         )
 
 
 def _ledger_problems(ledger: LedgerAudit, lag: int) -> Iterator[tuple[str, str]]:
     if ledger.missing:
-        behind = f", while {words.count(lag, 'offset is', 'offsets are')} not stored yet" if lag else ""
+        behind = f", while {formatting.plural(lag, 'offset is', 'offsets are')} not stored yet" if lag else ""
         yield (
-            f"{words.count(ledger.missing, 'acknowledged event is', 'acknowledged events are')} nowhere{behind}",
+            f"{formatting.plural(ledger.missing, 'acknowledged event is', 'acknowledged events are')} nowhere{behind}",
             "sesacctl consume --until-empty, then the same command again" if lag else _AGAIN,
         )
     if ledger.doubled:
         yield (
-            f"{words.count(ledger.doubled, 'event', 'events')} of the ledger stored more than once",
+            f"{formatting.plural(ledger.doubled, 'event', 'events')} of the ledger stored more than once",
             "look for rows with the same id; the primary key is not there",
         )

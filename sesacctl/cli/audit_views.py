@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from sesacctl.pipeline.audit import AuditResult
-    from sesacctl.pipeline.deep_audit import DeepAudit
-    from sesacctl.pipeline.ledger_audit import LedgerAudit
+    from sesacctl.pipeline.audit.deep import DeepAudit
+    from sesacctl.pipeline.audit.ledgers import LedgerAudit
+    from sesacctl.pipeline.audit.report import AuditResult
 
 
 def tables(result: AuditResult) -> RenderableType:
@@ -33,7 +33,7 @@ def tables(result: AuditResult) -> RenderableType:
 
 def _totals(result: AuditResult) -> Table:
     """A column per topic, a row per figure; the verdict in the title."""
-    from sesacctl.pipeline.batch import COUNTERS, Counts
+    from sesacctl.pipeline.sink.batch import COUNTERS, Counts
 
     kinds = list(result.rows)
     totals = {kind: Counts() for kind in kinds}

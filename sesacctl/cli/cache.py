@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cache.rows import FRESH, SIZE
 from sesacctl.cli import cache_views, render
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption, begin, duration_option, given
@@ -15,8 +15,8 @@ from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from sesacctl.cache.rows import Table
-    from sesacctl.pipeline.fairness import Fairness
-    from sesacctl.pipeline.simulation import Simulation
+    from sesacctl.pipeline.refresh.fairness import Fairness
+    from sesacctl.pipeline.refresh.simulation import Simulation
 
 app = typer.Typer(
     no_args_is_help=True, help="The cache worker and its controls.\n\nExample: sesacctl cache refresh --loop 50"
@@ -61,10 +61,10 @@ def refresh(
     _check_shares(size, fresh)
     settings = begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.families import of_refresh
-    from sesacctl.pipeline.heartbeat import Heartbeat
-    from sesacctl.pipeline.metrics import published
-    from sesacctl.pipeline.refresh import Refresher, RefreshResult
+    from sesacctl.heartbeat import Heartbeat
+    from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+    from sesacctl.pipeline.watch.exporter import published
+    from sesacctl.pipeline.watch.metric_families import of_refresh
 
     with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
         if loop is None:
@@ -97,7 +97,7 @@ def stats(
     """
     settings = begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.cache_stats import read_stats
+    from sesacctl.pipeline.refresh.stats import read_stats
 
     if watch is None:
         render.show(read_stats(settings), output, cache_views.stats)
@@ -141,14 +141,14 @@ def fairness(
         raise UsageError(f"{option} goes with --simulate", hint="sesacctl cache fairness --simulate")
     settings = begin()
     if simulate:
-        from sesacctl.pipeline import simulation
+        from sesacctl.pipeline.refresh import simulation
 
         _check_shares(size, fresh)
         played = simulation.simulate(rows=rows, newcomers=newcomers, rounds=rounds, size=size, fresh=fresh)
         render.show(played, output, cache_views.simulation)
         problem = _simulated_problem(played)
     else:
-        from sesacctl.pipeline.fairness import read_fairness
+        from sesacctl.pipeline.refresh.fairness import read_fairness
 
         seen = read_fairness(settings)
         render.show(seen, output, cache_views.fairness)
@@ -170,13 +170,13 @@ def reset_aging(
     """
     settings = begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline import aging
+    from sesacctl.pipeline.refresh import statement as aging
 
     planned = aging.reset_aging(settings, which.tables, dry_run=True)
     if dry_run:
         render.show(planned, output, cache_views.planned_reset)
         return
-    rows = ", ".join(words.count(plan.rows, plan.table.removesuffix("s")) for plan in planned)
+    rows = ", ".join(formatting.plural(plan.rows, plan.table.removesuffix("s")) for plan in planned)
     render.confirm(f"Treat {rows} as never cached?", yes=yes)
     with render.progress() as progress:
         tasks = {plan.table: progress.add_task(plan.table, total=plan.rows) for plan in planned}
@@ -193,7 +193,8 @@ def _problem(seen: Fairness) -> str:
     if seen.fresh >= seen.size:
         return cache_views.reason(seen.size, seen.fresh)
     return ", ".join(
-        f"a row of {each.table} has waited for {words.count(each.worst_wait or 0, 'round')}, the most is {each.bound:,}"
+        f"a row of {each.table} has waited for {formatting.plural(each.worst_wait or 0, 'round')},"
+        f" the most is {each.bound:,}"
         for each in seen.tables
         if not each.holds
     )
@@ -204,7 +205,8 @@ def _simulated_problem(played: Simulation) -> str:
         return ""
     if played.newcomers > played.fresh:
         return (
-            f"{words.count(played.newcomers, 'new row')} a round are more than the {played.fresh:,} kept for them:"
+            f"{formatting.plural(played.newcomers, 'new row')} a round are more"
+            f" than the {played.fresh:,} kept for them:"
             f" {played.backlog:,} were never cached at the end"
         )
     return cache_views.reason(played.size, played.fresh)

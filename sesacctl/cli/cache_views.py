@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import render
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from sesacctl.pipeline.aging import TableReset
-    from sesacctl.pipeline.cache_stats import CacheStats
-    from sesacctl.pipeline.fairness import Fairness
-    from sesacctl.pipeline.refresh import RefreshResult
-    from sesacctl.pipeline.simulation import Simulation
+    from sesacctl.pipeline.refresh.fairness import Fairness
+    from sesacctl.pipeline.refresh.simulation import Simulation
+    from sesacctl.pipeline.refresh.statement import TableReset
+    from sesacctl.pipeline.refresh.stats import CacheStats
+    from sesacctl.pipeline.refresh.worker import RefreshResult
 
 
 def refresh(result: RefreshResult) -> RenderableType:
@@ -51,18 +51,20 @@ def stats(stats: CacheStats) -> RenderableType:
     """Both servers' view of the cache."""
     from rich.console import Group
 
-    limit = f" of {words.size(stats.max_memory)}" if stats.max_memory else ", no limit"
+    limit = f" of {formatting.bytes_text(stats.max_memory)}" if stats.max_memory else ", no limit"
     facts: dict[str, object] = {
         "generation": stats.generation if stats.generation is not None else "none",
-        "age": "unknown" if stats.age is None else words.age(stats.age),
+        "age": "unknown" if stats.age is None else formatting.duration_text(stats.age),
         "next refresh": _next_refresh(stats.next_refresh),
-        "Redis memory": "unknown" if stats.used_memory is None else f"{words.size(stats.used_memory)}{limit}",
+        "Redis memory": "unknown"
+        if stats.used_memory is None
+        else f"{formatting.bytes_text(stats.used_memory)}{limit}",
         "eviction policy": stats.policy or "unknown",
     }
     if stats.evicts:
         facts["eviction policy"] = render.text(f"{stats.policy}: a full Redis drops the whole cache", "yellow")
     sizes = [
-        (each.table, each.cached, each.memory and words.size(each.memory), each.rows, each.never_cached)
+        (each.table, each.cached, each.memory and formatting.bytes_text(each.memory), each.rows, each.never_cached)
         for each in stats.tables
     ]
     names = _ranges([each.under for each in stats.tables[0].ages])
@@ -137,4 +139,8 @@ def _verdict(holds: bool) -> object:
 def _next_refresh(seconds: float | None) -> str:
     if seconds is None:
         return "none planned"
-    return f"in {words.age(seconds)}" if seconds >= 0 else f"overdue by {words.age(-seconds)}"
+    return (
+        f"in {formatting.duration_text(seconds)}"
+        if seconds >= 0
+        else f"overdue by {formatting.duration_text(-seconds)}"
+    )

@@ -12,8 +12,8 @@ from sesacctl.cli.options import Output, OutputOption, YesOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sesacctl.pipeline.configuration import Configuration
-    from sesacctl.pipeline.env_file import Written
+    from sesacctl.config.check import Configuration
+    from sesacctl.config.env_file import Written
     from sesacctl.settings import Variable
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ def init(yes: YesOption = False, output: OutputOption = Output.TABLE) -> None:
 
     Example: sesacctl config init
     """
-    from sesacctl.pipeline import env_file
+    from sesacctl.config import env_file
     from sesacctl.settings import ENV_FILE
 
     if ENV_FILE.exists():
@@ -60,8 +60,8 @@ def check(output: OutputOption = Output.TABLE) -> None:
 
     Example: sesacctl config check
     """
+    from sesacctl.config import check as configuration
     from sesacctl.errors import ConfigurationError
-    from sesacctl.pipeline import configuration
 
     result = configuration.check()
     render.show(result, output, _findings)

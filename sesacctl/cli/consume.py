@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
 from sesacctl.errors import UsageError
@@ -15,8 +15,8 @@ from sesacctl.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sesacctl.pipeline.batch import Counts
-    from sesacctl.pipeline.members import ConsumeReport, InstanceReport
+    from sesacctl.pipeline.sink.batch import Counts
+    from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
     from sesacctl.settings import Settings
 
 app = typer.Typer()
@@ -68,10 +68,10 @@ def consume(
     settings = options.begin(kafka_group=group)
     kinds = options.kinds(topics_wanted)
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.families import of_consume
-    from sesacctl.pipeline.metrics import published
-    from sesacctl.pipeline.supervise import Supervisor
-    from sesacctl.pipeline.until_empty import UntilEmpty
+    from sesacctl.pipeline.audit.until_empty import UntilEmpty
+    from sesacctl.pipeline.supervise.supervisor import Supervisor
+    from sesacctl.pipeline.watch.exporter import published
+    from sesacctl.pipeline.watch.metric_families import of_consume
 
     if not _ready(settings, timeout if wait else None):
         return
@@ -105,7 +105,7 @@ def consume(
 def _ready(settings: Settings, wait_seconds: float | None) -> bool:
     """Whether all is there that consumers need; False if a signal came before."""
     from sesacctl.cli.signals import STOP_SIGNALS, stop_event
-    from sesacctl.pipeline import prerequisites
+    from sesacctl.pipeline.supervise import prerequisites
 
     if wait_seconds is None:
         prerequisites.require(settings)
@@ -120,7 +120,7 @@ def _ready(settings: Settings, wait_seconds: float | None) -> bool:
 
 def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
     from sesacctl.errors import ServerUnreachable
-    from sesacctl.pipeline.parked import count_parked
+    from sesacctl.pipeline.consume.parked import count_parked
 
     try:
         parked = count_parked(settings, kinds)
@@ -133,8 +133,8 @@ def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
 
 def _move(settings: Settings, kinds: tuple[str, ...], start: str, *, yes: bool) -> None:
     from sesacctl.cli import offsets
-    from sesacctl.pipeline import reset_offsets
-    from sesacctl.pipeline.log_cuts import stops
+    from sesacctl.pipeline.repair import reset_offsets
+    from sesacctl.pipeline.sink.log_cuts import stops
 
     moves = reset_offsets.plan(settings, kinds, start)
     for move in moves:
@@ -185,5 +185,5 @@ def _row(line: InstanceReport) -> tuple[object, ...]:
         line.counts.stored,
         line.lag,
         line.restarts,
-        words.size(line.max_rss_bytes),
+        formatting.bytes_text(line.max_rss_bytes),
     )

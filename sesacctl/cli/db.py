@@ -13,7 +13,7 @@ from sesacctl.cli import db_views, render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
-    from sesacctl.database.dependants import Dependant
+    from sesacctl.database.schema.dependants import Dependant
     from sesacctl.settings import Settings
 
 app = typer.Typer(
@@ -49,7 +49,8 @@ def init(
     Example: sesacctl db init --wait --with-seed
     """
     settings = begin()
-    from sesacctl.database import database, init_db, seed
+    from sesacctl.database import database, init_db
+    from sesacctl.database.samples import seed
 
     location = database.locate(settings)
     state = init_db.look(settings, wait_seconds=timeout if wait else None)
@@ -124,7 +125,7 @@ def _migrate(
     output: Output,
     timestamps_in: str | None = None,
 ) -> None:
-    from sesacctl.database import plan
+    from sesacctl.database.schema import plan
 
     planned = plan.plan(settings, revision, downgrade=downgrade, timestamps_in=timestamps_in)
     if sql:
@@ -145,7 +146,7 @@ def _migrate(
 
 def _require_free(found: Sequence[Dependant], *, command: str) -> None:
     """Show the SQL that moves aside what is in the way, and end."""
-    from sesacctl.database.dependants import require_none, script
+    from sesacctl.database.schema.dependants import require_none, script
 
     for line in script(found).splitlines() if found else ():
         render.say(line)
@@ -166,7 +167,7 @@ def check(wait: WaitOption = False, timeout: TimeoutOption = 60.0, output: Outpu
     Example: sesacctl db check -o json
     """
     settings = begin()
-    from sesacctl.database import check as checks
+    from sesacctl.database.schema import check as checks
 
     report = checks.check(settings, wait_seconds=timeout if wait else None)
     render.show(report, output, db_views.check_table)
@@ -187,7 +188,7 @@ def seed(
     Example: sesacctl db seed --users 1000 --append
     """
     settings = begin()
-    from sesacctl.database import seed as seeds
+    from sesacctl.database.samples import seed as seeds
     from sesacctl.errors import AlreadySeeded
 
     try:

@@ -9,10 +9,10 @@ from sesacctl.cli import render
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sesacctl.database.check import Report
     from sesacctl.database.init_db import Initialized
-    from sesacctl.database.plan import Plan
-    from sesacctl.database.seed import Seeded
+    from sesacctl.database.samples.seed import Seeded
+    from sesacctl.database.schema.check import Report
+    from sesacctl.database.schema.plan import Plan
 
 
 def init_table(result: Initialized) -> RenderableType:

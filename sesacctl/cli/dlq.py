@@ -17,7 +17,7 @@ from sesacctl.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.dead_letters import DeadLetter, Filter, Replayed
+    from sesacctl.pipeline.repair.dead_letters import DeadLetter, Filter, Replayed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,7 +47,7 @@ def list_(
     Example: sesacctl dlq list --reason invalid_json --since 1h
     """
     settings = options.begin()
-    from sesacctl.pipeline import dead_letters
+    from sesacctl.pipeline.repair import dead_letters
 
     render.show(dead_letters.find(settings, _filter(None, topic, reason, since), limit=limit), output, _list)
 
@@ -62,7 +62,7 @@ def show(
     Example: sesacctl dlq show 7
     """
     settings = options.begin()
-    from sesacctl.pipeline import dead_letters
+    from sesacctl.pipeline.repair import dead_letters
 
     render.show(dead_letters.show(settings, letter_id), output, _one)
 
@@ -87,7 +87,7 @@ def replay(
     """
     wanted = _chosen(ids, topic, reason, since, every)
     settings = options.begin()
-    from sesacctl.pipeline import dead_letters
+    from sesacctl.pipeline.repair import dead_letters
 
     result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap)
     render.show(result, output, _replayed)
@@ -110,7 +110,7 @@ def discard(
     """
     wanted = _chosen(ids, topic, reason, since, every)
     settings = options.begin()
-    from sesacctl.pipeline import dead_letters
+    from sesacctl.pipeline.repair import dead_letters
 
     number = dead_letters.count(settings, wanted)
     if number:
@@ -131,7 +131,7 @@ def export(
     Example: sesacctl dlq export dead.jsonl
     """
     settings = options.begin()
-    from sesacctl.pipeline import dead_letters
+    from sesacctl.pipeline.repair import dead_letters
 
     number = dead_letters.export(settings, _filter(None, topic, reason, since), file)
     render.say(f"{number} dead letters written to {file}")
@@ -139,7 +139,7 @@ def export(
 
 def _filter(ids: list[int] | None, topic: str | None, reason: str | None, since: float | None) -> Filter:
     from sesacctl.events import Reason
-    from sesacctl.pipeline.dead_letters import Filter
+    from sesacctl.pipeline.repair.dead_letters import Filter
 
     if reason is not None and reason not in list(Reason):
         raise UsageError(f"there is no reason '{reason}'", hint=f"one of: {', '.join(Reason)}")

@@ -17,7 +17,7 @@ from sesacctl.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.event_check import EventCheck
+    from sesacctl.pipeline.contract.check import EventCheck
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +42,7 @@ def schema(
     Example: sesacctl events schema orders
     """
     options.begin()
-    from sesacctl.pipeline.event_schema import schema as generate
+    from sesacctl.pipeline.contract.schema import schema as generate
 
     document = generate([kind.value] if kind else [each.value for each in Kind])
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -63,7 +63,7 @@ def check(
     """
     options.begin()
     from sesacctl import settings
-    from sesacctl.pipeline.event_check import check as check_events
+    from sesacctl.pipeline.contract.check import check as check_events
 
     result = check_events(_read(file), kind.value if kind else None, settings.load().event_timezone)
     if not result.events:

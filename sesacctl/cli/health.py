@@ -13,7 +13,7 @@ from sesacctl.errors import CheckFailed, ServerUnreachable, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.health import Health
+    from sesacctl.pipeline.watch.health import Health
 
 app = typer.Typer()
 _STYLES = {"ok": "green", "unknown": "dim", "warning": "yellow", "unhealthy": "bold yellow", "down": "bold red"}
@@ -47,8 +47,8 @@ def health(
         raise UsageError("--timeout goes with --wait", hint="sesacctl health --wait --timeout 2m")
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline import health as service
-    from sesacctl.pipeline.verdicts import Verdict
+    from sesacctl.pipeline.watch import health as service
+    from sesacctl.pipeline.watch.checks import Verdict
 
     if wait:
         result = service.wait_healthy(

@@ -12,7 +12,7 @@ from sesacctl.cli.options import Output, OutputOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sesacctl.pipeline.lag import LagReport
+    from sesacctl.pipeline.watch.lag import LagReport
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def lag(
     """
     settings = options.begin(kafka_group=group)
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.lag import LagMeter
+    from sesacctl.pipeline.watch.lag import LagMeter
 
     stop = stop_event()
     if watch is not None:
@@ -43,7 +43,7 @@ def lag(
 def _table(report: LagReport) -> RenderableType:
     from rich.console import Group
 
-    from sesacctl.pipeline.log_cuts import stops
+    from sesacctl.pipeline.sink.log_cuts import stops
 
     rows = [
         (f"{p.topic}-{p.partition}", p.log_start, p.log_end, p.next, p.kafka_offset, p.lag) for p in report.partitions

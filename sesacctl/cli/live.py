@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from sesacctl.errors import CheckFailed, SesacctlError
+from sesacctl.formatting import duration_text
+from sesacctl.heartbeat import read_pulses
 from sesacctl.home import home
-from sesacctl.pipeline.heartbeat import read_pulses
-from sesacctl.words import age
 
 
 def live() -> None:
@@ -20,7 +20,11 @@ def live() -> None:
     folder = home()
     pulses = read_pulses(folder)
     for pulse in pulses:
-        due = f"next sign within {age(pulse.seconds_left)}" if pulse.alive else f"overdue by {age(-pulse.seconds_left)}"
+        due = (
+            f"next sign within {duration_text(pulse.seconds_left)}"
+            if pulse.alive
+            else f"overdue by {duration_text(-pulse.seconds_left)}"
+        )
         sys.stdout.write(f"{pulse.name} (process {pulse.pid}): {due}\n")
     if not pulses:
         raise CheckFailed(f"no loop runs here: {folder} holds no sign of life", hint="sesacctl cache refresh --loop 50")

@@ -10,7 +10,7 @@ import typer
 from sesacctl.cli import options, render
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.metrics import Family
+    from sesacctl.pipeline.watch.exporter import Family
 
 app = typer.Typer()
 DEFAULT_PORT = 9464
@@ -30,9 +30,9 @@ def metrics(
     """
     settings = options.begin(sesac_metrics_host=host)
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline import metrics as service
-    from sesacctl.pipeline.families import of_observation
-    from sesacctl.pipeline.observe import observe
+    from sesacctl.pipeline.watch import exporter as service
+    from sesacctl.pipeline.watch.metric_families import of_observation
+    from sesacctl.pipeline.watch.observation import observe
 
     def collect() -> list[Family]:
         return of_observation(observe(settings), settings.kafka_group)

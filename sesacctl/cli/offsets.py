@@ -12,7 +12,7 @@ from sesacctl.cli.options import Output, OutputOption, YesOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.reset_offsets import Move
+    from sesacctl.pipeline.repair.reset_offsets import Move
     from sesacctl.settings import Settings
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def reset(
     Example: sesacctl offsets reset --to earliest --topics orders --dry-run
     """
     settings = options.begin(kafka_group=group)
-    from sesacctl.pipeline import reset_offsets
+    from sesacctl.pipeline.repair import reset_offsets
 
     moves = reset_offsets.plan(settings, options.kinds(topics_wanted), to)
     _carry_out(settings, moves, dry_run=dry_run, yes=yes, output=output)
@@ -59,7 +59,7 @@ def accept_cut(
     Example: sesacctl offsets accept-cut --dry-run
     """
     settings = options.begin(kafka_group=group)
-    from sesacctl.pipeline import reset_offsets
+    from sesacctl.pipeline.repair import reset_offsets
 
     _carry_out(settings, reset_offsets.plan_cuts(settings), dry_run=dry_run, yes=yes, output=output)
 
@@ -75,7 +75,7 @@ def _carry_out(settings: Settings, moves: list[Move], *, dry_run: bool, yes: boo
 
 def confirm_and_move(settings: Settings, moves: list[Move], *, yes: bool) -> None:
     """Ask, unless `yes`, and carry the moves out."""
-    from sesacctl.pipeline import reset_offsets
+    from sesacctl.pipeline.repair import reset_offsets
 
     render.confirm(f"Move the offsets of group {settings.kafka_group} in PostgreSQL?", yes=yes)
     reset_offsets.move(settings, moves)

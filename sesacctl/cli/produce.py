@@ -16,7 +16,7 @@ from sesacctl.errors import CheckFailed
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.produce import Plan, ProduceReport
+    from sesacctl.pipeline.produce.producer import Plan, ProduceReport
 
 app = typer.Typer()
 _MOST_LINES = 100
@@ -93,10 +93,10 @@ def produce(
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.families import of_produce
-    from sesacctl.pipeline.heartbeat import Heartbeat
-    from sesacctl.pipeline.metrics import published
-    from sesacctl.pipeline.produce import Plan, Producer
+    from sesacctl.heartbeat import Heartbeat
+    from sesacctl.pipeline.produce.producer import Plan, Producer
+    from sesacctl.pipeline.watch.exporter import published
+    from sesacctl.pipeline.watch.metric_families import of_produce
 
     plan = Plan(
         rate=rate,

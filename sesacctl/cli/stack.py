@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import render
 from sesacctl.cli.options import Output, OutputOption, YesOption, begin
 
@@ -131,7 +131,7 @@ def _status_table(servers: list[ServerStatus]) -> Table:
             server.address,
             render.text(server.state, "green" if server.state == "running" else "bold red"),
             server.version,
-            server.memory_bytes and words.size(server.memory_bytes),
+            server.memory_bytes and formatting.bytes_text(server.memory_bytes),
         )
         for server in servers
     ]

@@ -10,12 +10,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.top import Screen, Stage
+    from sesacctl.pipeline.watch.top import Screen, Stage
 
 app = typer.Typer()
 
@@ -37,7 +37,7 @@ def top(
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.top import Top
+    from sesacctl.pipeline.watch.top import Top
 
     looks, stop = Top(settings), stop_event()
     if once:
@@ -103,7 +103,7 @@ def _rate(stage: Stage) -> str:
 
 
 def _age(stage: Stage) -> str:
-    return "-" if stage.age is None else words.age(stage.age)
+    return "-" if stage.age is None else formatting.duration_text(stage.age)
 
 
 def _backlog(stage: Stage) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import words
+from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
@@ -71,7 +71,7 @@ def _states(states: list[TopicState]) -> Table:
             state.min_insync_replicas,
             f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "for ever",
             render.text(", ".join(state.unsafe), "bold red"),
-            words.size(state.size_bytes),
+            formatting.bytes_text(state.size_bytes),
         )
         for state in states
     ]

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from sesacctl import events
-from sesacctl.database import rows
+from sesacctl.database import row_values
 from sesacctl.database.models import Base, Order, Product, RowChange, User
-from sesacctl.database.rows import Values
+from sesacctl.database.row_values import Values
 from sesacctl.errors import InvalidRow, NotFound
 
 Row = TypeVar("Row", bound=Base)
@@ -32,12 +32,12 @@ def create_user(session: Session, values: Values) -> User:
     Raises:
         InvalidRow: a value does not fit, or there is a user with this id already.
     """
-    return _create(session, User(**rows.new_user(values)), "user_id")
+    return _create(session, User(**row_values.new_user(values)), "user_id")
 
 
 def create_product(session: Session, values: Values) -> Product:
     """Store a product: `product_id`, `name` and `price` in won, and any other columns; errors as `create_user`."""
-    return _create(session, Product(**rows.new_product(values)), "product_id")
+    return _create(session, Product(**row_values.new_product(values)), "product_id")
 
 
 def create_order(session: Session, values: Values) -> Order:
@@ -51,7 +51,7 @@ def create_order(session: Session, values: Values) -> Order:
         product = _must_get(session, Product, "product_id", values.get("product_id"))
     except NotFound as error:
         raise InvalidRow(error.field, str(error).partition(": ")[2]) from None
-    return _create(session, Order(**rows.new_order(values, user, product)), "order_id")
+    return _create(session, Order(**row_values.new_order(values, user, product)), "order_id")
 
 
 def get_user(session: Session, user_id: str) -> User | None:
@@ -146,7 +146,7 @@ def _create(session: Session, row: Row, field: str) -> Row:
 
 
 def _update(session: Session, row: Row, table: str, values: Values) -> Row:
-    checked = rows.changes(table, values)
+    checked = row_values.changes(table, values)
     with _writing(session, table, row):
         for field, value in checked.items():
             setattr(row, field, value)

@@ -12,10 +12,12 @@ from psycopg2 import sql
 
 from sesacctl import log
 from sesacctl import settings as settings_module
-from sesacctl.database import adoption, database, plan, schema, seed, times
-from sesacctl.database import state as state_module
+from sesacctl.database import database
 from sesacctl.database.connections import read_row
-from sesacctl.database.dependants import Dependant, require_none
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import adoption, plan, revisions, times
+from sesacctl.database.schema import state as state_module
+from sesacctl.database.schema.dependants import Dependant, require_none
 from sesacctl.errors import DatabaseMissing, SesacctlError
 from sesacctl.settings import DbType, Settings
 
@@ -53,7 +55,7 @@ class Initialized:
 
 def changes_existing(state: state_module.State) -> bool:
     """Whether `initialize` would change tables that are there already."""
-    return state.has_tables and state.revision != schema.head()
+    return state.has_tables and state.revision != revisions.head()
 
 
 def look(settings: Settings, *, wait_seconds: float | None = None) -> state_module.State:
@@ -64,7 +66,7 @@ def look(settings: Settings, *, wait_seconds: float | None = None) -> state_modu
         TablesNotOurs: something of another program is where its tables belong;
         ConfigurationError, ServerUnreachable, ServerRefused, and for a database that is not local DatabaseMissing.
     """
-    schema.require_direct(settings)
+    revisions.require_direct(settings)
     return database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
 
 
@@ -87,8 +89,8 @@ def preview(settings: Settings, *, timestamps_in: str | None = None) -> Initiali
     missing = _is_missing(settings)
     plan.require_utf8(settings, state)
     takes_over = state.revision is None and state.has_tables
-    adopted = schema.change(settings, _would_adopt) if takes_over else None
-    steps = [script.module for script in schema.steps(state.revision or adopted)]
+    adopted = revisions.change(settings, _would_adopt) if takes_over else None
+    steps = [script.module for script in revisions.steps(state.revision or adopted)]
     return _result(
         settings,
         state,
@@ -125,7 +127,7 @@ def initialize(
         UsageError: old tables have times without a zone, and `timestamps_in` is None or no zone;
         ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing, CheckFailed.
     """
-    schema.require_direct(settings)  # before anything is made
+    revisions.require_direct(settings)  # before anything is made
     created = settings.db_type is DbType.LOCAL and _create_database(settings)
     created_schema = settings.postgres_schema is not None and _create_schema(settings, settings.postgres_schema)
     state = state_module.look(settings)
@@ -133,8 +135,8 @@ def initialize(
     times.require_zone(state.without_zone, timestamps_in, server_zone=state.server_zone, command="db init")
     if changes_existing(state):
         require_none(preview(settings).dependants, command="sesacctl db init")
-    adopted = schema.change(settings, lambda connection: _adopt_and_upgrade(connection, timestamps_in))
-    logger.info("schema ready", extra={"action": "schema.ready", "revision": schema.head()})
+    adopted = revisions.change(settings, lambda connection: _adopt_and_upgrade(connection, timestamps_in))
+    logger.info("schema ready", extra={"action": "schema.ready", "revision": revisions.head()})
     return _result(
         settings,
         state,
@@ -152,7 +154,7 @@ def _result(settings: Settings, state: state_module.State, **done: Any) -> Initi
         server=location.address,
         database=location.database,
         before=state.revision,
-        revision=schema.head(),
+        revision=revisions.head(),
         schema=settings.postgres_schema,
         foreign_version=state.foreign_version,
         timestamps=state.without_zone,
@@ -164,7 +166,7 @@ def _result(settings: Settings, state: state_module.State, **done: Any) -> Initi
 def _adopt_and_upgrade(connection: Connection, timestamps_in: str | None) -> str | None:
     """In one transaction, so that tables are never stamped and left behind."""
     adopted = adoption.adopt(connection)
-    schema.run_on(connection, "upgrade", "head", timestamps_in=timestamps_in)
+    revisions.run_on(connection, "upgrade", "head", timestamps_in=timestamps_in)
     return adopted
 
 

@@ -13,14 +13,14 @@ from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS, PARTITIONS
-from sesacctl.pipeline.audit import AuditResult, audit
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.produce import Plan, Producer, ProduceReport
-from sesacctl.pipeline.progress import progress
-from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.supervise import Supervisor
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.report import AuditResult, audit
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
+from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from redis import exceptions
 
 from sesacctl.cache import connections
 from sesacctl.cache.client import connect
-from sesacctl.pipeline.fairness import read_fairness
+from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.settings import load
 from tests.cache_data import cached_ids, fill
 from tests.cache_loop import looping, polling

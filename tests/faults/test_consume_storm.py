@@ -12,7 +12,7 @@ import pytest
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import instances, stored

@@ -13,11 +13,12 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import deep_audit, reset_offsets
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.lag import LagMeter, LagVerdict
-from sesacctl.pipeline.ledger import Ledger
-from sesacctl.pipeline.progress import progress
+from sesacctl.pipeline.audit import deep as deep_audit
+from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.produce.ledger import Ledger
+from sesacctl.pipeline.repair import reset_offsets
+from sesacctl.pipeline.watch.lag import LagMeter, LagVerdict
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import store_all

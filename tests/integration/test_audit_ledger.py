@@ -10,10 +10,10 @@ import pytest
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import ledger_audit
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.ledger import Ledger
-from sesacctl.pipeline.progress import Progress, progress
+from sesacctl.pipeline.audit import ledgers as ledger_audit
+from sesacctl.pipeline.audit.partitions import Progress, progress
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import store_all
@@ -115,5 +115,5 @@ def test_what_is_acknowledged_during_an_audit_is_no_alarm(
         acknowledged(path, "o5")
         return found
 
-    monkeypatch.setattr("sesacctl.pipeline.audit.progress", beside_a_producer)
+    monkeypatch.setattr("sesacctl.pipeline.audit.report.progress", beside_a_producer)
     assert audit(consumed, ledgers=[path]).ok

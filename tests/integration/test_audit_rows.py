@@ -11,10 +11,11 @@ from kafka import KafkaAdminClient, TopicPartition
 from sqlalchemy.orm import Session
 
 from sesacctl.broker import topics
-from sesacctl.database import crud, database, seed
+from sesacctl.database import crud, database
+from sesacctl.database.samples import seed
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline import row_counts
-from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.audit import row_counts
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import store_all

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.deep_audit import COMPARED, DeepAudit
+from sesacctl.pipeline.audit.deep import COMPARED, DeepAudit
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import store_all

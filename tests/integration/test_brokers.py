@@ -16,9 +16,9 @@ import pytest
 from sesacctl.broker import Sender, bootstrap, topics
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS, User, UserEvent
-from sesacctl.pipeline.health import health, wait_healthy
-from sesacctl.pipeline.ledger import read_ledger
-from sesacctl.pipeline.verdicts import Check, Verdict
+from sesacctl.pipeline.produce.ledger import read_ledger
+from sesacctl.pipeline.watch.checks import Check, Verdict
+from sesacctl.pipeline.watch.health import health, wait_healthy
 from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
@@ -101,7 +101,7 @@ def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
 def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
     private_stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sesacctl.pipeline.produce.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("sesacctl.pipeline.produce.producer.STOP_SECONDS", 1.0)
     monkeypatch.setattr("sesacctl.broker.sender._CLOSE_SECONDS", 1.0)
     ledger = tmp_path / "l.jsonl"
     with shop(private_stack) as part:

@@ -13,8 +13,8 @@ from sesacctl.cache import connections, snapshot
 from sesacctl.cache.client import connect
 from sesacctl.cache.state import read_state
 from sesacctl.errors import ServerFull, ServerUnreachable
-from sesacctl.pipeline import refresh as refresh_module
-from sesacctl.pipeline.refresh import Refresher
+from sesacctl.pipeline.refresh import worker as refresh_module
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, fill_up, stamps
 from tests.cache_loop import looping, polling

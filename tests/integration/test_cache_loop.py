@@ -19,12 +19,12 @@ from sesacctl.cache.client import connect
 from sesacctl.cache.connections import ANSWER_SECONDS
 from sesacctl.cache.meta import META
 from sesacctl.cli import cache_views
-from sesacctl.pipeline import aging
-from sesacctl.pipeline.aging import GATE, reset_aging
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.fairness import read_fairness
-from sesacctl.pipeline.heartbeat import Heartbeat, Pulse, read_pulses
-from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.heartbeat import Heartbeat, Pulse, read_pulses
+from sesacctl.pipeline.refresh import statement as aging
+from sesacctl.pipeline.refresh.fairness import read_fairness
+from sesacctl.pipeline.refresh.statement import GATE, reset_aging
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.conftest import Cli

@@ -13,11 +13,11 @@ from sesacctl.cache.rows import TABLES
 from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead
-from sesacctl.pipeline import aging
-from sesacctl.pipeline.aging import GATE, refresh_statement
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.refresh import Refresher, RefreshResult
-from sesacctl.pipeline.simulation import bound, shares
+from sesacctl.pipeline.refresh import statement as aging
+from sesacctl.pipeline.refresh.simulation import bound, shares
+from sesacctl.pipeline.refresh.statement import GATE, refresh_statement
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
 from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.servers import RunningStack

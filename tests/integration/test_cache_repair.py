@@ -15,11 +15,11 @@ from sesacctl.cache.meta import META, Meta, parse
 from sesacctl.cache.snapshot import read_rounds, rounds_key
 from sesacctl.cache.state import read_state
 from sesacctl.errors import CacheEmpty
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.fairness import read_fairness
-from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.verdicts import judge
-from sesacctl.pipeline.views import read_redis
+from sesacctl.pipeline.refresh.fairness import read_fairness
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.watch.checks import judge
+from sesacctl.pipeline.watch.probes import read_redis
 from sesacctl.settings import Settings
 from tests.cache_data import fill
 from tests.conftest import Cli

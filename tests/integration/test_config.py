@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from sesacctl.pipeline import configuration, env_file
+from sesacctl.config import check as configuration
+from sesacctl.config import env_file
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 

@@ -11,9 +11,9 @@ from typing import Any
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import reset_offsets
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.supervise import DRAIN_SECONDS
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.repair import reset_offsets
+from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import instances, stored

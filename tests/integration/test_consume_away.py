@@ -12,9 +12,9 @@ from kafka.admin import KafkaAdminClient
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import consume
-from sesacctl.pipeline.supervise import Supervisor
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.consume import instance as consume
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, has_stored, running

@@ -22,12 +22,12 @@ from sesacctl.broker import topics
 from sesacctl.database.connections import connect
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.failures import Failure, classify
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.sink import Sink
-from sesacctl.pipeline.supervise import DRAIN_SECONDS, Supervisor
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.sink.sqlstates import Failure, classify
+from sesacctl.pipeline.sink.store import Sink
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS, Supervisor
 from sesacctl.settings import Settings
 from sesacctl.stack import postgres
 from sesacctl.stack.process import installed

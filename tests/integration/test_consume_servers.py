@@ -10,10 +10,10 @@ import pytest
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import dead_letters
-from sesacctl.pipeline.dead_letters import Filter
-from sesacctl.pipeline.supervise import Supervisor
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair.dead_letters import Filter
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.consumers import check, consuming, stored
 from tests.events import add_parents, many_orders, query, send

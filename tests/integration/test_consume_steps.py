@@ -19,11 +19,12 @@ from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import connections
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline import consume, gaps
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.parked import parents_without_lag
-from sesacctl.pipeline.progress import progress
-from sesacctl.pipeline.sink import Sink
+from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.consume import instance as consume
+from sesacctl.pipeline.consume import log_gaps
+from sesacctl.pipeline.consume.parked import parents_without_lag
+from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.consumers import Running, running, store_all, stored
 from tests.events import add_parents, many_orders, message, order, query, send, user
@@ -106,7 +107,7 @@ def test_records_that_a_poll_lost_to_an_error_are_read_again(
 @contextmanager
 def truncated(shop: Settings, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]) -> Iterator[Running]:
     """An instance that has stored 20 orders and is told, once, that its log was cut to nothing, after `first`."""
-    monkeypatch.setattr(gaps, "_AGREE_SECONDS", 0.5)
+    monkeypatch.setattr(log_gaps, "_AGREE_SECONDS", 0.5)
     cut = threading.Event()
     log = TopicPartition(shop.topic(ORDERS), 0)
     send(shop, ORDERS, many_orders(20), partition=0)

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.consumers import consuming, has_stored, sending, stored
 from tests.events import add_parents, many_orders, query

@@ -9,7 +9,7 @@ import pytest
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.supervise import DRAIN_SECONDS
+from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, has_stored

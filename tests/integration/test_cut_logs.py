@@ -13,10 +13,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from sesacctl.broker import clients, topics
 from sesacctl.errors import LogCut
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import reset_offsets
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.health import health
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.repair import reset_offsets
+from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import running, store_all

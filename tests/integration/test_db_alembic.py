@@ -14,7 +14,8 @@ from pytest_alembic.tests import (
 )
 from sqlalchemy import Engine
 
-from sesacctl.database import database, schema
+from sesacctl.database import database
+from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 
 __all__ = [
@@ -27,12 +28,12 @@ __all__ = [
 
 @pytest.fixture
 def alembic_config() -> Config:
-    return schema.config()
+    return revisions.config()
 
 
 @pytest.fixture
 def alembic_engine(settings: Settings) -> Iterator[Engine]:
-    schema.downgrade(settings, "base")
+    revisions.downgrade(settings, "base")
     engine = database.engine_for(settings, command="test")
     yield engine
     engine.dispose()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sesacctl.database import schema, seed
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.integration.postgres_cluster import FAR, PASSWORD, Cluster, cluster
@@ -31,14 +32,19 @@ def document(cli: Cli, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 
 def test_init_seed_and_check(settings: Settings, sesacctl: Cli) -> None:
-    schema.downgrade(settings, "base")
+    revisions.downgrade(settings, "base")
     first = document(sesacctl, "db", "init", "--with-seed")
-    assert (first["before"], first["revision"], first["created_database"]) == (None, schema.head(), False)
+    assert (first["before"], first["revision"], first["created_database"]) == (None, revisions.head(), False)
     assert (first["seeded"]["users"], first["seeded"]["products"]) == (10_000, 20_000)
     again = document(sesacctl, "db", "init", "--with-seed")
-    assert (again["before"], again["seeded"]) == (schema.head(), None)
+    assert (again["before"], again["seeded"]) == (revisions.head(), None)
     report = document(sesacctl, "db", "check")
-    assert (report["revision"], report["drift"], report["tls"], report["pooler"]) == (schema.head(), [], "off", False)
+    assert (report["revision"], report["drift"], report["tls"], report["pooler"]) == (
+        revisions.head(),
+        [],
+        "off",
+        False,
+    )
     counts = {table["table"]: (table["rows"], table["never_cached"]) for table in report["tables"]}
     assert counts["users"] == (10_000, 10_000)
     assert counts["products"] == (20_000, 20_000)
@@ -60,11 +66,11 @@ def test_a_second_seed_adds_nothing_and_says_what_is_there(sesacctl: Cli) -> Non
 
 
 def test_check_of_a_schema_that_is_not_at_head(settings: Settings, sesacctl: Cli) -> None:
-    schema.downgrade(settings, "-1")
+    revisions.downgrade(settings, "-1")
     done = sesacctl("db", "check")
     assert done.returncode == 6
     assert "sesacctl db migrate" in done.stderr
-    schema.downgrade(settings, "base")
+    revisions.downgrade(settings, "base")
     done = sesacctl("db", "check")
     assert done.returncode == 6
     assert "sesacctl db init" in done.stderr
@@ -132,15 +138,15 @@ def test_migrations_are_refused_on_the_transaction_pooler(bare_sesacctl: Cli) ->
 
 
 def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> None:
-    schema.downgrade(settings, "0002")
+    revisions.downgrade(settings, "0002")
     planned = document(sesacctl, "db", "migrate", "--dry-run")
     assert [step["revision"] for step in planned["steps"]] == ["0003", "0004", "0005", "0006"]
     assert not planned["applied"]
     sql = sesacctl("db", "migrate", "--sql").stdout
     assert "CREATE TABLE sink_offsets" in sql
-    assert schema.current(settings) == "0002"
+    assert revisions.current(settings) == "0002"
     execute(settings, sql)
-    schema.require_head(settings)
+    revisions.require_head(settings)
 
 
 def test_migrate_and_downgrade(settings: Settings, sesacctl: Cli) -> None:
@@ -165,7 +171,7 @@ def far(server: Cluster) -> Iterator[dict[str, str]]:
     """The variables of a database that counts as on another machine, one revision behind."""
     settings = server.settings(postgres_db="far")
     server.execute("CREATE DATABASE far")
-    schema.upgrade(settings, "0003")
+    revisions.upgrade(settings, "0003")
     yield {
         "POSTGRES_HOST": FAR,
         "POSTGRES_PORT": str(server.port),
@@ -184,9 +190,9 @@ def test_nothing_is_migrated_on_another_machine_without_a_yes(
     assert f"{FAR}:{server.port}" in done.stderr
     assert "--yes" in done.stderr
     settings = server.settings(postgres_db="far")
-    assert schema.current(settings) == "0003"
+    assert revisions.current(settings) == "0003"
     assert within(bare_sesacctl, far)("db", *command, "--yes").returncode == 0
-    assert schema.current(settings) == ("0002" if command[0] == "downgrade" else "0006")
+    assert revisions.current(settings) == ("0002" if command[0] == "downgrade" else "0006")
 
 
 def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without_a_yes(
@@ -195,7 +201,7 @@ def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without
     settings = server.settings(postgres_db="far")
     execute(settings, "DROP TABLE sesacctl_version")
     assert within(bare_sesacctl, far)("db", "init").returncode == 2
-    assert schema.current(settings) is None
+    assert revisions.current(settings) is None
     assert document(within(bare_sesacctl, far), "db", "init", "--yes")["adopted"] == "0003"
 
 
@@ -217,16 +223,16 @@ def test_the_missing_database_is_made(server: Cluster, bare_sesacctl: Cli, far: 
     assert done.returncode == 5
     assert "sesacctl db init" in done.stderr
     assert document(within(bare_sesacctl, environment), "db", "init", "--wait")["created_database"] is True
-    schema.require_head(server.settings(postgres_db="brandneu"))
+    revisions.require_head(server.settings(postgres_db="brandneu"))
     server.execute("DROP DATABASE brandneu WITH (FORCE)")
 
 
 def test_check_can_wait_for_the_schema(settings: Settings, sesacctl: Cli) -> None:
-    schema.downgrade(settings, "-1")
+    revisions.downgrade(settings, "-1")
     waiting = sesacctl.start("db", "check", "--wait", "--timeout", "30s")
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(3)
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     assert waiting.wait(60) == 0
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sesacctl.database import init_db, plan, schema
-from sesacctl.database.dependants import Dependant
+from sesacctl.database import init_db
+from sesacctl.database.schema import plan, revisions
+from sesacctl.database.schema.dependants import Dependant
 from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -39,7 +40,7 @@ OBJECTS = {
 
 
 def at_first_revision(settings: Settings, objects: str) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, objects)
 
 
@@ -55,21 +56,21 @@ def test_each_kind_is_found_before_and_comes_back(settings: Settings, kind: str)
     with pytest.raises(CheckFailed, match="would stop the migration") as caught:
         plan.run(settings, planned)
     assert all(f"{each.kind} {each.name}" in str(caught.value) for each in planned.dependants)
-    assert schema.current(settings) == "0001"
+    assert revisions.current(settings) == "0001"
     drop, create = statements(planned.dependants)
     execute(settings, drop)
     assert plan.plan(settings).dependants == ()
     plan.run(settings, plan.plan(settings))
     execute(settings, create)
     assert _definitions(settings) == before
-    schema.require_head(settings)
+    revisions.require_head(settings)
 
 
 def test_the_sql_moves_dependants_aside_and_back(settings: Settings) -> None:
     at_first_revision(settings, OBJECTS["view of a view"])
     before = _definitions(settings)
     execute(settings, plan.sql(plan.plan(settings)))
-    schema.require_head(settings)
+    revisions.require_head(settings)
     assert _definitions(settings) == before
 
 
@@ -115,7 +116,7 @@ def test_the_dry_run_ends_with_5_names_and_sql(settings: Settings, sesacctl: Cli
     assert done.returncode == 5, done.stderr
     assert "DROP VIEW public.b;" in done.stderr
     assert sesacctl("db", "init").returncode == 5
-    assert schema.current(settings) is None
+    assert revisions.current(settings) is None
 
 
 def test_a_downgrade_names_what_uses_what_it_drops(settings: Settings) -> None:
@@ -129,7 +130,7 @@ def test_a_downgrade_names_what_uses_what_it_drops(settings: Settings) -> None:
     assert {each.name for each in found.dependants} == {"public.bad", "mine_user_id_fkey on public.mine"}
     with pytest.raises(CheckFailed, match="mine_user_id_fkey"):
         plan.run(settings, found)
-    schema.require_head(settings)
+    revisions.require_head(settings)
     execute(settings, statements(found.dependants)[0])
     plan.run(settings, plan.plan(settings, "base", downgrade=True))
 
@@ -155,7 +156,7 @@ def test_what_cannot_be_found_before_has_words_and_changes_nothing(
     assert text in done.stderr
     assert "nothing was changed" in done.stderr
     assert "Traceback" not in done.stderr
-    assert schema.current(settings) == "0001"
+    assert revisions.current(settings) == "0001"
 
 
 def test_an_adoption_that_is_refused_leaves_no_revision(settings: Settings) -> None:
@@ -163,4 +164,4 @@ def test_an_adoption_that_is_refused_leaves_no_revision(settings: Settings) -> N
     execute(settings, "DROP TABLE sesacctl_version")
     with pytest.raises(CheckFailed, match="row type"):
         init_db.initialize(settings)
-    assert schema.current(settings) is None
+    assert revisions.current(settings) is None

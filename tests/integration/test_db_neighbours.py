@@ -16,10 +16,11 @@ import pytest
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.broker import topics
-from sesacctl.database import check, database, init_db, plan, schema
+from sesacctl.database import database, init_db
 from sesacctl.database.models import Base
+from sesacctl.database.schema import check, plan, revisions
+from sesacctl.database.schema.strangers import FIRST_REVISION
 from sesacctl.database.search_path import Open, connect_in
-from sesacctl.database.strangers import FIRST_REVISION
 from sesacctl.errors import CheckFailed, ConfigurationError, TablesNotOurs, UsageError
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -44,7 +45,7 @@ STRANGERS = {
 @pytest.fixture
 def empty(settings: Settings) -> Settings:
     """The settings' database without a schema."""
-    schema.downgrade(settings, "base")
+    revisions.downgrade(settings, "base")
     execute(settings, "DROP TABLE sesacctl_version")
     return settings
 
@@ -58,14 +59,14 @@ def test_what_is_not_ours_is_named_and_left_alone(empty: Settings, sesacctl: Cli
         assert done.returncode == 6, done.stderr
         assert text in done.stderr
         assert "POSTGRES_SCHEMA" in done.stderr
-    assert schema.current(empty) is None
+    assert revisions.current(empty) is None
     done = sesacctl("db", "init", POSTGRES_SCHEMA="shop")
     assert done.returncode == 0, done.stderr
     assert check.verdict(check.check(empty.model_copy(update={"postgres_schema": "shop"}))) is None
 
 
 def test_half_of_our_tables_are_no_reason_for_a_traceback(empty: Settings, sesacctl: Cli) -> None:
-    schema.upgrade(empty, "0001")
+    revisions.upgrade(empty, "0001")
     execute(empty, "DROP TABLE sesacctl_version; DROP TABLE users CASCADE")
     done = sesacctl("db", "init")
     assert done.returncode == 6
@@ -73,12 +74,12 @@ def test_half_of_our_tables_are_no_reason_for_a_traceback(empty: Settings, sesac
 
 
 def test_a_later_table_of_another_program_stops_the_migration(empty: Settings) -> None:
-    schema.upgrade(empty, "0003")
+    revisions.upgrade(empty, "0003")
     execute(empty, "CREATE TABLE log_cuts (line text)")
     for act in (plan.plan, init_db.initialize):
         with pytest.raises(TablesNotOurs, match="log_cuts is a table with 1 column"):
             act(empty)
-    assert schema.current(empty) == "0003"
+    assert revisions.current(empty) == "0003"
 
 
 def test_every_table_has_its_first_revision() -> None:
@@ -96,27 +97,27 @@ def make_legacy(settings: Settings) -> None:
 
 @pytest.mark.parametrize("revision", ["0001", "0004", "0005"])
 def test_an_alembic_version_of_ours_is_taken_over(settings: Settings, revision: str) -> None:
-    schema.downgrade(settings, revision)
+    revisions.downgrade(settings, revision)
     make_legacy(settings)
-    assert schema.current(settings) == revision
+    assert revisions.current(settings) == revision
     sql = plan.sql(plan.plan(settings))
-    schema.upgrade(settings)
-    schema.require_head(settings)
+    revisions.upgrade(settings)
+    revisions.require_head(settings)
     assert execute(settings, "SELECT to_regclass('alembic_version'), to_regclass('alembic_version_pkc')") == [
         (None, None)
     ]
-    schema.downgrade(settings, revision)
+    revisions.downgrade(settings, revision)
     make_legacy(settings)
     execute(settings, sql)
-    schema.require_head(settings)
+    revisions.require_head(settings)
 
 
 def test_a_refused_migration_leaves_alembic_version_where_it_was(settings: Settings) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     make_legacy(settings)
     execute(settings, "INSERT INTO users (user_id) VALUES ('nameless')")
     with pytest.raises(CheckFailed):
-        schema.upgrade(settings)
+        revisions.upgrade(settings)
     assert execute(settings, "SELECT to_regclass('sesacctl_version'), version_num FROM alembic_version") == [
         (None, "0001")
     ]
@@ -138,7 +139,7 @@ def test_an_alembic_version_of_another_program_is_left_alone(empty: Settings, se
     assert done.returncode == 0, done.stderr
     foreign = json.loads(done.stdout)["foreign_version"]
     assert foreign == (", ".join(str(row[0]) for row in before) or None)
-    schema.require_head(empty)
+    revisions.require_head(empty)
     assert execute(empty, "SELECT * FROM alembic_version ORDER BY 1") == before
     assert json.loads(sesacctl("db", "check", "-o", "json").stdout)["foreign_version"] == foreign
 
@@ -233,7 +234,7 @@ def test_an_encoding_that_refuses_rows_is_told_before(settings: Settings, sesacc
             assert f"is in {encoding}, not in UTF8" in done.stderr
             assert "POSTGRES_DB" in done.stderr
         other = settings.model_copy(update={"postgres_db": name})
-        schema.upgrade(other)
+        revisions.upgrade(other)
         done = sesacctl("db", "check", POSTGRES_DB=name)
         assert done.returncode == 5
         assert f"is in {encoding}" in done.stderr
@@ -255,7 +256,7 @@ def outside_transactions(settings: Settings, statement: str) -> None:
 @pytest.fixture
 def with_times(settings: Settings) -> Settings:
     """Tables of the first version, with times that were written in Korea."""
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, "INSERT INTO users (user_id, name, created_at) VALUES ('u', 'n', '2026-01-01 09:00')")
     return settings
 
@@ -291,10 +292,10 @@ def test_the_sql_has_the_zone(with_times: Settings, sesacctl: Cli) -> None:
 
 
 def test_no_zone_is_needed_without_times(settings: Settings) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, "INSERT INTO users (user_id, name) VALUES ('u', 'n')")
     plan.run(settings, plan.plan(settings))
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     with pytest.raises(UsageError, match=r"users\.created_at"):
         plan.run(settings, plan.plan(settings))
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from sesacctl.database import check, crud, database, init_db, plan, schema, seed
+from sesacctl.database import crud, database, init_db
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import check, plan, revisions
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 from sesacctl.stack.layout import server_account
@@ -102,7 +104,7 @@ def test_the_cache_is_refreshed(pooled: Settings, sesacctl: Cli) -> None:
 
 
 def test_migrations_are_refused(pooled: Settings) -> None:
-    for act in (schema.upgrade, plan.plan):
+    for act in (revisions.upgrade, plan.plan):
         with pytest.raises(ConfigurationError, match="transaction pooler"):
             act(pooled)
 
@@ -113,14 +115,14 @@ def test_transaction_mode_is_recognised_on_any_port(
 ) -> None:
     with pooler(settings, short_path, port=6432, size=size, round_robin=round_robin) as found:
         warm(found, size)
-        for act in (schema.upgrade, plan.plan, init_db.initialize, init_db.look):
+        for act in (revisions.upgrade, plan.plan, init_db.initialize, init_db.look):
             with pytest.raises(ConfigurationError, match=r"Port 6432 of .* is a transaction pooler") as caught:
                 act(found)
             assert "POSTGRES_PORT" in str(caught.value.hint)
         report = check.check(found)
         assert report.pooler
         assert check.verdict(report) is None
-    schema.require_head(settings)
+    revisions.require_head(settings)
 
 
 def warm(settings: Settings, count: int) -> None:
@@ -136,8 +138,8 @@ def test_session_mode_is_no_reason_to_refuse(settings: Settings, short_path: Pat
     with pooler(settings, short_path, port=6432, mode="session", size=5) as found:
         warm(found, 3)
         assert not check.check(found).pooler
-        schema.downgrade(found, "-1")
-        schema.upgrade(found)
+        revisions.downgrade(found, "-1")
+        revisions.upgrade(found)
 
 
 def test_postgresql_itself_is_no_pooler(settings: Settings) -> None:

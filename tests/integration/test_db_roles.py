@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from sesacctl.database import check, crud, database, schema, seed
+from sesacctl.database import crud, database
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import check, revisions
 from sesacctl.errors import ServerRefused
-from sesacctl.pipeline.row_counts import count_rows
+from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.settings import Settings
 from tests.integration.postgres_cluster import Cluster, cluster
 from tests.integration.test_db_schema import execute
@@ -61,11 +63,11 @@ def roles(request: pytest.FixtureRequest, server: Cluster) -> Iterator[Settings]
     settings = server.settings(postgres_host=str(server.folder), postgres_db="shop")
     server.execute("CREATE DATABASE shop")
     if request.param == "after":
-        schema.upgrade(settings)
+        revisions.upgrade(settings)
         execute(settings, ROLES.read_text())
     else:
         execute(settings, ROLES.read_text())
-        schema.upgrade(role(settings, "migrate"))
+        revisions.upgrade(role(settings, "migrate"))
         execute(settings, ROLES.read_text())
     yield settings
     server.execute("DROP DATABASE shop WITH (FORCE)")
@@ -104,9 +106,9 @@ def test_the_reader_checks_and_changes_nothing(roles: Settings) -> None:
 
 def test_the_migrator_owns_the_schema(roles: Settings) -> None:
     migrator = role(roles, "migrate")
-    schema.downgrade(migrator, "0001")
-    schema.upgrade(migrator)
-    schema.require_head(migrator)
+    revisions.downgrade(migrator, "0001")
+    revisions.upgrade(migrator)
+    revisions.require_head(migrator)
 
 
 def test_the_roles_fit_a_schema_of_its_own(server: Cluster) -> None:
@@ -114,7 +116,7 @@ def test_the_roles_fit_a_schema_of_its_own(server: Cluster) -> None:
     server.execute("CREATE DATABASE own")
     try:
         execute(settings, f"CREATE SCHEMA shop; {ROLES.read_text()}")
-        schema.upgrade(role(settings, "migrate"))
+        revisions.upgrade(role(settings, "migrate"))
         execute(settings, ROLES.read_text())
         worker = role(settings, "worker")
         seed.seed(worker, users=10, products=10)
@@ -127,5 +129,5 @@ def test_the_roles_fit_a_schema_of_its_own(server: Cluster) -> None:
 
 def test_the_worker_cannot_migrate(roles: Settings) -> None:
     with pytest.raises(ServerRefused):
-        schema.downgrade(role(roles, "worker"), "-1")
-    schema.require_head(roles)
+        revisions.downgrade(role(roles, "worker"), "-1")
+    revisions.require_head(roles)

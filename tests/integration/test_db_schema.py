@@ -15,16 +15,18 @@ from psycopg2 import sql
 
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
-from sesacctl.database import database, init_db, plan, schema, seed
+from sesacctl.database import database, init_db
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import plan, revisions
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, UsageError
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.audit import audit
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.consumers import running
 from tests.events import Message, add_parents, many_orders, message, order, query, send
 from tests.waiting import wait_until
 
-REVISIONS = list(schema.revisions())
+REVISIONS = list(revisions.revisions())
 
 
 def execute(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
@@ -71,14 +73,14 @@ def test_every_migration_down_and_up_again_keeps_ten_thousand_rows(settings: Set
     before = content(settings)
     assert [count for count, _ in before] == [5_000, 4_000, 1_000]
     for revision in reversed(REVISIONS[:-1]):
-        schema.downgrade(settings, revision)
-        assert (schema.current(settings), content(settings)) == (revision, before)
-        schema.upgrade(settings)
+        revisions.downgrade(settings, revision)
+        assert (revisions.current(settings), content(settings)) == (revision, before)
+        revisions.upgrade(settings)
         assert content(settings) == before
-    schema.downgrade(settings, REVISIONS[0])
+    revisions.downgrade(settings, REVISIONS[0])
     for revision in REVISIONS[1:]:
-        schema.upgrade(settings, revision)
-        assert (schema.current(settings), content(settings)) == (revision, before)
+        revisions.upgrade(settings, revision)
+        assert (revisions.current(settings), content(settings)) == (revision, before)
 
 
 BAD: Message = (b"u1", b"{}")
@@ -107,7 +109,7 @@ def filled_at_0004(settings: Settings) -> Settings:
     topics.init(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, [*many_orders(3), BAD, ORPHAN], partition=0)
-    schema.downgrade(settings, "0004")
+    revisions.downgrade(settings, "0004")
     topic = settings.topic(ORDERS)
     [topic_id] = {log.topic_id for log in log_offsets(settings) if log.topic == topic}
     query(
@@ -142,14 +144,14 @@ def test_a_sink_of_the_version_before_is_taken_over_and_given_back(filled_at_000
     settings = filled_at_0004
     before = sink_at_0004(settings)
     assert [len(rows) for rows in before] == [1, 1, 1]
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     assert sink_at_0004(settings) == before
     marks = "epoch_offset, leader_epoch, last_offset, last_timestamp, last_crc"
     assert query(settings, f"SELECT {marks} FROM sink_offsets") == [(5, None, None, None, None)]
     for table in ("dead_letters", "parked_events"):
         kept = query(settings, f"SELECT octet_length(fingerprint), counted FROM {table}")
         assert kept == [(32, True)]
-    schema.downgrade(settings, "0004")
+    revisions.downgrade(settings, "0004")
     assert sink_at_0004(settings) == before
 
 
@@ -157,14 +159,14 @@ def test_what_was_kept_before_a_reset_is_in_no_counter_after_the_upgrade(filled_
     """Else its replay would make them negative."""
     settings = filled_at_0004
     query(settings, "UPDATE sink_offsets SET first_offset = 4, stored = 0, dead = 0")
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     assert query(settings, "SELECT counted FROM dead_letters") == [(False,)]
     assert query(settings, "SELECT counted FROM parked_events") == [(True,)]
 
 
 def test_a_consumer_goes_on_where_the_version_before_has_stopped(filled_at_0004: Settings) -> None:
     settings = filled_at_0004
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     query(settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
     last = "SELECT next_offset, last_offset, stored, dead, parked FROM sink_offsets WHERE topic = %s AND partition = 0"
 
@@ -178,48 +180,48 @@ def test_a_consumer_goes_on_where_the_version_before_has_stopped(filled_at_0004:
     assert query(settings, "SELECT count(*) FROM orders") == [(8,)]
     assert audit(settings).ok
     offsets, letters, _ = before = sink_at_0004(settings)
-    schema.downgrade(settings, "0004")
+    revisions.downgrade(settings, "0004")
     assert sink_at_0004(settings) == before
     assert (len(letters), sum(row[4] for row in offsets)) == (1, 9)
 
 
 def test_times_keep_their_instant_through_the_change_of_type(settings: Settings) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, "INSERT INTO users (user_id, name, last_cached_at) VALUES ('u', 'n', now())")
-    schema.upgrade(settings)
+    revisions.upgrade(settings)
     [(age, created)] = execute(settings, "SELECT now() - last_cached_at, created_at IS NOT NULL FROM users")
     assert age.total_seconds() < 60
     assert created
 
 
 def test_a_null_that_head_forbids_stops_the_migration_and_loses_nothing(settings: Settings) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, "INSERT INTO users (user_id) VALUES ('nameless')")
     with pytest.raises(CheckFailed, match="name"):
-        schema.upgrade(settings)
-    assert schema.current(settings) == "0001"
+        revisions.upgrade(settings)
+    assert revisions.current(settings) == "0001"
     assert execute(settings, "SELECT user_id FROM users") == [("nameless",)]
 
 
 def test_the_files_names_say_what_alembic_says() -> None:
-    assert [script.revision for script in schema.scripts().walk_revisions()][::-1] == REVISIONS
-    assert schema.scripts().get_current_head() == schema.head()
+    assert [script.revision for script in revisions.scripts().walk_revisions()][::-1] == REVISIONS
+    assert revisions.scripts().get_current_head() == revisions.head()
 
 
 def test_head_is_required(settings: Settings) -> None:
-    schema.require_head(settings)
-    schema.downgrade(settings, "-1")
+    revisions.require_head(settings)
+    revisions.downgrade(settings, "-1")
     with pytest.raises(SchemaNotAtHead, match="behind"):
-        schema.require_head(settings)
-    schema.downgrade(settings, "base")
+        revisions.require_head(settings)
+    revisions.downgrade(settings, "base")
     with pytest.raises(SchemaNotAtHead, match="no sesacctl schema") as caught:
-        schema.require_head(settings)
+        revisions.require_head(settings)
     assert caught.value.hint == "sesacctl db init"
 
 
 def test_a_schema_ahead_of_the_code_is_called_so(settings: Settings) -> None:
     execute(settings, "UPDATE sesacctl_version SET version_num = '9999'")
-    for act in (schema.require_head, plan.plan, init_db.initialize):
+    for act in (revisions.require_head, plan.plan, init_db.initialize):
         with pytest.raises(SchemaNotAtHead, match="9999, newer than this sesacctl") as caught:
             act(settings)
         assert caught.value.exit_code == 6
@@ -229,7 +231,7 @@ def _upgrade_each_round(settings: Settings, barrier: Barrier, rounds: int, failu
     for _ in range(rounds):
         barrier.wait(60)
         try:
-            schema.upgrade(settings)
+            revisions.upgrade(settings)
         except Exception as error:
             failures.put(repr(error))
         barrier.wait(60)
@@ -254,11 +256,11 @@ def test_four_upgrades_at_once_ten_times_from_empty_and_from_one_behind(
 ) -> None:
     barrier, failures = four_upgraders
     for number in range(20):
-        schema.downgrade(settings, "base" if number % 2 else "-1")
+        revisions.downgrade(settings, "base" if number % 2 else "-1")
         barrier.wait(60)
         barrier.wait(60)
         assert failures.empty(), failures.get()
-        schema.require_head(settings)
+        revisions.require_head(settings)
         assert execute(settings, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -281,7 +283,7 @@ def holder(settings: Settings) -> Iterator[psycopg2.extensions.connection]:
 
 
 def test_an_upgrade_killed_in_the_middle_leaves_nothing_half_done(settings: Settings) -> None:
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     before = content(settings)
     holder = database.connect(settings, command="holder")
     holder.cursor().execute("LOCK TABLE orders")  # revision 0002 has altered users and products by then
@@ -294,24 +296,24 @@ def test_an_upgrade_killed_in_the_middle_leaves_nothing_half_done(settings: Sett
         process.kill()
         process.wait()
     holder.close()
-    assert (schema.current(settings), content(settings)) == ("0001", before)
-    schema.upgrade(settings)
-    schema.require_head(settings)
+    assert (revisions.current(settings), content(settings)) == ("0001", before)
+    revisions.upgrade(settings)
+    revisions.require_head(settings)
 
 
 def test_a_lock_held_by_another_session_is_given_up_and_its_holder_named(
     settings: Settings, holder: psycopg2.extensions.connection
 ) -> None:
     with pytest.raises(CheckFailed, match=f"sesacctl/holder.*{holder.info.backend_pid}"):
-        schema.downgrade(settings, "0002", lock_seconds=0.3)
+        revisions.downgrade(settings, "0002", lock_seconds=0.3)
     holder.close()
-    schema.require_head(settings)
-    schema.downgrade(settings, "0002", lock_seconds=0.3)
+    revisions.require_head(settings)
+    revisions.downgrade(settings, "0002", lock_seconds=0.3)
 
 
 def legacy(settings: Settings) -> None:
     """Tables as the first version's `create_all` made them, with a row each."""
-    schema.downgrade(settings, "0001")
+    revisions.downgrade(settings, "0001")
     execute(settings, "DROP TABLE sesacctl_version")
     execute(settings, "INSERT INTO users (user_id, name) VALUES ('u1', '홍길동')")
     execute(settings, "INSERT INTO products (product_id, name, price) VALUES ('p1', '노트북', 5)")
@@ -328,7 +330,7 @@ def test_tables_of_the_first_version_are_taken_over_with_their_rows(settings: Se
         plan.plan(settings)
     assert caught.value.hint == "sesacctl db init"
     assert init_db.initialize(settings).adopted == "0001"
-    schema.require_head(settings)
+    revisions.require_head(settings)
     assert execute(settings, "SELECT order_id, name FROM orders JOIN users USING (user_id)") == [("o1", "홍길동")]
     assert execute(settings, "SELECT to_regclass('my_own')::text, to_regclass('my_own_table')::text") == [
         ("my_own", "my_own_table")
@@ -338,10 +340,10 @@ def test_tables_of_the_first_version_are_taken_over_with_their_rows(settings: Se
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_every_revision_is_recognised(settings: Settings, revision: str) -> None:
-    schema.downgrade(settings, revision)
+    revisions.downgrade(settings, revision)
     execute(settings, "DROP TABLE sesacctl_version")
     assert init_db.initialize(settings).adopted == revision
-    schema.require_head(settings)
+    revisions.require_head(settings)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,7 @@ def test_a_missing_database_is_made_even_by_four_at_once(settings: Settings, env
     processes = [subprocess.Popen(command, env={**environment, "POSTGRES_DB": name}) for _ in range(4)]
     try:
         assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
-        schema.require_head(fresh)
+        revisions.require_head(fresh)
     finally:
         connection = database.connect(settings, command="test")
         connection.autocommit = True
@@ -408,27 +410,27 @@ def test_a_plan_to_nowhere_is_a_usage_error(settings: Settings, revision: str, d
 
 def test_the_sql_does_what_the_migration_does(empty: Settings) -> None:
     execute(empty, plan.sql(plan.plan(empty)))
-    schema.require_head(empty)
+    revisions.require_head(empty)
     execute(empty, plan.sql(plan.plan(empty, "base", downgrade=True)))
-    assert schema.current(empty) is None
+    assert revisions.current(empty) is None
 
 
 def test_plain_alembic_works_and_finds_no_drift(empty: Settings, environment: dict[str, str]) -> None:
     for command in ("upgrade head", "check"):
         words = [sys.executable, "-m", "alembic", *command.split()]
-        folder = schema.migrations().parent
+        folder = revisions.migrations().parent
         done = subprocess.run(
             words, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
     assert "No new upgrade operations" in done.stdout
-    schema.require_head(empty)
+    revisions.require_head(empty)
 
 
 def test_init_db_runs_as_a_module(empty: Settings, environment: dict[str, str]) -> None:
     module = [sys.executable, "-m", "sesacctl.database.init_db"]
     subprocess.run(module, env=environment, check=True, timeout=60)
-    schema.require_head(empty)
+    revisions.require_head(empty)
     gone = {**environment, "POSTGRES_HOST": "/nowhere"}
     done = subprocess.run(module, check=False, env=gone, capture_output=True, text=True, timeout=60)
     assert done.returncode == 4

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from sesacctl.database import check, connections, database, init_db
+from sesacctl.database import connections, database, init_db
+from sesacctl.database.schema import check
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.settings import DbType, Settings, load
 from tests.integration.postgres_cluster import DEBIAN, PASSWORD, Cluster, cluster

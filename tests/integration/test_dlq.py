@@ -13,9 +13,9 @@ import pytest
 from sesacctl.database.connections import connect
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import dead_letters
-from sesacctl.pipeline.dead_letters import Filter
-from sesacctl.pipeline.sink import Sink
+from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair.dead_letters import Filter
+from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import Message, add_parents, batch, message, order, query

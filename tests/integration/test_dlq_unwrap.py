@@ -11,10 +11,10 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.envelopes import Envelope
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline import dead_letters
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.dead_letters import Filter
-from sesacctl.pipeline.deep_audit import DeepAudit
+from sesacctl.pipeline.audit.deep import DeepAudit
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import store_all

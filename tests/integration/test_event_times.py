@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.progress import progress
+from sesacctl.pipeline.audit.partitions import progress
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import Message, add_parents, query, send

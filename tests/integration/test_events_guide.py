@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sesacctl.broker import topics
 from sesacctl.events import CODECS, Reason
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.event_check import check
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.contract.check import check
 from sesacctl.settings import Settings
 from tests import documents
 from tests.consumers import store_all

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer
 from sesacctl.broker import topics
 from sesacctl.errors import GroupShared
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import consuming
@@ -81,7 +81,7 @@ def test_an_instance_that_is_not_let_in_ends_the_run_with_the_same_words(setting
 def test_one_that_joins_later_is_told(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    monkeypatch.setattr("sesacctl.pipeline.group_watch.EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("sesacctl.pipeline.supervise.group_watch.EVERY_SECONDS", 0.2)
     caplog.set_level(logging.INFO)
     topics.init(settings)
     with consuming(settings) as reports:

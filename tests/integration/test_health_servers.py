@@ -20,14 +20,14 @@ from sesacctl.broker import topics
 from sesacctl.cache.client import connect
 from sesacctl.cli import app
 from sesacctl.errors import UsageError
-from sesacctl.pipeline import health as health_module
-from sesacctl.pipeline.health import SERVERS, health, lag_is_old, wait_healthy
-from sesacctl.pipeline.heartbeat import Heartbeat
-from sesacctl.pipeline.progress import progress
-from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.top import Top
-from sesacctl.pipeline.verdicts import Check, Verdict
-from sesacctl.pipeline.views import read_redis
+from sesacctl.heartbeat import Heartbeat
+from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.watch import health as health_module
+from sesacctl.pipeline.watch.checks import Check, Verdict
+from sesacctl.pipeline.watch.health import SERVERS, health, lag_is_old, wait_healthy
+from sesacctl.pipeline.watch.probes import read_redis
+from sesacctl.pipeline.watch.top import Top
 from sesacctl.settings import Settings, load
 from tests.cache_data import fill
 from tests.conftest import Cli

@@ -15,10 +15,10 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.errors import IdentityInUse
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import supervise
-from sesacctl.pipeline.identity import Identity
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.supervise import supervisor as supervise
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.member_ids import Identity
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.consumers import check, has_stored
 from tests.events import add_parents, many_orders, send

@@ -19,7 +19,7 @@ from sesacctl.broker import Sender, clients, topics
 from sesacctl.broker.group import GroupMembers, read_members
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.events import PARTITIONS, User, UserEvent
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.secure_broker import PASSWORD, USER, SecureBroker, authority, secure_broker

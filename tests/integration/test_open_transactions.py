@@ -12,10 +12,10 @@ from kafka import KafkaProducer
 from sesacctl.broker import topics
 from sesacctl.errors import HeldBack
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import until_empty
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.health import health
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit import until_empty
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import running, store_all, stored

@@ -8,10 +8,10 @@ import threading
 from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline.ownership import Ownership
-from sesacctl.pipeline.parked import count_parked, parents_without_lag
-from sesacctl.pipeline.sink import Sink
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
+from sesacctl.pipeline.consume.ownership import Ownership
+from sesacctl.pipeline.consume.parked import count_parked, parents_without_lag
+from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, consuming, stored

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.pipeline.supervise import DRAIN_SECONDS
+from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, instances, sending, stored

@@ -27,7 +27,7 @@ from sesacctl.broker.limits import MAX_EVENT_BYTES
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import EventTooLarge, TopicMissing
 from sesacctl.events import Order, OrderEvent, Product, ProductEvent, User, UserEvent, uuid7
-from sesacctl.pipeline.ledger import read_ledger
+from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.servers import PrivateServer, Slice

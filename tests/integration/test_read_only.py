@@ -13,11 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sesacctl.broker import topics
-from sesacctl.database import crud, database, schema
+from sesacctl.database import crud, database
 from sesacctl.database.connections import as_ours, require_writable
+from sesacctl.database.schema import revisions
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.views import read_database
+from sesacctl.pipeline.watch.probes import read_database
 from sesacctl.settings import Settings
 from tests.cache_loop import looping
 from tests.conftest import Cli
@@ -117,7 +118,7 @@ def test_a_standby_is_named_and_waited_for_until_it_is_promoted(settings: Settin
         server.start()
         own = {"postgres_host": str(server.folder), "postgres_port": server.port, "postgres_user": "postgres"}
         standby = settings.model_copy(update={**own, "postgres_db": "postgres"})
-        schema.upgrade(standby)
+        revisions.upgrade(standby)
         add_parents(standby, users=100)
         server.stop()
         signal = server.data / "standby.signal"

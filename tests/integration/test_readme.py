@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sesacctl.database import seed
-from sesacctl.pipeline.refresh import Refresher
+from sesacctl.database.samples import seed
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests import documents
 from tests.documents import ENGLISH, ROOT, SHELL, Block

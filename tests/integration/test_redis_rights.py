@@ -15,9 +15,9 @@ from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.snapshot import publish
 from sesacctl.cache.state import read_state
 from sesacctl.errors import ServerRefused, SesacctlError
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.fairness import read_fairness
-from sesacctl.pipeline.refresh import Refresher
+from sesacctl.pipeline.refresh.fairness import read_fairness
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests.cache_data import fill
 from tests.conftest import Cli

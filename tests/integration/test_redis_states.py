@@ -16,10 +16,10 @@ from redis.exceptions import MovedError
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.connections import translated
 from sesacctl.errors import ServerRefused, ServerUnreachable
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.fairness import read_fairness
-from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.views import read_redis
+from sesacctl.pipeline.refresh.fairness import read_fairness
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.watch.probes import read_redis
 from sesacctl.settings import Settings
 from tests.cache_data import fill
 from tests.cache_loop import looping

@@ -10,17 +10,19 @@ import psycopg2
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.database import check, schema, seed
 from sesacctl.database.connections import as_ours
+from sesacctl.database.samples import seed
+from sesacctl.database.schema import check, revisions
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, SesacctlError
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import dead_letters, prerequisites
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.cache_stats import read_stats
-from sesacctl.pipeline.dead_letters import Filter
-from sesacctl.pipeline.progress import next_offsets
-from sesacctl.pipeline.row_counts import count_rows
-from sesacctl.pipeline.views import read_database
+from sesacctl.pipeline.audit.partitions import next_offsets
+from sesacctl.pipeline.audit.row_counts import count_rows
+from sesacctl.pipeline.refresh.stats import read_stats
+from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair.dead_letters import Filter
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise import prerequisites
+from sesacctl.pipeline.watch.probes import read_database
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.events import add_parents, many_orders, message, order, query, send, user
@@ -47,7 +49,7 @@ def shop(server: Cluster, settings: Settings) -> Iterator[Settings]:
     own = settings.model_copy(update={"postgres_host": str(server.folder), "postgres_port": server.port})
     found = own.model_copy(update={"postgres_user": "postgres", "postgres_db": "shop"})
     server.execute("CREATE DATABASE shop")
-    schema.upgrade(found)
+    revisions.upgrade(found)
     execute(found, (SQL / "roles.sql").read_text())
     yield found
     server.execute("DROP DATABASE shop WITH (FORCE)")
@@ -228,10 +230,10 @@ def test_an_audit_says_nothing_over_hidden_rows(shop: Settings, sesacctl: Cli) -
 def test_a_hidden_revision_is_no_missing_schema(shop: Settings) -> None:
     query(shop, SECURE.format("sesacctl_version"))
     with pytest.raises(ServerRefused, match="sesacctl_version"):
-        schema.require_head(role(shop, "worker"))
+        revisions.require_head(role(shop, "worker"))
     query(shop, "DELETE FROM sesacctl_version")
     with pytest.raises(SchemaNotAtHead):
-        schema.require_head(shop)
+        revisions.require_head(shop)
 
 
 def hide(shop: Settings, table: str, *policies: str) -> Rig:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import dead_letters, parked
-from sesacctl.pipeline.batch import Batch, Counts
-from sesacctl.pipeline.dead_letters import Filter, Replayed
-from sesacctl.pipeline.kept_records import try_again
-from sesacctl.pipeline.sink import Fenced, Sink
+from sesacctl.pipeline.consume import parked
+from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
+from sesacctl.pipeline.sink.batch import Batch, Counts
+from sesacctl.pipeline.sink.retained import try_again
+from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
 from tests.events import Message, add_parents, batch, message, order, query
 from tests.rig import TOPIC, Rig

@@ -12,9 +12,10 @@ from sesacctl.broker import topics
 from sesacctl.database.connections import as_ours
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS, USERS
-from sesacctl.pipeline import postgres_link, prerequisites
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.row_counts import count_rows
+from sesacctl.pipeline.audit.row_counts import count_rows
+from sesacctl.pipeline.consume import postgres_link
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import running, store_all

@@ -13,12 +13,12 @@ import pytest
 
 from sesacctl import settings as settings_module
 from sesacctl.broker import topics
+from sesacctl.broker.groups import leave_group
 from sesacctl.errors import CannotKeepAlive
 from sesacctl.events import ORDERS
-from sesacctl.pipeline import supervise
-from sesacctl.pipeline.leaving import leave_group
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.supervise import Supervisor
+from sesacctl.pipeline.supervise import supervisor as supervise
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, consuming, stored

@@ -16,9 +16,9 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.errors import CannotKeepAlive, ServerRefused
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.audit import audit
-from sesacctl.pipeline.members import ConsumeReport
-from sesacctl.pipeline.supervise import DRAIN_SECONDS, SAME_FAILURES, Supervisor
+from sesacctl.pipeline.audit.report import audit
+from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS, SAME_FAILURES, Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.consumers import check, consuming, has_stored, instances, stored

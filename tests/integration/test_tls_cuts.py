@@ -10,7 +10,7 @@ from sesacctl.broker import topics
 from sesacctl.database import database
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.status import Timer
+from sesacctl.pipeline.consume.status import Timer
 from sesacctl.settings import Settings
 from tests.cache_loop import looping
 from tests.consumers import check, has_stored, running

@@ -16,9 +16,9 @@ import pytest
 from psutil import CONN_LISTEN, Process
 
 from sesacctl.broker import topics
-from sesacctl.pipeline.observe import observe
-from sesacctl.pipeline.refresh import Refresher
-from sesacctl.pipeline.top import Top
+from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.watch.observation import observe
+from sesacctl.pipeline.watch.top import Top
 from sesacctl.settings import Settings, load
 from sesacctl.stack import ports
 from tests.cache_data import fill

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 import sesacctl
-from sesacctl.database import schema
+from sesacctl.database.schema import revisions
 from tests.documents import ROOT
 from tests.servers import RunningStack, clean_environment
 
@@ -115,7 +115,7 @@ def test_installed_wheel_finds_its_data(installed: Path, new_database: dict[str,
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert schema.head() in run(installed, "db", "init")
+    assert revisions.head() in run(installed, "db", "init")
     run(installed, "db", "seed", "--users", 30, "--products", 30)
     run(installed, "db", "check")
     code = (

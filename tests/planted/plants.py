@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_SINK = "sesacctl/pipeline/sink.py"
-_KEPT = "sesacctl/pipeline/kept_records.py"
+_SINK = "sesacctl/pipeline/sink/store.py"
+_KEPT = "sesacctl/pipeline/sink/retained.py"
 _NEIGHBOURS = "tests/integration/test_db_neighbours.py"
-_PARKED = "sesacctl/pipeline/parked.py"
-_LETTERS = "sesacctl/pipeline/dead_letters.py"
-_CONSUME = "sesacctl/pipeline/consume.py"
+_PARKED = "sesacctl/pipeline/consume/parked.py"
+_LETTERS = "sesacctl/pipeline/repair/dead_letters.py"
+_CONSUME = "sesacctl/pipeline/consume/instance.py"
 _LOCKS = "tests/integration/test_sink_locks.py"
 _STEPS = "tests/integration/test_consume_steps.py"
 _REFUSALS = "tests/integration/test_sink_refusals.py"
@@ -104,13 +104,13 @@ PLANTS = (
     ),
     Plant(
         "audit-without-abs",
-        "sesacctl/pipeline/audit.py",
+        "sesacctl/pipeline/audit/report.py",
         (("sum(abs(partition.missing) for", "sum(partition.missing for"),),
         ("tests/integration/test_audit.py::test_an_offset_too_many_is_no_cure_for_one_too_few",),
     ),
     Plant(
         "poll-error-keeps-position",
-        "sesacctl/pipeline/ownership.py",
+        "sesacctl/pipeline/consume/ownership.py",
         (("        self.invalidate()  # the position may have passed", "        # the position may have passed"),),
         (f"{_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
     ),
@@ -135,13 +135,13 @@ PLANTS = (
     ),
     Plant(
         "later-event-takes-id",
-        "sesacctl/pipeline/staging.py",
+        "sesacctl/pipeline/sink/staging.py",
         (("first.setdefault(_id(kind, entry), entry)", "first[_id(kind, entry)] = entry"),),
         (f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",),
     ),
     Plant(
         "one-id-is-one-event",
-        "sesacctl/pipeline/staging.py",
+        "sesacctl/pipeline/sink/staging.py",
         (("        if different:\n", "        if different and not there:\n"),),
         (
             f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",
@@ -156,7 +156,7 @@ PLANTS = (
     ),
     Plant(
         "ledger-folder-not-synced",
-        "sesacctl/pipeline/ledger.py",
+        "sesacctl/pipeline/produce/ledger.py",
         (("                os.fsync(folder)\n", "                pass\n"),),
         ("tests/unit/test_ledger.py::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
     ),
@@ -181,7 +181,7 @@ PLANTS = (
     ),
     Plant(
         "any-last-record-recognised",
-        "sesacctl/pipeline/owned_log.py",
+        "sesacctl/pipeline/consume/owned_log.py",
         (
             (
                 "    strange = next((record for record in early if not mark.is_of(record)), None)",
@@ -195,7 +195,7 @@ PLANTS = (
     ),
     Plant(
         "audit-blind-to-envelopes",
-        "sesacctl/pipeline/deep_audit.py",
+        "sesacctl/pipeline/audit/deep.py",
         (
             (
                 "return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]",
@@ -212,13 +212,13 @@ PLANTS = (
     ),
     Plant(
         "advice-that-just-failed",
-        "sesacctl/pipeline/batch.py",
+        "sesacctl/pipeline/sink/batch.py",
         (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
         ("tests/unit/test_envelopes.py::test_what_does_not_fit_says_why",),
     ),
     Plant(
         "holes-are-control",
-        "sesacctl/pipeline/batch.py",
+        "sesacctl/pipeline/sink/batch.py",
         (("return self.end - self.seen - len(self.records) - self.control", "return 0"),),
         (
             "tests/unit/test_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
@@ -248,7 +248,7 @@ PLANTS = (
     ),
     Plant(
         "truncation-ignored",
-        "sesacctl/pipeline/gaps.py",
+        "sesacctl/pipeline/consume/log_gaps.py",
         (("        self._diverged |= {log.key: end and end.offset for log, end in diverged}", "        del diverged"),),
         (
             f"{_STEPS}::test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired",
@@ -257,7 +257,7 @@ PLANTS = (
     ),
     Plant(
         "unknown-epoch-ignored",
-        "sesacctl/pipeline/gaps.py",
+        "sesacctl/pipeline/consume/log_gaps.py",
         (("                self._diverged[log.key] = None\n", "                pass\n"),),
         (f"{_STEPS}::test_where_the_last_record_has_expired_the_leader_epoch_decides",),
     ),
@@ -275,7 +275,7 @@ PLANTS = (
     ),
     Plant(
         "instance-ends-on-sighup",
-        "sesacctl/pipeline/instance_process.py",
+        "sesacctl/pipeline/supervise/process.py",
         (
             ("for number in (signal.SIGINT, signal.SIGHUP):", "for number in (signal.SIGINT,):"),
             (
@@ -287,13 +287,13 @@ PLANTS = (
     ),
     Plant(
         "fork-server-ends-on-sigterm",
-        "sesacctl/pipeline/forkserver.py",
+        "sesacctl/pipeline/supervise/preload.py",
         (("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n", ""),),
         ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGTERM]",),
     ),
     Plant(
         "fork-server-ends-on-sighup",
-        "sesacctl/pipeline/forkserver.py",
+        "sesacctl/pipeline/supervise/preload.py",
         (("signal.signal(signal.SIGHUP, signal.SIG_IGN)\n", ""),),
         ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
     ),
@@ -317,7 +317,7 @@ PLANTS = (
     ),
     Plant(
         "ahead-of-the-batch-and-not-of-the-record",
-        "sesacctl/pipeline/batch.py",
+        "sesacctl/pipeline/sink/batch.py",
         (("batch.counts.ahead += at > _at(record.timestamp) + AHEAD", "batch.counts.ahead += True"),),
         (
             "tests/unit/test_event_times.py::test_only_what_is_later_than_its_own_record_by_more_than_an_hour_is_counted",
@@ -325,7 +325,7 @@ PLANTS = (
     ),
     Plant(
         "any-alembic-version-is-ours",
-        "sesacctl/database/version_table.py",
+        "sesacctl/database/schema/version_table.py",
         ((" and beside_users", ""),),
         (f"{_NEIGHBOURS}::test_an_alembic_version_of_another_program_is_left_alone",),
     ),
@@ -353,7 +353,7 @@ PLANTS = (
     ),
     Plant(
         "bootstrap-servers-asked-once",
-        "sesacctl/broker/rebootstrap.py",
+        "sesacctl/broker/kafka_python/rebootstrap.py",
         (("    cluster._do_refresh_metadata = ask_known_or_bootstrap", "    del ask_known_or_bootstrap"),),
         ("tests/integration/test_brokers_replaced.py::test_a_producer_and_a_consumer_find_brokers_that_have_moved",),
     ),
@@ -379,13 +379,13 @@ PLANTS = (
     ),
     Plant(
         "hidden-users-are-missing-ones",
-        "sesacctl/pipeline/staging.py",
+        "sesacctl/pipeline/sink/staging.py",
         (("        row_security.require_visible(cursor, tuple(CODECS))", "        _ = row_security"),),
         ("tests/integration/test_row_security.py::test_orders_of_hidden_users_are_not_parked",),
     ),
     Plant(
         "back-with-a-server-that-takes-no-writes",
-        "sesacctl/pipeline/postgres_link.py",
+        "sesacctl/pipeline/consume/postgres_link.py",
         (("            require_writable(self.connection, self._settings)", "            _ = require_writable"),),
         (
             "tests/integration/test_read_only.py"
@@ -408,7 +408,7 @@ PLANTS = (
     ),
     Plant(
         "deferred-triggers-raise-at-commit",
-        "sesacctl/pipeline/staging.py",
+        "sesacctl/pipeline/sink/staging.py",
         (('RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"', 'RAISE_NOW = "SELECT 1"'),),
         ("tests/integration/test_sink_triggers.py::test_what_is_raised_at_commit_is_one_record_s_fault_all_the_same",),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sesacctl.pipeline.allowance import Allowance
+from sesacctl.pipeline.supervise.budget import Allowance
 from tests.waiting import wait_until
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
-from sesacctl.pipeline.asking import BackgroundPoll
+from sesacctl.pipeline.supervise.background import BackgroundPoll
 from tests.waiting import wait_until
 
 

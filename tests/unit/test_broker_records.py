@@ -19,7 +19,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.util import calc_crc32, calc_crc32c
 
-from sesacctl.broker.records import Record, fast_reading
+from sesacctl.broker.kafka_python.consumer_records import Record, fast_reading
 from sesacctl.errors import UnreadableBatch
 
 ORDERS = TopicPartition("orders", 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.pipeline.heartbeat import FOLDER, Heartbeat, read_pulses
+from sesacctl.heartbeat import FOLDER, Heartbeat, read_pulses
 
 
 def test_a_loop_lives_until_its_next_beat_is_overdue(tmp_path: Path) -> None:

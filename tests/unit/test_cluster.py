@@ -11,7 +11,7 @@ import pytest
 from kafka.errors import KafkaConnectionError
 
 from sesacctl.broker import bootstrap, cluster
-from sesacctl.broker.reasons import Reasons
+from sesacctl.broker.kafka_python.connection_errors import Reasons
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings, load
 from tests.listeners import listener

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sesacctl.pipeline import env_file
+from sesacctl.config import env_file
 from sesacctl.settings import Settings
 from tests import documents
 from tests.command_line import problem

@@ -7,8 +7,8 @@ from io import StringIO
 from rich.console import Console
 
 from sesacctl.cli.consume import _line, _table
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.members import ConsumeReport, InstanceReport
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
 
 
 def instance(number: int, state: str, error: str | None = None) -> InstanceReport:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesacctl.events import Order, User
-from sesacctl.pipeline.copy_text import copy_text
+from sesacctl.pipeline.sink.copy_rows import copy_text
 
 AT = datetime(2026, 11, 22, 20, 0, 0, 123456, UTC)
 

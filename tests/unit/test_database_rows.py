@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sesacctl.database import rows
+from sesacctl.database import row_values
 from sesacctl.database.models import Product, User
 from sesacctl.errors import InvalidRow
 
@@ -43,7 +43,7 @@ ORDER = {"user_id": "U_1", "product_id": "P_1", "quantity": 2}
 )
 def test_a_bad_user_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidRow) as caught:
-        rows.new_user({**USER, field: value})
+        row_values.new_user({**USER, field: value})
     assert caught.value.field == field
     assert str(caught.value).startswith(f"{field}: ")
 
@@ -53,7 +53,7 @@ def test_a_bad_user_names_its_field(field: str, value: Any) -> None:
 )
 def test_a_bad_product_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidRow) as caught:
-        rows.new_product({**PRODUCT, field: value})
+        row_values.new_product({**PRODUCT, field: value})
     assert caught.value.field == field
 
 
@@ -62,35 +62,35 @@ def test_a_bad_product_names_its_field(field: str, value: Any) -> None:
 )
 def test_a_bad_order_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidRow) as caught:
-        rows.new_order({**ORDER, field: value}, ALICE, LAPTOP)
+        row_values.new_order({**ORDER, field: value}, ALICE, LAPTOP)
     assert caught.value.field in (field, "total_amount")
 
 
 @pytest.mark.parametrize("missing", ["product_id", "name", "price"])
 def test_a_missing_value_is_named(missing: str) -> None:
     with pytest.raises(InvalidRow, match=f"^{missing}: is required"):
-        rows.new_product({field: value for field, value in PRODUCT.items() if field != missing})
+        row_values.new_product({field: value for field, value in PRODUCT.items() if field != missing})
 
 
 @pytest.mark.parametrize(("age", "group"), [(9, "10대 미만"), (10, "10대"), (34, "30대"), (150, "150대")])
 def test_age_groups(age: int, group: str) -> None:
-    assert rows.age_group(age) == group
+    assert row_values.age_group(age) == group
     assert len(group) <= 10
 
 
 def test_a_user_is_completed() -> None:
-    row = rows.new_user({**USER, "age": 30, "address": "  Seoul Gangnam-gu ..."})
+    row = row_values.new_user({**USER, "age": 30, "address": "  Seoul Gangnam-gu ..."})
     assert (row["region"], row["age_group"], row["join_date"]) == ("Seoul", "30대", dt.date.today())
     assert "address" not in row
 
 
 def test_what_is_given_is_not_derived() -> None:
-    row = rows.new_user({**USER, "age": 30, "age_group": "청년", "address": "Seoul", "region": "부산"})
+    row = row_values.new_user({**USER, "age": 30, "age_group": "청년", "address": "Seoul", "region": "부산"})
     assert (row["region"], row["age_group"]) == ("부산", "청년")
 
 
 def test_an_order_is_completed() -> None:
-    row = rows.new_order({**ORDER, "shipping_cost": 300, "discount_amount": 100}, ALICE, LAPTOP)
+    row = row_values.new_order({**ORDER, "shipping_cost": 300, "discount_amount": 100}, ALICE, LAPTOP)
     assert row["total_amount"] == 2 * 1000 - 100 + 300
     assert (row["category"], row["user_region"], row["user_gender"], row["user_age_group"]) == (
         "전자제품",
@@ -102,9 +102,9 @@ def test_an_order_is_completed() -> None:
 
 
 def test_changes_bring_what_hangs_on_them() -> None:
-    assert rows.changes("users", {"age": 41}) == {"age": 41, "age_group": "40대"}
-    assert rows.changes("users", {"age": None}) == {"age": None, "age_group": None}
-    assert rows.changes("users", {"address": "부산 해운대구"}) == {"region": "부산"}
+    assert row_values.changes("users", {"age": 41}) == {"age": 41, "age_group": "40대"}
+    assert row_values.changes("users", {"age": None}) == {"age": None, "age_group": None}
+    assert row_values.changes("users", {"address": "부산 해운대구"}) == {"region": "부산"}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_changes_bring_what_hangs_on_them() -> None:
 )
 def test_what_must_not_change(table: str, field: str) -> None:
     with pytest.raises(InvalidRow, match=f"^{field}: cannot be changed"):
-        rows.changes(table, {field: 1})
+        row_values.changes(table, {field: 1})
 
 
 def test_a_required_column_cannot_be_emptied() -> None:
     with pytest.raises(InvalidRow, match=r"^name: is required$"):
-        rows.changes("users", {"name": None})
+        row_values.changes("users", {"name": None})

@@ -8,7 +8,9 @@ from random import Random
 
 import pytest
 
-from sesacctl.database import rows, samples, seed
+from sesacctl.database import row_values
+from sesacctl.database.samples import generate as samples
+from sesacctl.database.samples import seed
 
 USERS, PRODUCTS = seed.TABLES
 
@@ -40,9 +42,9 @@ def test_no_value_needs_escaping(table: seed.Table) -> None:
 def test_users_and_products_pass_the_library_s_own_checks() -> None:
     random = Random(3)
     for _ in range(2_000):
-        rows.new_user(samples.make_user(random))
+        row_values.new_user(samples.make_user(random))
         product = samples.make_product(random)
-        rows.new_product(product)
+        row_values.new_product(product)
         assert product["price"] <= product["org_price"]
         assert abs(product["price"] / product["org_price"] - 1 + product["discount_rate"] / 100) < 0.01
 
@@ -52,7 +54,7 @@ def test_users_look_like_people() -> None:
     users = [samples.make_user(random) for _ in range(5_000)]
     assert all(re.fullmatch(r"[가-힣]{2,5}", user["name"]) for user in users)
     assert {user["gender"] for user in users} == {"M", "F"}
-    assert all(user["age_group"] == rows.age_group(user["age"]) for user in users)
+    assert all(user["age_group"] == row_values.age_group(user["age"]) for user in users)
     assert len({user["region"] for user in users}) == 17
     assert Counter(user["name"][0] for user in users).most_common(1)[0][0] == "김"
     assert all(samples.FIRST_JOIN_DATE <= user["join_date"] <= samples.LAST_JOIN_DATE for user in users)

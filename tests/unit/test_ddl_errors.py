@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 from psycopg2 import errorcodes
 
-from sesacctl.database.ddl_errors import refused_change
+from sesacctl.database.schema.ddl_errors import refused_change
 from sesacctl.errors import (
     CheckFailed,
     SchemaNotAtHead,

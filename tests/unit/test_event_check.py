@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline.event_check import DEAD_LETTER, STORE, check
+from sesacctl.pipeline.contract.check import DEAD_LETTER, STORE, check
 from tests.conftest import Cli
 from tests.events import message, order, product, user
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed
-from sesacctl.pipeline.event_check import check
-from sesacctl.pipeline.event_schema import schema
+from sesacctl.pipeline.contract.check import check
+from sesacctl.pipeline.contract.schema import schema
 from tests.events import message, order, product, user
 
 SCHEMAS = {kind: schema([kind]) for kind in CODECS}

@@ -9,7 +9,7 @@ import pytest
 
 from sesacctl.errors import ConfigurationError
 from sesacctl.events import CODECS, ORDERS
-from sesacctl.pipeline.batch import Batch, decode
+from sesacctl.pipeline.sink.batch import Batch, decode
 from sesacctl.settings import load
 from tests.events import AT, batch, message, order
 

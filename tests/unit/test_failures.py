@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from sesacctl.database.user_code import failing_function
-from sesacctl.pipeline.failures import Failure, classify
+from sesacctl.pipeline.sink.sqlstates import Failure, classify
 
 
 def coded(code: str) -> psycopg2.Error:

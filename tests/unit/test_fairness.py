@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.pipeline.simulation import bound, shares, simulate
+from sesacctl.pipeline.refresh.simulation import bound, shares, simulate
 
 sizes = st.integers(1, 50).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
 

@@ -6,17 +6,17 @@ import pytest
 from kafka import TopicPartition
 
 from sesacctl.errors import OffsetGap
-from sesacctl.pipeline import gaps
-from sesacctl.pipeline.batch import Batch, truncate
+from sesacctl.pipeline.consume import log_gaps
+from sesacctl.pipeline.sink.batch import Batch, truncate
 from tests.events import batch, many_orders, records
 
 ORDERS = TopicPartition("orders", 0)
 
 
 def test_expired_records_are_passed_only_if_that_is_accepted() -> None:
-    gaps.pass_expired(ORDERS, 20, 50, accept=True)
+    log_gaps.pass_expired(ORDERS, 20, 50, accept=True)
     with pytest.raises(OffsetGap, match=r"orders-0: offsets 20 to 49 .* have expired") as stopped:
-        gaps.pass_expired(ORDERS, 20, 50, accept=False)
+        log_gaps.pass_expired(ORDERS, 20, 50, accept=False)
     assert "--accept-gap" in str(stopped.value.hint)
 
 
@@ -42,9 +42,9 @@ def holed(*offsets: int, seen: int = 0, end: int) -> Batch:
     ids=["before the first", "between", "behind the last", "in a later batch", "two", "no record at all"],
 )
 def test_a_hole_is_named_and_passed_only_if_that_is_accepted(found: Batch, gap: str, count: int) -> None:
-    gaps.pass_holes(ORDERS, found, accept=True)
+    log_gaps.pass_holes(ORDERS, found, accept=True)
     with pytest.raises(OffsetGap, match=rf"offsets {gap} .* {count} records .* middle of the log"):
-        gaps.pass_holes(ORDERS, found, accept=False)
+        log_gaps.pass_holes(ORDERS, found, accept=False)
 
 
 def test_what_the_reader_skipped_is_no_hole() -> None:
@@ -54,7 +54,7 @@ def test_what_the_reader_skipped_is_no_hole() -> None:
     found.skipped = [(0, 2), (3, 4), (6, 9)]
     assert (found.control, found.holes) == (4, 1)
     with pytest.raises(OffsetGap, match="offsets 4 to 4"):
-        gaps.pass_holes(ORDERS, found, accept=False)
+        log_gaps.pass_holes(ORDERS, found, accept=False)
 
 
 def test_a_batch_that_is_truncated_accounts_for_what_is_left() -> None:

@@ -13,11 +13,11 @@ import pytest
 from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.cli import live
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
-from sesacctl.pipeline import observe
-from sesacctl.pipeline.heartbeat import Heartbeat, Pulse
-from sesacctl.pipeline.log_cuts import cut_log
-from sesacctl.pipeline.observe import Observation, at_once
-from sesacctl.pipeline.verdicts import Check, Verdict, judge
+from sesacctl.heartbeat import Heartbeat, Pulse
+from sesacctl.pipeline.sink.log_cuts import cut_log
+from sesacctl.pipeline.watch import observation as observe
+from sesacctl.pipeline.watch.checks import Check, Verdict, judge
+from sesacctl.pipeline.watch.observation import Observation, at_once
 from sesacctl.settings import load
 from tests.observations import CACHE, GOOD, NOW, cache, database, kafka, partition, without
 from tests.waiting import BUSY_SECONDS, wait_until

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sesacctl.pipeline import heartbeat as heartbeat_module
-from sesacctl.pipeline.heartbeat import FOLDER, Heartbeat, read_pulses
+from sesacctl import heartbeat as heartbeat_module
+from sesacctl.heartbeat import FOLDER, Heartbeat, read_pulses
 
 
 def names(home: Path) -> list[str]:

@@ -19,7 +19,7 @@ from redis._parsers import BaseParser
 
 from sesacctl import errors
 from sesacctl.broker.clients import translated as kafka_translated
-from sesacctl.broker.reasons import Reasons
+from sesacctl.broker.kafka_python.connection_errors import Reasons
 from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.database.refusals import as_ours
 from sesacctl.errors import SesacctlError
@@ -259,7 +259,13 @@ def test_a_hint_in_the_sources_names_commands_and_settings_that_exist(where: str
 def test_enough_hints_are_looked_at() -> None:
     places = {where.partition(":")[0] for where, _ in WRITTEN}
     assert len(WRITTEN) > 90
-    assert {"errors.py", "database/refusals.py", "broker/reasons.py", "cache/refusals.py", "cli/dlq.py"} <= places
+    assert {
+        "errors.py",
+        "database/refusals.py",
+        "broker/kafka_python/connection_errors.py",
+        "cache/refusals.py",
+        "cli/dlq.py",
+    } <= places
 
 
 @pytest.mark.parametrize(

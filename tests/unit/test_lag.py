@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sesacctl.pipeline.lag import LagVerdict, judge
+from sesacctl.pipeline.watch.lag import LagVerdict, judge
 
 
 @pytest.mark.parametrize(

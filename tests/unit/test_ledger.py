@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
-from sesacctl.pipeline.ledger import Ledger, LedgerEntry, read_ledger
+from sesacctl.pipeline.produce.ledger import Ledger, LedgerEntry, read_ledger
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_whole_lines_only(path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from sesacctl.errors import LedgerNotWritten
-from sesacctl.pipeline.ledger import Ledger
+from sesacctl.pipeline.produce.ledger import Ledger
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {resource.RLIM_INFINITY}))
 ledger = Ledger(Path({str(path)!r}))

@@ -20,7 +20,7 @@ def record(message: str, *, failing: bool = False, **extra: object) -> logging.L
     """As `logging` makes it."""
     error = ValueError(NASTY)
     info = (ValueError, error, None) if failing else None
-    made = logging.LogRecord("sesacctl.pipeline.sink", logging.WARNING, "x.py", 1, message, (), info)
+    made = logging.LogRecord("sesacctl.pipeline.sink.store", logging.WARNING, "x.py", 1, message, (), info)
     vars(made).update(extra)
     return made
 
@@ -42,7 +42,7 @@ def test_text_has_time_level_action_message_and_fields() -> None:
 
 
 def test_without_an_action_the_module_is_named() -> None:
-    assert "pipeline.sink: stored" in TextFormatter().format(record("stored"))
+    assert "pipeline.sink.store: stored" in TextFormatter().format(record("stored"))
     assert json.loads(JsonFormatter().format(record("stored")))["action"] == "pipeline.sink"
 
 
@@ -51,7 +51,7 @@ def test_json_is_one_document_a_line() -> None:
     assert document.pop("time").endswith("+00:00")
     assert document == {
         "level": "warning",
-        "logger": "sesacctl.pipeline.sink",
+        "logger": "sesacctl.pipeline.sink.store",
         "action": "consume.step",
         "message": "저장",
         "rows": 3,

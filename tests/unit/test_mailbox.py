@@ -7,12 +7,12 @@ import threading
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from sesacctl.pipeline.allowance import Take
-from sesacctl.pipeline.batch import Counts
+from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.mailbox import Mailbox
-from sesacctl.pipeline.messages import Crash
-from sesacctl.pipeline.status import Status
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise.budget import Take
+from sesacctl.pipeline.supervise.mailbox import Mailbox
+from sesacctl.pipeline.supervise.messages import Crash
 
 
 def status(state: str = "running") -> Status:

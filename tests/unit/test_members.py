@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.members import HEALTHY_SECONDS, TAKEN_SECONDS, Figures, Member
-from sesacctl.pipeline.messages import Crash
-from sesacctl.pipeline.status import Status
+from sesacctl.pipeline.consume.status import Status
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise.member import HEALTHY_SECONDS, TAKEN_SECONDS, Figures, Member
+from sesacctl.pipeline.supervise.messages import Crash
 
 
 def pause(member: Member, *, lived: float) -> float:

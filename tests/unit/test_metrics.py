@@ -12,12 +12,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.pipeline.batch import Counts
-from sesacctl.pipeline.families import of_consume, of_observation, of_produce, of_refresh
-from sesacctl.pipeline.members import ConsumeReport, InstanceReport
-from sesacctl.pipeline.metrics import Family, published, serve_metrics, text
-from sesacctl.pipeline.produce import ProduceReport
-from sesacctl.pipeline.refresh import RefreshResult, TableRefresh
+from sesacctl.pipeline.produce.producer import ProduceReport
+from sesacctl.pipeline.refresh.worker import RefreshResult, TableRefresh
+from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
+from sesacctl.pipeline.watch.exporter import Family, published, serve_metrics, text
+from sesacctl.pipeline.watch.metric_families import of_consume, of_observation, of_produce, of_refresh
 from sesacctl.stack import ports
 from tests.observations import GOOD, NOW, partition, without
 

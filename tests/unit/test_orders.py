@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sesacctl.cache.rows import ProductRow, UserRow
 from sesacctl.events import CODECS, INT4_MAX, ORDERS, Order, OrderEvent, encode
-from sesacctl.pipeline.orders import OrderMaker, shop
+from sesacctl.pipeline.produce.orders import OrderMaker, shop
 
 NOON_IN_KOREA = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -199,9 +199,11 @@ def test_a_new_generation_of_the_cache_is_drawn_from_at_once() -> None:
 
 
 def test_the_data_file_knows_every_category_that_is_seeded() -> None:
-    text = resources.files("sesacctl.database").joinpath("products.toml").read_text(encoding="utf-8")
+    text = resources.files("sesacctl.database.samples").joinpath("products.toml").read_text(encoding="utf-8")
     assert {category["name"] for category in tomllib.loads(text)["categories"]} == set(shop()["categories"])
-    people = tomllib.loads(resources.files("sesacctl.database").joinpath("people.toml").read_text(encoding="utf-8"))
+    people = tomllib.loads(
+        resources.files("sesacctl.database.samples").joinpath("people.toml").read_text(encoding="utf-8")
+    )
     assert set(shop()["shipping"]["surcharges"]) <= set(people["regions"])
 
 

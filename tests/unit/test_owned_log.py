@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from kafka import TopicPartition
 
-from sesacctl.broker.records import Record
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.batch import LogMark, mark_of
-from sesacctl.pipeline.owned_log import OwnedLog, StrangeLog
+from sesacctl.pipeline.consume.owned_log import OwnedLog, StrangeLog
+from sesacctl.pipeline.sink.batch import LogMark, mark_of
 from tests.events import many_orders, records
 
 LOG = records(many_orders(30))

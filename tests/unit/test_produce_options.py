@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sesacctl.cli.produce import screen
-from sesacctl.pipeline.produce import Plan, ProduceReport
+from sesacctl.pipeline.produce.producer import Plan, ProduceReport
 from tests.command_line import problem
 
 

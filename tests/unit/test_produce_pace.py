@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.pipeline.newcomers import Newcomers
-from sesacctl.pipeline.pace import Bucket
+from sesacctl.pipeline.produce.newcomers import Newcomers
+from sesacctl.pipeline.produce.token_bucket import Bucket
 
 
 @given(

@@ -10,8 +10,8 @@ from itertools import repeat
 import pytest
 
 from sesacctl.errors import ServerUnreachable
-from sesacctl.pipeline import refresh
-from sesacctl.pipeline.refresh import Refresher, RefreshResult
+from sesacctl.pipeline.refresh import worker as refresh
+from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
 
 PERIOD = 50.0

@@ -12,7 +12,7 @@ from kafka.partitioner import DefaultPartitioner
 from kafka.record import MemoryRecords
 
 from sesacctl.broker import clients
-from sesacctl.broker.batches import BATCH_BYTES, Batch, Delivery, Records, varint
+from sesacctl.broker.kafka_python.producer_batches import BATCH_BYTES, Batch, Delivery, Records, varint
 from sesacctl.broker.sender import partition_of
 from sesacctl.settings import load
 

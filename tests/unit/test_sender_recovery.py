@@ -27,9 +27,9 @@ from kafka.producer.transaction_manager import TransactionManager, TransactionSt
 from kafka.protocol.producer import InitProducerIdRequest
 from kafka.record import MemoryRecords
 
-from sesacctl.broker import batches
-from sesacctl.broker.batches import Delivery, Lane, varint
-from sesacctl.broker.recovery import make_recoverable
+from sesacctl.broker.kafka_python import producer_batches as batches
+from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
+from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
 
 DELIVERY_SECONDS = 10.0
 PARTITIONS = [TopicPartition("orders", number) for number in range(3)]

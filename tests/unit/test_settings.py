@@ -8,9 +8,9 @@ import pytest
 
 from sesacctl import settings
 from sesacctl.cli import live
+from sesacctl.config import env_file
 from sesacctl.errors import ConfigurationError
 from sesacctl.home import home
-from sesacctl.pipeline import env_file
 from sesacctl.settings import MASK, Settings, explain, load
 
 CANARY = "c4nary-Wert"

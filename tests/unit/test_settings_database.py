@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import NullPool
 
 from sesacctl.database import database
-from sesacctl.database.schema import require_direct
+from sesacctl.database.schema.revisions import require_direct
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import DbType, Settings, load
 
@@ -155,5 +155,7 @@ def test_migrations_refuse_the_transaction_pooler_and_name_the_direct_address() 
 
 
 def test_importing_the_library_needs_no_settings() -> None:
-    code = "import sys; from sesacctl.database import crud, database, models, seed; assert 'alembic' not in sys.modules"
+    code = (
+        "import sys; from sesacctl.database import crud, database, models, samples; assert 'alembic' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DB_TYPE": "nonsense"}, check=True)

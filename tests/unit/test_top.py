@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sesacctl.cli.top import Board
-from sesacctl.pipeline.observe import Observation
-from sesacctl.pipeline.top import HISTORY, Screen, Stage, Top
+from sesacctl.pipeline.watch.observation import Observation
+from sesacctl.pipeline.watch.top import HISTORY, Screen, Stage, Top
 from sesacctl.settings import load
 from tests.observations import CACHE, DATABASE, GOOD, NOW, REDIS, cache, kafka, partition, without
 

@@ -8,9 +8,9 @@ import pytest
 
 from sesacctl import settings as settings_module
 from sesacctl.errors import HeldBack
-from sesacctl.pipeline import until_empty
-from sesacctl.pipeline.progress import Progress
-from sesacctl.pipeline.until_empty import UntilEmpty
+from sesacctl.pipeline.audit import until_empty
+from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from tests.observations import partition
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from sesacctl import words
+from sesacctl import formatting
 
 
 def test_how_many() -> None:
-    assert [words.count(number, "order") for number in (0, 1, 2, 1234)] == [
+    assert [formatting.plural(number, "order") for number in (0, 1, 2, 1234)] == [
         "0 orders",
         "1 order",
         "2 orders",
         "1,234 orders",
     ]
-    assert words.count(2, "hash", "hashes") == "2 hashes"
+    assert formatting.plural(2, "hash", "hashes") == "2 hashes"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_how_many() -> None:
     ],
 )
 def test_how_large(number: int, text: str) -> None:
-    assert words.size(number) == text
+    assert formatting.bytes_text(number) == text
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_how_large(number: int, text: str) -> None:
     ],
 )
 def test_how_long(seconds: float, text: str) -> None:
-    assert words.age(seconds) == text
+    assert formatting.duration_text(seconds) == text

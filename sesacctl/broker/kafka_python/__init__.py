@@ -1,0 +1,1 @@
+"""All that knows kafka-python's insides."""

@@ -1,0 +1,1 @@
+"""Sample rows: made up, and stored in bulk."""

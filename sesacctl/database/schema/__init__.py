@@ -1,0 +1,1 @@
+"""The schema: revisions, plans, adoption, drift, and what is in the way."""

@@ -1,0 +1,198 @@
+"""The audit that trusts no counter: reads the topics again and looks every event up in PostgreSQL."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sesacctl import envelopes
+from sesacctl.database.connections import connect, translated
+from sesacctl.database.row_values import CHANGEABLE
+from sesacctl.events import CODECS, Malformed, Row
+from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.reread import Log
+from sesacctl.pipeline.sink.staging import IDENTITY
+from sesacctl.settings import Settings
+
+MOST_NAMED = 100
+# An update through the library is lawful, and leaves no trace by which to tell it from another.
+COMPARED = {
+    kind: tuple(column for column in columns if column not in CHANGEABLE[kind]) for kind, columns in IDENTITY.items()
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingEvent:
+    """An event that PostgreSQL moved over and has in no table; `id` is None if it cannot be decoded."""
+
+    position: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferentRow:
+    """A row that is not as its event in Kafka: the column, what the event has, what the row has."""
+
+    position: str
+    table: str
+    id: str
+    column: str
+    expected: object
+    found: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepAudit:
+    """Every record below PostgreSQL's offsets, read again; `expired` ones are gone from the log's start.
+
+    `missing` counts all, `named` has the first hundred. `kept` are there byte for byte as dead letters or parked
+    events. `cut` offsets are beyond the log's end: it was truncated. `compared` has the columns that were held against
+    the event, for each table, and is empty if none were; `different` counts the events whose row differs in one of
+    them, and `named_different` has the first hundred columns.
+    """
+
+    read: int
+    found: int
+    kept: int
+    expired: int
+    cut: int
+    missing: int
+    named: list[MissingEvent]
+    compared: dict[str, tuple[str, ...]]
+    different: int
+    named_different: list[DifferentRow]
+
+
+def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bool = False) -> DeepAudit:
+    """Look for each record in its table, or, with the same bytes, among the group's dead letters and parked events.
+
+    With `values`, the row's columns that never change are held against the event: `COMPARED`.
+
+    Raises:
+        ServerUnreachable, ServerRefused, SchemaNotAtHead
+    """
+    wanted = [part for part in partitions if part.taken]
+    log, looks = Log(settings, wanted), _Looks(settings.kafka_group, COMPARED if values else {})
+    connection = connect(settings, command="audit", bound=600)
+    try:
+        connection.autocommit = True  # reading takes long, and each look is to see what is there by then
+        with translated(settings), connection.cursor() as cursor:
+            for part, records in log.chunks():
+                if records:
+                    looks.look_up(cursor, part, records)
+    finally:
+        connection.close()
+    return DeepAudit(
+        read=looks.counts["read"],
+        found=looks.counts["found"],
+        kept=looks.counts["kept"],
+        expired=log.expired,
+        cut=sum(part.cut for part in wanted),
+        missing=looks.counts["missing"],
+        named=looks.missing,
+        compared=dict(looks.compared),
+        different=looks.counts["different"],
+        named_different=looks.different,
+    )
+
+
+class _Looks:
+    """What became of the records so far."""
+
+    def __init__(self, group: str, compared: Mapping[str, tuple[str, ...]]) -> None:
+        self.compared = compared
+        self.counts = Counter[str]()
+        self.missing: list[MissingEvent] = []
+        self.different: list[DifferentRow] = []
+        self._group = group
+
+    def look_up(self, cursor: Any, part: Progress, records: Sequence[Any]) -> None:
+        """Look for records of one partition, in the order of their offsets; two queries."""
+        # In this order: running consumers move events from there into the tables, and never back.
+        kept = _kept(cursor, self._group, part, records)
+        events = {record.offset: _event(part.kind, record) for record in records if record.offset not in kept}
+        columns = self.compared.get(part.kind, ())
+        there = _rows(cursor, part.kind, [_id(part.kind, event) for event in events.values() if event], columns)
+        self.counts.update(read=len(records), kept=len(kept))
+        for offset, event in events.items():
+            position = f"{part.topic}-{part.partition}@{offset}"
+            name = _id(part.kind, event) if event else None
+            rows = there.get(name)
+            if event is None or name is None or rows is None:
+                self.counts["missing"] += 1
+                if len(self.missing) < MOST_NAMED:
+                    self.missing.append(MissingEvent(position=position, id=name))
+                continue
+            self.counts["found"] += 1
+            expected = tuple([getattr(event, column) for column in columns])
+            if any(row != expected for row in rows):
+                self.counts["different"] += 1
+                self._name_different(position, part.kind, name, expected, rows)
+
+    def _name_different(
+        self, position: str, kind: str, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        self.different += [
+            DifferentRow(position=position, table=kind, id=name, column=column, expected=wanted, found=found)
+            for row in rows
+            for column, wanted, found in zip(self.compared[kind], expected, row, strict=True)
+            if found != wanted
+        ][: MOST_NAMED - len(self.different)]
+
+
+def _event(kind: str, record: Any) -> Row | None:
+    """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
+    try:
+        return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
+    except Malformed:
+        return None
+
+
+def _id(kind: str, event: Row) -> str:
+    return str(getattr(event, CODECS[kind].columns[0]))
+
+
+def _rows(
+    cursor: Any, kind: str, ids: Sequence[str], columns: Sequence[str]
+) -> dict[str | None, list[tuple[object, ...]]]:
+    """The columns of each row with one of these ids: more than one where an id is stored more than once."""
+    key = CODECS[kind].columns[0]
+    cursor.execute(f"SELECT {', '.join((key, *columns))} FROM {kind} WHERE {key} = ANY(%s)", (list(ids),))
+    found: dict[str | None, list[tuple[object, ...]]] = {}
+    for row in cursor.fetchall():
+        found.setdefault(row[0], []).append(row[1:])
+    return found
+
+
+def _kept(cursor: Any, group: str, part: Progress, records: Sequence[Any]) -> set[int]:
+    """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
+
+    The position alone says nothing: after a log was cut, another record may have it.
+    """
+    position = 'consumer_group = %s AND topic_id = %s AND partition = %s AND "offset" BETWEEN %s AND %s'
+    values = (group, part.topic_id, part.partition, records[0].offset, records[-1].offset)
+    cursor.execute(
+        f'SELECT "offset", key, value, headers FROM dead_letters WHERE {position}'
+        f' UNION ALL SELECT "offset", key, value, headers FROM parked_events WHERE {position}',
+        (*values, *values),
+    )
+    kept: defaultdict[int, list[tuple[object, ...]]] = defaultdict(list)
+    for offset, key, value, headers in cursor.fetchall():
+        unpacked = [(b64decode(name), _unpacked(each)) for name, each in headers]
+        kept[offset].append((_bytes(key), _bytes(value), unpacked))
+    return {
+        record.offset
+        for record in records
+        if record.offset in kept and (record.key, record.value, list(record.headers)) in kept[record.offset]
+    }
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _unpacked(value: str | None) -> bytes | None:
+    return None if value is None else b64decode(value)

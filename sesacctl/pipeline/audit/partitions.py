@@ -1,0 +1,145 @@
+"""How far PostgreSQL is behind Kafka, partition by partition: the figures of `lag`, `audit` and `health`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from psycopg2.extras import register_uuid
+
+from sesacctl.broker.offsets import LogOffsets, log_offsets
+from sesacctl.broker.transactions import OpenTransaction, open_transactions
+from sesacctl.database import row_security
+from sesacctl.database.connections import connect, translated
+from sesacctl.pipeline.sink.batch import COUNTERS, Counts, Key, LogMark
+from sesacctl.pipeline.sink.log_cuts import CutLog, read_open
+from sesacctl.settings import Settings
+
+register_uuid()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One partition: the log in Kafka, PostgreSQL's offsets and counters, and the group's offset in Kafka.
+
+    `first`, `next` and `mark` are None for a partition that no consumer of the group has taken up yet. Between
+    `log_stable_end` and `log_end` are records that wait for the end of another producer's transaction. `cut_log` is the
+    verdict that stands on the log.
+    """
+
+    kind: str
+    topic: str
+    topic_id: UUID
+    partition: int
+    log_start: int
+    log_end: int
+    log_stable_end: int
+    first: int | None
+    next: int | None
+    kafka_offset: int | None
+    counts: Counts
+    mark: LogMark | None = None
+    cut_log: CutLog | None = None
+
+    @property
+    def key(self) -> Key:
+        """What `sink_offsets` is keyed by, besides the group."""
+        return self.topic_id, self.partition
+
+    @property
+    def lag(self) -> int:
+        """Offsets in the log that PostgreSQL does not have yet."""
+        return max(0, self.log_end - (self.log_start if self.next is None else self.next))
+
+    @property
+    def held(self) -> int:
+        """Offsets behind the open transaction of another producer."""
+        return max(0, self.log_end - self.log_stable_end)
+
+    @property
+    def taken(self) -> int:
+        """Offsets that PostgreSQL has moved over."""
+        return 0 if self.next is None or self.first is None else self.next - self.first
+
+    @property
+    def cut(self) -> int:
+        """Offsets that PostgreSQL has and the log no longer: it was truncated, and new records would get them again."""
+        return 0 if self.next is None else max(0, self.next - self.log_end)
+
+    @property
+    def missing(self) -> int:
+        """Offsets moved over that no counter accounts for: anything but 0 is a loss, or a bug."""
+        return self.taken - self.counts.offsets
+
+
+def progress(settings: Settings) -> list[Progress]:
+    """Every partition of the three topics for the group of the settings. PostgreSQL is read first.
+
+    Raises:
+        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+    """
+    stored, cuts = _stored(settings)
+    return [_join(log, stored.get(log.key), cuts.get(log.key)) for log in log_offsets(settings)]
+
+
+def held_back(settings: Settings, partitions: Sequence[Progress]) -> list[OpenTransaction]:
+    """The transactions behind which records wait that PostgreSQL does not have; Kafka is asked only if there are some.
+
+    Raises:
+        ServerUnreachable, ServerRefused
+    """
+    held = {(p.topic, p.partition): (p.log_stable_end, p.log_end) for p in partitions if p.lag and p.held}
+    return open_transactions(settings, held)
+
+
+def next_offsets(settings: Settings) -> dict[Key, int]:
+    """PostgreSQL's next offset of every partition that the group has taken up."""
+    return {key: stored.mark.next_offset for key, stored in _stored(settings)[0].items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    first: int
+    mark: LogMark
+    counts: Counts
+
+
+def _stored(settings: Settings) -> tuple[dict[Key, _Stored], dict[Key, CutLog]]:
+    connection = connect(settings, command="progress")
+    try:
+        with translated(settings), connection.cursor() as cursor:
+            row_security.require_visible(cursor, ("sink_offsets", "log_cuts"))
+            cursor.execute(
+                "SELECT topic_id, partition, first_offset, next_offset, leader_epoch, last_offset, last_timestamp,"
+                f" last_crc, {', '.join(COUNTERS)}, ahead FROM sink_offsets WHERE consumer_group = %s",
+                (settings.kafka_group,),
+            )
+            stored = {
+                (row[0], row[1]): _Stored(row[2], LogMark(*row[3:8]), _counts(row[8:])) for row in cursor.fetchall()
+            }
+            return stored, read_open(cursor, settings.kafka_group)
+    finally:
+        connection.close()
+
+
+def _counts(values: Sequence[int]) -> Counts:
+    return Counts(**dict(zip((*COUNTERS, "ahead"), values, strict=True)))
+
+
+def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progress:
+    return Progress(
+        kind=log.kind,
+        topic=log.topic,
+        topic_id=log.topic_id,
+        partition=log.partition,
+        log_start=log.start,
+        log_end=log.end,
+        log_stable_end=log.stable_end,
+        first=stored.first if stored else None,
+        next=stored.mark.next_offset if stored else None,
+        kafka_offset=log.committed,
+        counts=stored.counts if stored else Counts(),
+        mark=stored.mark if stored else None,
+        cut_log=cut,
+    )

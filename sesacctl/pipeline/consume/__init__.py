@@ -1,0 +1,1 @@
+"""One member of the consumer group: Kafka into the sink."""

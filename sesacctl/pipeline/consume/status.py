@@ -1,0 +1,70 @@
+"""What an instance tells its supervisor."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.sink.batch import Counts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Status:
+    """State of one instance; counts and latency are since the report before, lag is by the last fetch."""
+
+    instance: int
+    pid: int = 0
+    state: str = "starting"
+    waiting_for: str | None = None
+    partitions: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    lag: int = 0
+    latency: Latency = field(default_factory=Latency)
+    max_rss_bytes: int = 0
+    error: str | None = None
+
+    def wait_for(self, server: str, why: str) -> None:
+        """Say what is waited for; the log has it once."""
+        if self.waiting_for != server:
+            log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
+        self.state, self.waiting_for, self.error = "waiting", server, why
+
+    def resume(self) -> None:
+        """Nothing is waited for any more."""
+        if self.waiting_for:
+            log.info("%s is back", self.waiting_for, extra={"action": "consume.resumed"})
+        self.state, self.waiting_for, self.error = "running", None, None
+
+    def followed_by(self, newer: Status) -> Status:
+        """One status in place of two: the newer one, with the counts and latencies of both."""
+        both = replace(newer, counts=replace(newer.counts), latency=Latency(newer.latency.buckets.copy()))
+        both.counts.add(self.counts)
+        both.latency.add(self.latency)
+        return both
+
+
+def max_rss_bytes() -> int:
+    """The most memory that this process has had resident; Linux counts in KiB, macOS in bytes (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Timer:
+    """True once an interval, the first time at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = float("-inf")
+
+    def due(self) -> bool:
+        """Whether the interval has passed; if so, the next one begins."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True

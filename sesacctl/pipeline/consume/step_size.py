@@ -1,0 +1,83 @@
+"""How many records a step may have: all that came, until the server's `statement_timeout` ends one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg2
+
+from sesacctl.errors import ServerRefused
+from sesacctl.pipeline.sink.batch import Batch, truncate
+
+log = logging.getLogger(__name__)
+
+_CANCELLED = "57014"
+# One record may have waited for another session's lock: that is no reason to give up at once.
+_TRIES_ALONE = 3
+_GROWTH = 8
+
+
+class StepSize:
+    """Halved at each time-out, and an eighth more after each step that fits, until nothing has to be cut."""
+
+    def __init__(self) -> None:
+        self._most: int | None = None
+        self._alone = 0
+
+    def cut(self, batches: Sequence[Batch]) -> bool:
+        """Leave as many records in the batches as a step may have; whether any were left out."""
+        records = _records(batches)
+        if self._most is None or records <= self._most:
+            return False
+        truncate(batches, self._most)
+        return True
+
+    def fitted(self, batches: Sequence[Batch]) -> None:
+        """A step with these was stored."""
+        self._alone = 0
+        if self._most is not None:
+            self._most = max(self._most, _records(batches) + _records(batches) // _GROWTH + 1)
+
+    def halved(self, error: BaseException, batches: Sequence[Batch], connection: Any) -> bool:
+        """Whether the step, which was rolled back, is to be tried again with half of its records.
+
+        Raises:
+            ServerRefused: `statement_timeout` is too short for a single record.
+        """
+        if not isinstance(error, psycopg2.Error) or error.pgcode != _CANCELLED:
+            return False
+        if (limit := _statement_timeout(connection)) is None:
+            return False
+        records = _records(batches)
+        self._alone += records <= 1
+        if self._alone >= _TRIES_ALONE:
+            raise ServerRefused(
+                f"PostgreSQL's statement_timeout of {limit} is too short to store even one event",
+                hint="ALTER ROLE … SET statement_timeout = '30s' for POSTGRES_USER, then sesacctl consume;"
+                " if another session holds its locks, end that first",
+            ) from error
+        self._most = max(1, records // 2)
+        log.warning(
+            "statement_timeout (%s) ended a step of %d records: the next has at most %d",
+            limit,
+            records,
+            self._most,
+            extra={"action": "consume.halved"},
+        )
+        return True
+
+
+def _records(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.records) for batch in batches)
+
+
+def _statement_timeout(connection: Any) -> str | None:
+    """As the server writes it; None if it is off, so that somebody else has cancelled the statement."""
+    if connection.closed:
+        return None
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        limit = str(cursor.fetchone()[0])
+    return None if limit == "0" else limit

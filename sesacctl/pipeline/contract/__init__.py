@@ -1,0 +1,1 @@
+"""The format of the events for other producers: its JSON Schema, and a check of files."""

@@ -1,0 +1,277 @@
+"""Orders from the cache, and some new users and products, at a steady pace into Kafka."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from threading import Event
+
+from sesacctl import events
+from sesacctl.broker.kafka_python.producer_batches import Delivery
+from sesacctl.broker.sender import DELIVERY_SECONDS, Sender, row_id
+from sesacctl.cache.client import CacheReader, connect
+from sesacctl.errors import CacheEmpty, EventTooLarge, LedgerNotWritten, SesacctlError
+from sesacctl.events import OrderEvent
+from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.produce.ledger import Ledger
+from sesacctl.pipeline.produce.newcomers import Newcomers
+from sesacctl.pipeline.produce.orders import OrderMaker
+from sesacctl.pipeline.produce.token_bucket import Bucket
+from sesacctl.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+_ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, so that `publish` need not wait, deaf to signals
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+_CACHE_RETRY_SECONDS = 1.0
+_SILENCE_SECONDS = 5.0
+STOP_SECONDS = 10.0
+_CACHE, _KAFKA = "the cache", "Kafka"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to produce: orders per second (0: flat out), and when to stop (None: never); `lines` orders a cart."""
+
+    rate: float = 0.0
+    count: int | None = None
+    seconds: float | None = None
+    new_users_per_second: float = 2.0
+    new_products_per_second: float = 1.0
+    lines: tuple[int, int] = (1, 1)
+    random_seed: int | None = None
+    ledger: Path | None = None
+    delivery_seconds: float = DELIVERY_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProduceReport:
+    """Figures so far: `sent = acknowledged + failed + in_flight` counts events of all kinds.
+
+    `rate` is orders per second while they were made, `rate_now` the same since the report before; `refused` events were
+    too large to be sent. Latencies are from send to acknowledgement, in milliseconds.
+    """
+
+    orders: int
+    new_users: int
+    new_products: int
+    sent: int
+    acknowledged: int
+    failed: int
+    in_flight: int
+    refused: int
+    seconds: float
+    rate: float
+    rate_now: float
+    ack_p50_ms: float | None
+    ack_p99_ms: float | None
+    waiting_for: str | None
+    first_failure: str | None
+
+
+OnReport = Callable[[ProduceReport], None]
+
+
+class Producer:
+    """Runs a plan once. When `run` has returned or raised, `report()` accounts for every event that was sent."""
+
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        """Connect to Redis and Kafka, and look whether there is anything to make orders from.
+
+        Raises:
+            CacheEmpty: there are no users or no products in the cache.
+            UsageError: the ledger cannot be written.
+            ServerUnreachable, ServerRefused, TopicMissing, ConfigurationError
+        """
+        self._plan = plan
+        self._reader = CacheReader(connect(settings))
+        self._maker = OrderMaker(random=Random(plan.random_seed), lines=plan.lines)
+        self._maker.use(self._reader.users(), self._reader.products())
+        self._newcomers = Newcomers(
+            users_per_second=plan.new_users_per_second,
+            products_per_second=plan.new_products_per_second,
+            random_seed=plan.random_seed,
+        )
+        self._ledger = Ledger(plan.ledger) if plan.ledger else None
+        self._ledger_error: LedgerNotWritten | None = None
+        try:
+            self._sender = Sender(settings, delivery_seconds=plan.delivery_seconds, on_delivery=self._on_delivery)
+        except BaseException:
+            self._close_ledger()
+            raise
+        self._bucket = Bucket(plan.rate)
+        self._latency = Latency()
+        self._orders = self._new_users = self._new_products = self._refused = 0
+        self._waiting_for: str | None = None
+        self._begin = time.monotonic()
+        self._making: float | None = None
+        self._reported = (self._begin, 0)
+
+    def run(self, stop: Event, *, on_report: OnReport = lambda report: None, interval: float = 5.0) -> ProduceReport:
+        """Produce until the plan is done or `stop` is set, then wait for the acknowledgements.
+
+        After `stop` they get `STOP_SECONDS`; otherwise each event has its `delivery_seconds`, and what Kafka says
+        nothing about `STOP_SECONDS` after that counts as failed. `on_report` is called every `interval` seconds.
+
+        Raises:
+            LedgerNotWritten: what could not be recorded was not sent.
+            ServerRefused, TopicMissing: Kafka takes no more events.
+        """
+        self._begin = time.monotonic()
+        self._reported = (self._begin, 0)
+        try:
+            try:
+                while not stop.is_set() and (pause := self.run_once()) is not None:
+                    stop.wait(pause)
+                    self._look_around(on_report, interval)
+            finally:
+                self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
+                self._drain(stop, on_report, interval)
+        finally:
+            self._waiting_for = None
+            self.close()
+        if self._ledger_error:
+            raise self._ledger_error
+        return self.report()
+
+    def close(self) -> None:
+        """Let go of Kafka and the ledger; `run` has done it when it ends. Raises LedgerNotWritten."""
+        self._sender.close()
+        self._close_ledger()
+
+    def run_once(self) -> float | None:
+        """Send what is due; returns the seconds until more is, or None when the plan is done. Raises as `run`."""
+        plan, elapsed = self._plan, time.monotonic() - self._begin
+        over = plan.seconds is not None and elapsed >= plan.seconds
+        if plan.seconds is not None and over:
+            elapsed = plan.seconds
+        if self._ledger_error:
+            return None
+        if not self._has_rows():
+            return None if over else _CACHE_RETRY_SECONDS
+        if self._sender.room < _ROOM:
+            self._sender.wait(_LONGEST_PAUSE)
+            return None if over else 0.0
+        users = self._send(events.USERS, self._newcomers.users(elapsed, _AT_ONCE))
+        self._new_users += users
+        products = self._send(events.PRODUCTS, self._newcomers.products(elapsed, _AT_ONCE))
+        self._new_products += products
+        due = self._bucket.due(elapsed) if plan.rate else (0 if over else _AT_ONCE)
+        made = self._send(events.ORDERS, self._make(min(due, _AT_ONCE)))
+        self._orders += made
+        self._bucket.spend(made)
+        behind = due > _AT_ONCE or _AT_ONCE in (users, products)
+        if self._orders == plan.count or (over and not behind):
+            return None
+        if plan.rate == 0 or behind:
+            return 0.0
+        return min(max(self._bucket.seconds_to_next(elapsed), _SHORTEST_PAUSE), _LONGEST_PAUSE)
+
+    def report(self) -> ProduceReport:
+        """The figures up to now."""
+        sender, now = self._sender, time.monotonic()
+        seconds = now - self._begin
+        reported, orders = self._reported
+        return ProduceReport(
+            orders=self._orders,
+            new_users=self._new_users,
+            new_products=self._new_products,
+            sent=sender.sent,
+            acknowledged=sender.acknowledged,
+            failed=sender.failed,
+            in_flight=sender.in_flight,
+            refused=self._refused,
+            seconds=round(seconds, 3),
+            rate=round(self._orders / max(self._making or seconds, 1e-3), 2),
+            rate_now=round((self._orders - orders) / max(now - reported, 1e-3), 1),
+            ack_p50_ms=self._latency.percentile(50),
+            ack_p99_ms=self._latency.percentile(99),
+            waiting_for=self._waiting_for,
+            first_failure=sender.first_failure,
+        )
+
+    def _has_rows(self) -> bool:
+        """Take the cache's newest generation; False while it gives nothing."""
+        try:
+            self._maker.use(self._reader.users(), self._reader.products())
+        except SesacctlError as error:
+            if not (isinstance(error, CacheEmpty) or error.retriable):
+                raise
+            self._wait_for(_CACHE, str(error))
+            return False
+        self._no_longer_wait_for(_CACHE)
+        return True
+
+    def _wait_for(self, what: str, why: str) -> None:
+        if self._waiting_for is None:
+            log.warning("waiting for %s: %s", what, why, extra={"action": "produce.waiting"})
+            self._waiting_for = what
+
+    def _no_longer_wait_for(self, what: str) -> None:
+        if self._waiting_for == what:
+            log.info("%s is back", what, extra={"action": "produce.resumed"})
+            self._waiting_for = None
+
+    def _close_ledger(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger:
+            ledger.close()
+
+    def _make(self, due: int) -> list[OrderEvent]:
+        """Whole carts of `due` orders at least, and never more in all than the plan has."""
+        left = None if self._plan.count is None else self._plan.count - self._orders
+        made: list[OrderEvent] = []
+        while len(made) < due and (left is None or len(made) < left):
+            cart = self._maker.cart(None if left is None else left - len(made))
+            at = cart[0].created_at
+            assert at is not None
+            made += [OrderEvent(timestamp=at, order=order) for order in cart]
+        return made
+
+    def _send(self, kind: str, batch: Sequence[events.Event]) -> int:
+        """Record and send events of one kind; how many there were."""
+        if self._ledger and batch:
+            self._ledger.intend(kind, map(row_id, batch))
+        for event in batch:
+            try:
+                self._sender.publish(event)
+            except EventTooLarge as error:
+                if not self._refused:
+                    log.warning("not sent: %s", error, extra={"action": "produce.refused"})
+                self._refused += 1
+        return len(batch)
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        if delivery.error is not None:
+            return
+        self._latency.observe(delivery.done_ms, delivery.sent_ms)
+        if self._ledger:
+            try:
+                self._ledger.acknowledge(delivery.kind, delivery.ids)
+            except LedgerNotWritten as error:  # `run_once` sends no more, and what is in flight is still counted
+                self._ledger_error = error
+
+    def _look_around(self, on_report: OnReport, interval: float) -> None:
+        self._sender.collect()
+        silence = self._sender.silence
+        if silence > _SILENCE_SECONDS:
+            self._wait_for(_KAFKA, f"it has acknowledged nothing for {silence:.0f} s")
+        else:
+            self._no_longer_wait_for(_KAFKA)
+        if time.monotonic() - self._reported[0] >= interval:
+            on_report(self.report())
+            self._reported = (time.monotonic(), self._orders)
+
+    def _drain(self, stop: Event, on_report: OnReport, interval: float) -> None:
+        # Events expire in Kafka's client only while it is connected: without a deadline, this might never end.
+        deadline, stopped = time.monotonic() + self._plan.delivery_seconds + STOP_SECONDS, False
+        while self._sender.in_flight and time.monotonic() < deadline:
+            if stop.is_set() and not stopped:
+                stopped, deadline = True, min(deadline, time.monotonic() + STOP_SECONDS)
+            self._sender.wait(_LONGEST_PAUSE)
+            self._look_around(on_report, interval)

@@ -1,0 +1,1 @@
+"""What an operator changes afterwards: dead letters, offsets."""

@@ -1,0 +1,173 @@
+"""Moving a group's offsets in PostgreSQL by a person's decision: to consume again, to skip, or to accept a cut log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extras import execute_values
+
+from sesacctl.broker.offsets import offsets_at
+from sesacctl.database.connections import connect, translated
+from sesacctl.errors import UsageError
+from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
+from sesacctl.pipeline.audit.partitions import Progress, progress
+from sesacctl.pipeline.audit.row_counts import select_row_counts
+from sesacctl.pipeline.sink import log_cuts
+from sesacctl.pipeline.sink.batch import COUNTERS, Key
+from sesacctl.pipeline.sink.log_cuts import CutLog
+from sesacctl.pipeline.sink.retained import lock_offsets
+from sesacctl.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One partition's move; `before` is None if the group has not taken it up yet.
+
+    `given_up` offsets are in the log now and will never be stored, `again` ones were stored and will be read again.
+    `cut` is the verdict that no longer stands afterwards.
+    """
+
+    kind: str
+    topic: str
+    topic_id: UUID
+    partition: int
+    before: int | None
+    after: int
+    given_up: int
+    again: int
+    cut: CutLog | None
+
+    @property
+    def key(self) -> Key:
+        """What `sink_offsets` is keyed by, besides the group."""
+        return self.topic_id, self.partition
+
+
+def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
+    """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
+
+    Raises:
+        UsageError: it is none of these; ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+    """
+    partitions = [part for part in progress(settings) if part.kind in kinds]
+    if start == "earliest":
+        targets = [part.log_start for part in partitions]
+    elif start == "latest":
+        targets = [part.log_end for part in partitions]
+    elif start.isdecimal():
+        targets = [int(start)] * len(partitions)
+    else:
+        found = offsets_at(settings, [(part.topic, part.partition) for part in partitions], _time(start))
+        targets = [found.get((part.topic, part.partition), part.log_end) for part in partitions]
+    cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
+    moves = [_move(part, target, cuts.get(part.key)) for part, target in zip(partitions, targets, strict=True)]
+    return [move for move in moves if move.before != move.after or move.cut]
+
+
+def plan_cuts(settings: Settings) -> list[Move]:
+    """Where reading begins again in logs that were cut: where they differ, or at their start if that is not known.
+
+    Raises:
+        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+    """
+    partitions = progress(settings)
+    cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
+    return [
+        _move(part, part.log_start if cut.diverged_at is None else min(cut.diverged_at, cut.next_offset), cut)
+        for part in partitions
+        if (cut := cuts.get(part.key))
+    ]
+
+
+def _move(part: Progress, target: int, cut: CutLog | None) -> Move:
+    after = min(max(target, part.log_start), part.log_end)
+    begin = part.log_start if part.next is None else max(part.next, part.log_start)
+    # What lies below PostgreSQL's offset in a log that was cut has never been stored, as far as it differs.
+    if cut is not None:
+        begin = part.log_start if cut.diverged_at is None else min(begin, cut.diverged_at)
+    return Move(
+        kind=part.kind,
+        topic=part.topic,
+        topic_id=part.topic_id,
+        partition=part.partition,
+        before=part.next,
+        after=after,
+        given_up=max(0, after - begin),
+        again=max(0, min(begin, part.log_end) - after),
+        cut=cut,
+    )
+
+
+def _carry_rows_over(cursor: Any, settings: Settings, moves: Sequence[Move]) -> None:
+    """What was stored stays in the audit's count of rows, and what is gone by now does not: it may be read again."""
+    for kind in {move.kind for move in moves}:
+        gone = select_row_counts(cursor, settings, kind).gone
+        cursor.execute(
+            "SELECT coalesce(sum(stored), 0)::bigint FROM sink_offsets"
+            " WHERE consumer_group = %s AND (topic_id, partition) IN %s",
+            (settings.kafka_group, tuple(move.key for move in moves if move.kind == kind)),
+        )
+        changes = {"offsets reset": cursor.fetchone()[0], "gone before a reset": -gone}
+        for reason, change in changes.items():
+            if change:
+                cursor.execute(
+                    "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, %s)", (kind, change, reason)
+                )
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is not earliest, latest, an offset or a time such as 2026-11-22T20:00",
+            hint="sesacctl offsets reset --help",
+        ) from None
+    # Kafka takes -1 ms for the latest offset, -2 ms for the earliest.
+    return max(at if at.tzinfo else at.replace(tzinfo=UTC), datetime.fromtimestamp(0, UTC))
+
+
+def move(settings: Settings, moves: Sequence[Move]) -> None:
+    """Carry a plan out in one transaction. The counters begin again, so that an audit holds from there on.
+
+    Records that were kept from before are in no counter any more; the rows that were stored stay in the audit's count.
+    Verdicts on these logs are accepted. Consumers that run notice within five seconds and go on from there.
+
+    Raises:
+        ServerUnreachable, ServerRefused, SchemaNotAtHead: nothing was moved.
+    """
+    group, keys = settings.kafka_group, tuple(move.key for move in moves)
+    if not keys:
+        return
+    connection = connect(settings, command="offsets-reset")
+    try:
+        with translated(settings), connection, connection.cursor() as cursor:
+            lock_offsets(cursor, group, keys)
+            _carry_rows_over(cursor, settings, moves)
+            execute_values(
+                cursor,
+                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"
+                " epoch_offset) VALUES %s ON CONFLICT (consumer_group, topic_id, partition) DO UPDATE SET"
+                " first_offset = EXCLUDED.first_offset, next_offset = EXCLUDED.next_offset,"
+                " epoch_offset = EXCLUDED.epoch_offset, leader_epoch = NULL, last_offset = NULL,"
+                f" last_timestamp = NULL, last_crc = NULL, {', '.join(f'{name} = 0' for name in COUNTERS)},"
+                " ahead = 0,"
+                " updated_at = now()",
+                [
+                    (group, move.topic, *move.key, *[move.after] * 3)
+                    for move in sorted(moves, key=lambda each: each.key)
+                ],
+            )
+            for table in ("dead_letters", "parked_events"):
+                cursor.execute(
+                    f"UPDATE {table} SET counted = false"
+                    " WHERE consumer_group = %s AND (topic_id, partition) IN %s AND counted",
+                    (group, keys),
+                )
+            log_cuts.accept(cursor, group, keys)
+    finally:
+        connection.close()

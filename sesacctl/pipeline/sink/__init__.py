@@ -1,0 +1,1 @@
+"""PostgreSQL's side of consuming: rows, refusals and offsets in one transaction. Knows no Kafka."""

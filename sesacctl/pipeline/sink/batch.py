@@ -1,0 +1,242 @@
+"""The units of one sink step: batches of records, the events decoded from them, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from sesacctl import formats
+from sesacctl.envelopes import DoesNotFit
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
+from sesacctl.log import printable
+from sesacctl.pipeline.sink.sqlstates import Failure
+
+log = logging.getLogger(__name__)
+
+# Parents first, so that an order finds a user who came in the same step.
+WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
+
+# The counters of `sink_offsets`; together they account for every offset.
+COUNTERS = ("stored", "duplicates", "dead", "parked", "expired", "control")
+# An event whose time is later than its record's by more than this: as of clocks that are wrong, or of a zone left out.
+AHEAD = timedelta(hours=1)
+
+Key = tuple[UUID, int]
+_WORDS = 399  # each of the two halves of a detail
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the offsets of one partition, as in `sink_offsets`, and how many events had unknown fields.
+
+    `ahead`: how many events, whatever became of them, have a time that is later than their record's by over an hour.
+    """
+
+    stored: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    parked: int = 0
+    expired: int = 0
+    control: int = 0
+    unknown_fields: int = 0
+    ahead: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another's figures to these."""
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets these figures account for."""
+        return sum(getattr(self, name) for name in COUNTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class LogMark:
+    """What PostgreSQL keeps of a log below its next offset: an offset alone does not tell one log from another.
+
+    As Kafka does beside a committed offset, it has the leader epoch of the last batch; and, for clusters whose epochs
+    begin again, offset, time in milliseconds and CRC-32 of the last record. Each is None while it is not known.
+    """
+
+    next_offset: int
+    leader_epoch: int | None = None
+    last_offset: int | None = None
+    last_timestamp: int | None = None
+    last_crc: int | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything but the offset is known."""
+        return self.leader_epoch is not None or self.last_offset is not None
+
+    def is_of(self, record: Any) -> bool:
+        """Whether a record is the last one that was stored."""
+        found = (record.offset, record.timestamp, record.crc())
+        return found == (self.last_offset, self.last_timestamp, self.last_crc)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of one partition: offsets from `seen` (PostgreSQL's next) up to but not including `end`.
+
+    `skipped` are spans in which the reader saw transaction markers or aborted records; `holes_accepted`: count what is
+    between as expired, as a person has decided. `leader_epoch` is for a batch without records.
+    """
+
+    kind: str
+    topic: str
+    topic_id: UUID
+    partition: int
+    seen: int
+    end: int
+    records: Sequence[Any]
+    skipped: Sequence[tuple[int, int]] = ()
+    holes_accepted: bool = False
+    leader_epoch: int = -1
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def key(self) -> Key:
+        """What `sink_offsets` is keyed by, besides the group."""
+        return self.topic_id, self.partition
+
+    @property
+    def control(self) -> int:
+        """Offsets of markers and aborted records."""
+        return sum(max(0, min(end, self.end) - max(first, self.seen)) for first, end in self.skipped)
+
+    @property
+    def holes(self) -> int:
+        """Offsets that are neither records nor control: nobody has seen what was there."""
+        return self.end - self.seen - len(self.records) - self.control
+
+    @property
+    def mark(self) -> LogMark:
+        """What is known of the log up to `end`."""
+        if not self.records:
+            return LogMark(self.end, _known(self.leader_epoch))
+        return mark_of(self.end, self.records[-1])
+
+
+def mark_of(next_offset: int, last: Any) -> LogMark:
+    """What is known of a log up to an offset whose last record is `last`."""
+    return LogMark(next_offset, _known(last.leader_epoch), last.offset, last.timestamp, last.crc())
+
+
+def _known(leader_epoch: int) -> int | None:
+    return None if leader_epoch < 0 else leader_epoch
+
+
+class Entry(Struct, gc=False):
+    """One decoded event, with the record and the batch it came in."""
+
+    row: Row
+    record: Any
+    batch: Batch
+
+    def refuse(self, failure: Failure, reason: Reason, detail: str) -> Refusal:
+        """This event as a refusal."""
+        return Refusal(failure, reason, detail, self.record, self.batch, decoded=True)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A record that is not stored as a new row: dead, parked or a duplicate."""
+
+    failure: Failure
+    reason: Reason
+    detail: str
+    record: Any
+    batch: Batch
+    decoded: bool = False
+
+
+def malformed(error: Malformed, record: Any, batch: Batch) -> Refusal:
+    """A record that is not an event of its topic, with what it looks like."""
+    return Refusal(Failure.DATA, error.reason, explain(error, record.key, record.value, record.headers), record, batch)
+
+
+def explain(error: Malformed, key: bytes | None, value: bytes | None, headers: formats.Headers) -> str:
+    """What is wrong, then what the key or the value looks like; without control characters, which PostgreSQL refuses.
+
+    At most 800 characters, as both may quote the record.
+    """
+    said = _tidy(str(error))
+    if value is None or isinstance(error, DoesNotFit):  # its format is known, and was of no use
+        return said
+    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value, headers)
+    return f"{said}; {_tidy(seen)}" if seen else said
+
+
+def _tidy(text: str) -> str:
+    shown = printable(text[:_WORDS])
+    return shown if len(shown) <= _WORDS else f"{shown[: _WORDS - 1]}…"
+
+
+def truncate(batches: Sequence[Batch], most: int) -> None:
+    """Leave the first `most` records of all batches together; a batch may keep none."""
+    for batch in batches:
+        if len(batch.records) > most:
+            batch.records = batch.records[:most]
+            batch.end = batch.records[-1].offset + 1 if most else batch.seen
+        most -= len(batch.records)
+
+
+def decode(batches: Sequence[Batch], zone: tzinfo = UTC) -> tuple[dict[str, list[Entry]], list[Refusal]]:
+    """Entries by kind, and a refusal for every record that is not an event of its topic; counts those `ahead`.
+
+    `zone` is that of event times that have none.
+    """
+    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    refusals: list[Refusal] = []
+    for batch in batches:
+        read, found = CODECS[batch.kind].decode, entries[batch.kind]
+        # No record of the batch is earlier, so that one comparison a row tells that there is nothing to look at.
+        earliest = min((record.timestamp for record in batch.records), default=0)
+        suspect = _at(earliest) + AHEAD
+        for record in batch.records:
+            try:
+                row, unknown = read(record.key, record.value, record.timestamp, zone)
+            except Malformed as error:
+                refusals.append(malformed(error, record, batch))
+            except Exception as error:  # a bug of ours would come back with the same record, for ever
+                log.exception("%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"})
+                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
+            else:
+                batch.counts.unknown_fields += unknown
+                at: Any = row.created_at  # decode sets it
+                if at > suspect and record.timestamp >= 0:
+                    batch.counts.ahead += at > _at(record.timestamp) + AHEAD
+                found.append(Entry(row, record, batch))
+    return entries, refusals
+
+
+def _at(timestamp_ms: int) -> datetime:
+    return datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
+
+
+def tally(batches: Sequence[Batch], entries: dict[str, list[Entry]], refusals: Sequence[Refusal]) -> None:
+    """Fill in the batches' counts, which are zero but for `unknown_fields` and `ahead`."""
+    for found in entries.values():
+        for entry in found:
+            entry.batch.counts.stored += 1
+    for refusal in refusals:
+        counts = refusal.batch.counts
+        counts.stored -= refusal.decoded
+        if refusal.failure is Failure.DUPLICATE:
+            counts.duplicates += 1
+        elif refusal.failure is Failure.PARK:
+            counts.parked += 1
+        else:
+            counts.dead += 1
+    for batch in batches:
+        batch.counts.control = batch.control
+        batch.counts.expired = batch.holes if batch.holes_accepted else 0

@@ -1,0 +1,208 @@
+"""Records that were refused and kept byte for byte, in `dead_letters` and `parked_events`, and another try at them."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extras import Json, execute_values, register_uuid
+
+from sesacctl import envelopes
+from sesacctl.envelopes import Envelope
+from sesacctl.errors import CheckFailed
+from sesacctl.events import CODECS, LAST_MS, Malformed, Row
+from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, malformed
+from sesacctl.pipeline.sink.sqlstates import Failure
+from sesacctl.pipeline.sink.staging import write_staged
+
+register_uuid()
+
+_RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
+_RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
+_SELECT = (
+    'id, topic, topic_id, partition, "offset", key, value, headers,'
+    " coalesce((extract(epoch FROM record_time) * 1000)::bigint, -1), counted"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """A kept record with the attributes of a consumed one; `timestamp` in milliseconds, -1 if unknown.
+
+    `counted`: it is in the counters of its partition; these begin again when the offsets are moved by hand.
+    """
+
+    id: int
+    topic: str
+    topic_id: UUID
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[bytes, bytes | None]]
+    timestamp: int
+    counted: bool
+
+    @property
+    def source(self) -> Key:
+        """The partition that it came from, as `sink_offsets` knows it."""
+        return self.topic_id, self.partition
+
+
+def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, counted: bool = True) -> None:
+    """Keep refused records with the reason; a record that is read again takes its old row's place.
+
+    After a log was cut, another record has its position: that one is kept beside it.
+    """
+    if refusals:
+        execute_values(
+            cursor,
+            f"INSERT INTO dead_letters AS old ({_RAW}, reason, detail, counted) VALUES %s ON CONFLICT ({_RECORD})"
+            " DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL,"
+            " counted = old.counted OR EXCLUDED.counted",
+            [(*_raw(group, refusal), refusal.reason.value, refusal.detail, counted) for refusal in refusals],
+        )
+
+
+def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
+    """Keep records whose user or product is not there yet; one that is read again goes on waiting as long as before."""
+    if refusals:
+        execute_values(
+            cursor,
+            f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s"
+            f" ON CONFLICT ({_RECORD}) DO UPDATE SET counted = true",
+            [(*_raw(group, refusal), refusal.detail) for refusal in refusals],
+        )
+
+
+def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
+    """Header names and values are base64, as JSON cannot hold any bytes."""
+    record, batch = refusal.record, refusal.batch
+    headers = [
+        [b64encode(name).decode(), None if value is None else b64encode(value).decode()]
+        for name, value in record.headers
+    ]
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC) if 0 <= record.timestamp <= LAST_MS else None
+    position = (group, batch.topic, batch.topic_id, batch.partition, record.offset)
+    return (*position, record.key, record.value, Json(headers), at)
+
+
+def select(cursor: Any, table: str, where: str, values: Sequence[Any], *, lock: str = "") -> list[KeptRecord]:
+    """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
+    cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
+    return [
+        KeptRecord(
+            number, topic, topic_id, partition, offset, _bytes(key), _bytes(value), _headers(headers), at, counted
+        )
+        for number, topic, topic_id, partition, offset, key, value, headers, at, counted in cursor.fetchall()
+    ]
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, bytes | None]]:
+    return [(b64decode(name), None if value is None else b64decode(value)) for name, value in packed]
+
+
+def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]:
+    """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
+
+    Gives PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
+    a counter; the limits are there because a stopped instance must not hold its partitions' rows for ever.
+    """
+    cursor.execute(
+        "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
+        " SET LOCAL TimeZone = 'UTC'; SELECT topic_id, partition, next_offset FROM sink_offsets"
+        " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
+        " ORDER BY topic_id, partition FOR NO KEY UPDATE",
+        (group, tuple(keys)),
+    )
+    return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+
+
+def try_again(
+    cursor: Any,
+    kinds: Mapping[str, str],
+    records: Sequence[KeptRecord],
+    zone: tzinfo = UTC,
+    *,
+    unwrap: Envelope | None = None,
+) -> dict[int, Refusal | None]:
+    """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
+
+    `kinds` has the kind of event for each topic name, `zone` is that of event times that have none; `unwrap`: take the
+    event out of that envelope where the record is one. In the caller's transaction.
+
+    Raises:
+        psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
+    """
+    outcome: dict[int, Refusal | None] = dict.fromkeys((record.id for record in records), None)
+    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    for record in records:
+        kind = kinds[record.topic]
+        batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
+        try:
+            row, _ = _decode(kind, record, zone, unwrap)
+        except Malformed as error:
+            outcome[record.id] = malformed(error, record, batch)
+        else:
+            entries[kind].append(Entry(row, record, batch))
+    for kind in WRITE_ORDER:
+        for refusal in write_staged(cursor, kind, entries[kind]):
+            outcome[refusal.record.id] = refusal
+    return outcome
+
+
+def _decode(kind: str, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
+    arguments = record.key, record.value, record.timestamp, zone
+    return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
+
+
+def settle(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, refusal: Refusal | None) -> str | None:
+    """Move a record that was tried again from the counter `origin` to the one that it returns; None: refused again."""
+    if refusal is not None and refusal.failure is not Failure.DUPLICATE:
+        return None
+    to = "stored" if refusal is None else "duplicates"
+    move_count(changes, record, origin, to)
+    return to
+
+
+def move_count(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, to: str) -> None:
+    """Count a record less as `origin` and more as `to`, if it is in its partition's counters at all."""
+    if record.counted:
+        counts = changes[record.source]
+        setattr(counts, origin, getattr(counts, origin) - 1)
+        setattr(counts, to, getattr(counts, to) + 1)
+
+
+def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
+    """Delete locked records that are settled now.
+
+    Raises:
+        CheckFailed: a trigger or a policy kept some; they would be counted again.
+    """
+    cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", (list(ids),))
+    if cursor.rowcount != len(ids):
+        raise CheckFailed(
+            f"{table}: PostgreSQL deleted {cursor.rowcount} of {len(ids)} rows and raised nothing",
+            hint=f"drop the trigger or the policy that keeps rows of {table}; then the same command again",
+        )
+
+
+def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:
+    """Add changes to the counters of `sink_offsets`, without moving any offset."""
+    if changes:
+        execute_values(
+            cursor,
+            "UPDATE sink_offsets AS o SET stored = o.stored + v.stored, duplicates = o.duplicates + v.duplicates,"
+            " dead = o.dead + v.dead, parked = o.parked + v.parked, updated_at = now()"
+            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, stored, duplicates, dead, parked)"
+            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
+            [(group, *key, c.stored, c.duplicates, c.dead, c.parked) for key, c in changes.items()],
+        )

@@ -1,0 +1,1 @@
+"""Keeping a number of consumer processes running."""

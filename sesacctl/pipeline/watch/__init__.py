@@ -1,0 +1,1 @@
+"""Looking only: lag, health, the live screen, metrics."""

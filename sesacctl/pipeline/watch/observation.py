@@ -1,0 +1,156 @@
+"""One look at the three servers and the loop, all at once and within a bound: for `health`, `top` and `metrics`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sesacctl.broker.cluster import Cluster, answering, read_cluster
+from sesacctl.broker.transactions import OpenTransaction
+from sesacctl.errors import ServerUnreachable, SesacctlError
+from sesacctl.pipeline.audit.log_identity import find_cuts, known_cuts
+from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
+from sesacctl.pipeline.sink.batch import Key
+from sesacctl.pipeline.sink.log_cuts import CutLog
+from sesacctl.pipeline.watch.probes import DatabaseView, RedisView, read_database, read_redis
+from sesacctl.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LIMIT_SECONDS = 4.5
+"""For all servers together: a probe answers within ten seconds, on a busy machine too."""
+KAFKA_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What was seen; a side is None when `problems` says why. `at` is `time.monotonic()`.
+
+    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
+    ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
+    answer; empty as well when nobody asked each of them.
+    """
+
+    at: float
+    database: DatabaseView | None
+    redis: RedisView | None
+    kafka: Cluster | None
+    partitions: list[Progress] | None
+    held_back: list[OpenTransaction]
+    cuts: dict[Key, CutLog]
+    compared: bool
+    silent: list[str]
+    problems: Mapping[str, SesacctlError]
+
+    @property
+    def lag(self) -> int | None:
+        """Events in Kafka that PostgreSQL does not have yet."""
+        return None if self.partitions is None else sum(partition.lag for partition in self.partitions)
+
+    @property
+    def cache_age(self) -> float | None:
+        """Seconds since the rows in the cache were picked, by PostgreSQL's clock."""
+        at = self.redis.cache.refreshed_at if self.redis else None
+        return (self.database.now - at).total_seconds() if at and self.database else None
+
+
+def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
+    """Look at everything; a server that is away is a problem in the result, not an error."""
+    near: Future[Settings] = Future()
+
+    def brokers() -> list[str]:
+        try:
+            narrowed, silent = answering(settings, each=each_broker)
+        except Exception as error:
+            near.set_exception(error)
+            raise
+        near.set_result(narrowed)
+        return silent
+
+    def answering_brokers() -> Settings:
+        try:
+            return near.result(LIMIT_SECONDS)
+        except TimeoutError:
+            raise _silent("Kafka") from None
+
+    seen, problems = at_once(
+        {
+            "PostgreSQL": lambda: read_database(settings),
+            "Redis": lambda: read_redis(settings),
+            "brokers": brokers,
+            "Kafka": lambda: read_cluster(answering_brokers(), seconds=KAFKA_SECONDS),
+            "loop": lambda: _look_at_loop(answering_brokers(), closely=each_broker),
+        }
+    )
+    loop: _Loop | None = seen.get("loop")
+    return Observation(
+        at=time.monotonic(),
+        database=seen.get("PostgreSQL"),
+        redis=seen.get("Redis"),
+        kafka=seen.get("Kafka"),
+        partitions=loop.partitions if loop else None,
+        held_back=loop.held_back if loop else [],
+        cuts=loop.cuts if loop else {},
+        compared=loop is not None and loop.compared,
+        silent=seen.get("brokers", []),
+        problems=problems,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    partitions: list[Progress]
+    held_back: list[OpenTransaction]
+    cuts: dict[Key, CutLog]
+    compared: bool
+
+
+def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
+    partitions = progress(settings)
+    held, cuts = held_back(settings, partitions), known_cuts(partitions)
+    if not closely:
+        return _Loop(partitions, held, cuts, compared=False)
+    try:
+        return _Loop(partitions, held, find_cuts(settings, partitions, seconds=KAFKA_SECONDS), compared=True)
+    except SesacctlError as error:  # brokers that are slow, or a user who may not read: the rest is known all the same
+        logger.info("the logs were not compared: %s", error, extra={"action": "health.logs"})
+        return _Loop(partitions, held, cuts, compared=False)
+
+
+def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
+    """The results of all looks and the errors of those that failed, by name, within `LIMIT_SECONDS`.
+
+    In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end.
+    """
+    seen: dict[str, Any] = {}
+    failed: dict[str, Exception] = {}
+
+    def look(name: str) -> None:
+        try:
+            seen[name] = looks[name]()
+        except Exception as error:
+            failed[name] = error
+
+    threads = {name: threading.Thread(target=look, args=(name,), name=f"look-{name}", daemon=True) for name in looks}
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + LIMIT_SECONDS
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            failed[name] = _silent(name)
+    problems = {}
+    for name, error in dict(failed).items():  # a copy: one that is late may still come
+        if not isinstance(error, SesacctlError):
+            raise error
+        problems[name] = error
+    return {name: result for name, result in dict(seen).items() if name not in problems}, problems
+
+
+def _silent(name: str) -> ServerUnreachable:
+    return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint="sesacctl stack status")

@@ -1,0 +1,137 @@
+"""What PostgreSQL and Redis tell of the loop, each in one visit that costs the same at any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sesacctl.cache.client import connect as connect_redis
+from sesacctl.cache.rows import TABLES
+from sesacctl.cache.state import CacheState, read_info, read_state
+from sesacctl.database import database, row_security
+from sesacctl.database.row_security import SecuredTable
+from sesacctl.database.schema import revisions
+from sesacctl.database.schema.encoding import encoding_problem
+from sesacctl.settings import Settings
+
+ANSWER_SECONDS = 4.0
+MANY = 100_000
+"""Rows are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseView:
+    """PostgreSQL, by its own clock.
+
+    `read_only`: it takes no writes, as on a standby or where `default_transaction_read_only` is on.
+    Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
+    `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
+    stored something.
+    """
+
+    version: str
+    revision: str
+    standby: bool
+    encoding_problem: str | None
+    now: datetime
+    rows: dict[str, int]
+    inserted: dict[str, int]
+    never_cached: dict[str, int]
+    oldest_turn: dict[str, float | None]
+    stored_age: float | None
+    dead_letters: int
+    parked: int
+    row_security: tuple[SecuredTable, ...]
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisView:
+    """Redis and the cache in it; `commands` is how many it has processed since its start.
+
+    Both are None where INFO is refused.
+    """
+
+    version: str | None
+    commands: int | None
+    cache: CacheState
+
+
+def read_database(settings: Settings) -> DatabaseView:
+    """PostgreSQL's side.
+
+    Raises:
+        ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead.
+    """
+    connection = database.connect(settings, command="health", bound=ANSWER_SECONDS)
+    try:
+        with database.translated(settings), connection.cursor() as cursor:
+            revisions.require_head(connection)
+            cursor.execute(
+                "SELECT current_setting('server_version'), pg_is_in_recovery(),"
+                " current_setting('transaction_read_only') = 'on', now()"
+            )
+            version, standby, read_only, now = cursor.fetchone()
+            secured = row_security.look(cursor)
+            waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
+            problem = encoding_problem(connection)
+            refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
+    finally:
+        connection.close()
+    return DatabaseView(
+        version=version.split()[0],
+        revision=revisions.head(),
+        standby=standby,
+        encoding_problem=problem,
+        read_only=read_only,
+        row_security=secured,
+        now=now,
+        rows={table: row["rows"] for table, row in waiting.items()},
+        inserted={table: row["inserted"] for table, row in waiting.items()},
+        never_cached={table: row["never_cached"] for table, row in waiting.items()},
+        oldest_turn={table: row["oldest_turn"] for table, row in waiting.items()},
+        **refused,
+    )
+
+
+_WAITING = """
+    SELECT n_tup_ins AS inserted,
+        (SELECT CASE WHEN count(*) < {most} THEN count(*)
+                ELSE (SELECT greatest({most}, reltuples::bigint) FROM pg_class WHERE oid = '{table}'::regclass) END
+         FROM (SELECT FROM {table} LIMIT {most}) AS t) AS rows,
+        (SELECT count(*) FROM (SELECT FROM {table} WHERE last_cached_at IS NULL LIMIT {most}) AS t) AS never_cached,
+        (SELECT extract(epoch FROM now() - min(last_cached_at))::float8 FROM {table}
+         WHERE last_cached_at IS NOT NULL) AS oldest_turn
+    FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"""
+_REFUSED = """
+    SELECT (SELECT extract(epoch FROM now() - max(updated_at))::float8 FROM sink_offsets
+            WHERE consumer_group = %(group)s) AS stored_age,
+        (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
+                               LIMIT %(most)s) AS t) AS dead_letters,
+        (SELECT count(*) FROM (SELECT FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t)
+            AS parked"""
+
+
+def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
+    cursor.execute(statement, values or None)
+    return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
+
+
+def read_redis(settings: Settings) -> RedisView:
+    """Redis's side.
+
+    Raises:
+        ServerUnreachable, ServerRefused.
+    """
+    redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
+    try:
+        state = read_state(redis)
+        info = read_info(redis)  # all of it: several sections at once need Redis 7
+    finally:
+        redis.close()
+    return RedisView(
+        version=info.get("valkey_version") or info.get("redis_version"),
+        commands=info.get("total_commands_processed"),
+        cache=state,
+    )
