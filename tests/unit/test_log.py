@@ -43,7 +43,7 @@ def test_text_has_time_level_action_message_and_fields() -> None:
 
 def test_without_an_action_the_module_is_named() -> None:
     assert "pipeline.sink.store: stored" in TextFormatter().format(record("stored"))
-    assert json.loads(JsonFormatter().format(record("stored")))["action"] == "pipeline.sink"
+    assert json.loads(JsonFormatter().format(record("stored")))["action"] == "pipeline.sink.store"
 
 
 def test_json_is_one_document_a_line() -> None:
