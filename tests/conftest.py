@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,14 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
     for name in servers.VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def terminal_signals() -> Iterator[None]:
+    """SIGHUP ends programs that are started, as from a terminal: what starts the tests may ignore it, as nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,6 @@ def refresh(
     _check_shares(size, fresh)
     settings = begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.heartbeat import Heartbeat
     from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
     from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_refresh
@@ -73,17 +72,14 @@ def refresh(
             empty = result.generation is None and not result.skipped
             render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
             return
-        with (
-            Heartbeat(settings.sesac_home, "cache-refresh") as heartbeat,
-            published(metrics_port, host=settings.sesac_metrics_host) as publish,
-        ):
+        with published(metrics_port, host=settings.sesac_metrics_host) as publish:
 
             def on_round(result: RefreshResult) -> None:
                 publish(of_refresh(result))
                 if output is not Output.TABLE:
                     render.show(result, Output.JSONL, str)
 
-            refresher.run(stop_event(), loop, heartbeat=heartbeat, on_round=on_round)
+            refresher.run(stop_event(), loop, on_round=on_round)
 
 
 @app.command()

@@ -69,13 +69,15 @@ def consume(
     kinds = options.kinds(topics_wanted)
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.audit.until_empty import UntilEmpty
+    from sesacctl.pipeline.supervise import prerequisites
     from sesacctl.pipeline.supervise.supervisor import Supervisor
     from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_consume
 
-    if not _ready(settings, timeout if wait else None):
+    if wait and not _wait(settings, timeout):
         return
     if start is not None:
+        prerequisites.require(settings)
         _move(settings, kinds, start, yes=yes)
     stop = stop_event()  # not before: Ctrl-C ends the question, too
     supervisor = Supervisor(
@@ -102,17 +104,14 @@ def consume(
     render.next_command("sesacctl audit")
 
 
-def _ready(settings: Settings, wait_seconds: float | None) -> bool:
+def _wait(settings: Settings, seconds: float) -> bool:
     """Whether all is there that consumers need; False if a signal came before."""
     from sesacctl.cli.signals import STOP_SIGNALS, stop_event
     from sesacctl.pipeline.supervise import prerequisites
 
-    if wait_seconds is None:
-        prerequisites.require(settings)
-        return True
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
-        return prerequisites.wait(settings, seconds=wait_seconds, stop=stop_event())
+        return prerequisites.wait(settings, seconds=seconds, stop=stop_event())
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

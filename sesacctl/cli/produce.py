@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _MOST_LINES = 100
 _MOST_PER_SECOND = 1_000_000  # far more than can be made
-_GRACE_SECONDS = 15.0  # more than one look at a Redis that does not answer takes
 
 
 def _per_second(value: float) -> float:
@@ -93,7 +92,6 @@ def produce(
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.heartbeat import Heartbeat
     from sesacctl.pipeline.produce.producer import Plan, Producer
     from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_produce
@@ -113,15 +111,12 @@ def produce(
     with (
         published(metrics_port, host=settings.sesac_metrics_host) as publish,
         closing(Producer(settings, plan)) as producer,
-        Heartbeat(settings.sesac_home, "produce") as heartbeat,
     ):
 
         def on_report(report: ProduceReport) -> None:
-            heartbeat.beat(interval + _GRACE_SECONDS)
             publish(of_produce(report))
             show(report)
 
-        heartbeat.beat(interval + _GRACE_SECONDS)
         try:
             with render.reporting(output, lambda report: screen(report, plan), _line) as show:
                 producer.run(stop, on_report=on_report, interval=interval)

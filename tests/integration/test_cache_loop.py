@@ -19,7 +19,7 @@ from sesacctl.cache.client import connect
 from sesacctl.cache.connections import ANSWER_SECONDS
 from sesacctl.cache.meta import META
 from sesacctl.cli import cache_views
-from sesacctl.heartbeat import Heartbeat, Pulse, read_pulses
+from sesacctl.heartbeat import Pulse, read_pulses
 from sesacctl.pipeline.refresh import statement as aging
 from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.pipeline.refresh.statement import GATE, reset_aging
@@ -42,8 +42,9 @@ def test_the_loop_gives_signs_of_life(settings: Settings, tmp_path: Path) -> Non
         if len(alive) == 3:
             stop.set()
 
-    with Refresher(settings, size=10, fresh=5) as refresher:
-        refresher.run(stop, 0.2, heartbeat=Heartbeat(tmp_path, "cache-refresh"), on_round=look)
+    own = settings.model_copy(update={"sesac_home": tmp_path})
+    with Refresher(own, size=10, fresh=5) as refresher:
+        refresher.run(stop, 0.2, on_round=look)
     assert [pulse.alive for pulse in alive] == [True] * 3
     assert alive[0].seconds_left < 120
 

@@ -21,6 +21,7 @@ from tests.consumers import check, instances, sending, stored
 from tests.events import add_parents, many_orders, query
 from tests.waiting import BUSY_SECONDS, wait_until
 
+pytestmark = pytest.mark.usefixtures("terminal_signals")
 OWN_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()

@@ -16,6 +16,7 @@ from sesacctl.broker.sender import DELIVERY_SECONDS, Sender, row_id
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, EventTooLarge, LedgerNotWritten, SesacctlError
 from sesacctl.events import OrderEvent
+from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.pipeline.produce.newcomers import Newcomers
@@ -31,6 +32,7 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 _CACHE_RETRY_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
 STOP_SECONDS = 10.0
+BEAT_SECONDS = 20.0  # `health --live`: more than one look at a Redis that does not answer takes
 _CACHE, _KAFKA = "the cache", "Kafka"
 
 
@@ -89,6 +91,7 @@ class Producer:
             ServerUnreachable, ServerRefused, TopicMissing, ConfigurationError
         """
         self._plan = plan
+        self._home = settings.sesac_home
         self._reader = CacheReader(connect(settings))
         self._maker = OrderMaker(random=Random(plan.random_seed), lines=plan.lines)
         self._maker.use(self._reader.users(), self._reader.products())
@@ -122,6 +125,11 @@ class Producer:
             LedgerNotWritten: what could not be recorded was not sent.
             ServerRefused, TopicMissing: Kafka takes no more events.
         """
+        with Heartbeat(self._home, "produce") as heartbeat:
+            self._heartbeat = heartbeat
+            return self._run(stop, on_report, interval)
+
+    def _run(self, stop: Event, on_report: OnReport, interval: float) -> ProduceReport:
         self._begin = time.monotonic()
         self._reported = (self._begin, 0)
         try:
@@ -257,6 +265,7 @@ class Producer:
                 self._ledger_error = error
 
     def _look_around(self, on_report: OnReport, interval: float) -> None:
+        self._heartbeat.beat(BEAT_SECONDS)
         self._sender.collect()
         silence = self._sender.silence
         if silence > _SILENCE_SECONDS:

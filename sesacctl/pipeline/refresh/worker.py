@@ -121,7 +121,6 @@ class Refresher:
         stop: threading.Event,
         period: float,
         *,
-        heartbeat: Heartbeat | None = None,
         on_round: Callable[[RefreshResult], None] = lambda result: None,
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
@@ -131,11 +130,16 @@ class Refresher:
         Raises:
             What `run_once` raises: at the first round, and later what waiting does not mend.
         """
+        with Heartbeat(self._settings.sesac_home, "cache-refresh") as heartbeat:
+            self._run(stop, period, on_round, heartbeat)
+
+    def _run(
+        self, stop: threading.Event, period: float, on_round: Callable[[RefreshResult], None], heartbeat: Heartbeat
+    ) -> None:
         due, failures, started = monotonic(), 0, False
         said: str | None = None
         while not stop.is_set():
-            if heartbeat:
-                heartbeat.beat(period + ROUND_SECONDS)
+            heartbeat.beat(period + ROUND_SECONDS)
             began = monotonic()
             try:
                 result = self.run_once(period=period)

@@ -13,6 +13,7 @@ from sesacctl.errors import CannotKeepAlive, SesacctlError
 from sesacctl.events import PARTITIONS
 from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.consume.status import Status
+from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.pipeline.supervise.budget import Allowance, InDoubt, Take, stored_events
 from sesacctl.pipeline.supervise.group_watch import GroupWatch
@@ -90,9 +91,10 @@ class Supervisor:
         """Supervise until `stop` is set, or the work is done; `on_report` is called every `interval` seconds.
 
         Raises:
-            SesacctlError: what an instance could not continue with, CannotKeepAlive, or IdentityInUse; all others were
-                drained.
+            SesacctlError: what `prerequisites.require` misses, before anything is started; what an instance could not
+                continue with, CannotKeepAlive or IdentityInUse, when all others were drained.
         """
+        prerequisites.require(self._settings)
         self._figures.begin()
         home = self._settings.sesac_home.expanduser().absolute()
         with Identity(home) as identity, Heartbeat(home, "consume") as heartbeat:
