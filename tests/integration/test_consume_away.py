@@ -14,6 +14,7 @@ from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume import instance as consume
+from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -122,6 +123,7 @@ def test_until_empty_ends_when_all_have_left_and_come_back(
     done = UntilEmpty(door.settings)
     (Path(str(door.settings.postgres_host)) / door._name).unlink()
     reports: list[object] = []
+    monkeypatch.setattr(prerequisites, "require", lambda settings: None)  # it was there at the start
     supervisor = Supervisor(door.settings, instances=2, done=done)
     run = threading.Thread(target=lambda: reports.append(supervisor.run(threading.Event())))
     run.start()
