@@ -48,7 +48,7 @@ class DbType(StrEnum):
 class Settings(BaseSettings):
     """One frozen object, passed down; every field is the environment variable of the same name in capitals.
 
-    Raises `pydantic.ValidationError` on bad values: call `load`, which names the variable and hides the value.
+    Bad values are a `pydantic.ValidationError`: call `load`, which names the variable and hides the value.
     """
 
     model_config = SettingsConfigDict(

@@ -61,7 +61,8 @@ def read_state(redis: Redis) -> CacheState:
     """The cache as it is now.
 
     Raises:
-        ServerUnreachable, ServerRefused: Redis is away.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     with translated(redis):
         with redis.pipeline(transaction=False) as pipeline:
@@ -97,7 +98,8 @@ def read_info(redis: Redis, *sections: str) -> dict[str, Any]:
     """INFO; empty where it is refused or unknown, as some managed servers have it.
 
     Raises:
-        ServerUnreachable, ServerRefused: Redis is away.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     with translated(redis):
         try:

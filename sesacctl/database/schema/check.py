@@ -75,7 +75,10 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     """A report on any database that answers; `verdict` judges it. Waits, if asked to, until it is at head.
 
     Raises:
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     if wait_seconds:
         with suppress(SchemaNotAtHead):  # the report says so

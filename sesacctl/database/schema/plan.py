@@ -69,7 +69,10 @@ def plan(
         SchemaNotAtHead: the schema is newer than this sesacctl, or has tables but no revision;
         TablesNotOurs: something of another program is where its tables belong;
         CheckFailed: an empty database that is not in UTF8;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     if timestamps_in is not None:
         check_zone(timestamps_in)

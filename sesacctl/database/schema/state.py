@@ -35,7 +35,10 @@ def look(settings: Settings) -> State:
     Raises:
         SchemaNotAtHead: a newer sesacctl made it;
         TablesNotOurs: something of another program is where its tables belong;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     connection = database.connect(settings, command="db-check")
     try:

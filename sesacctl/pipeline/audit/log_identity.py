@@ -26,7 +26,8 @@ def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: fl
     """The logs that were cut, or are others than those that were stored: by verdicts that stand, and by a look at them.
 
     Raises:
-        ServerUnreachable: some could not be looked at within `seconds`; ServerRefused
+        ServerUnreachable: some could not be read within `seconds`.
+        ServerRefused: Kafka refused: wrong credentials or a missing right.
     """
     wanted = {
         TopicPartition(part.topic, part.partition): part
@@ -55,7 +56,9 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
     """Return only if no log was cut; the verdict is kept first.
 
     Raises:
-        LogCut; and errors as `find_cuts`
+        LogCut: a log is not the one that was stored.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
     """
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
     cut_parts = [part for part in partitions if part.key in cuts]

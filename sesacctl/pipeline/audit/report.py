@@ -67,8 +67,12 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     number of ids that are in their table more than once; a primary key keeps it at 0.
 
     Raises:
-        UsageError, CheckFailed: a ledger cannot be read.
-        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+        UsageError: a ledger cannot be read.
+        CheckFailed: a file is not a ledger.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        TopicMissing: one of the topics does not exist.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no part of the lag
     partitions = progress(settings)

@@ -86,7 +86,10 @@ class Producer:
         Raises:
             CacheEmpty: there are no users or no products in the cache.
             UsageError: the ledger cannot be written.
-            ServerUnreachable, ServerRefused, TopicMissing, ConfigurationError
+            ServerUnreachable: a server cannot be reached.
+            ServerRefused: a server refused: wrong credentials or a missing right.
+            TopicMissing: one of the topics does not exist.
+            ConfigurationError: a setting of the connection is missing or wrong.
         """
         self._plan = plan
         self._reader = CacheReader(connect(settings))
@@ -120,7 +123,8 @@ class Producer:
 
         Raises:
             LedgerNotWritten: what could not be recorded was not sent.
-            ServerRefused, TopicMissing: Kafka takes no more events.
+            ServerRefused: a server refused: Kafka takes no more events, or Redis no more reads.
+            TopicMissing: a topic was deleted meanwhile.
         """
         self._begin = time.monotonic()
         self._reported = (self._begin, 0)

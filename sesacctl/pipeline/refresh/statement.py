@@ -92,7 +92,11 @@ def reset_aging(
     Rows that a refresh stamps meanwhile keep their stamp. `on_batch` is told the rows of each batch.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
         CheckFailed: a refresh or another session held the rows for too long, or was in a deadlock with this one; what
             was reset stays reset.
     """

@@ -58,7 +58,11 @@ def read_stats(settings: Settings) -> CacheStats:
     """Both servers' view; it counts every row, so it takes a second or so per five million.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     redis = connect(settings)
     state = read_state(redis)

@@ -94,8 +94,11 @@ class Refresher:
         A crash between the two caches the same rows again. The other way round, they would lose their turn.
 
         Raises:
-            ServerUnreachable, ServerRefused, ServerFull: no stamp was moved, and the cache has rows as before.
-            DatabaseMissing, SchemaNotAtHead.
+            ServerUnreachable: a server cannot be reached; no stamp was moved, and the cache has rows as before.
+            ServerRefused: a server refused: wrong credentials or a missing right; nothing was moved, as above.
+            ServerFull: Redis is at its `maxmemory`; nothing was moved, as above.
+            DatabaseMissing: the server has no such database.
+            SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
             CheckFailed: another session held some of the rows for too long, or was in a deadlock with this one.
         """
         started = monotonic()
@@ -129,7 +132,7 @@ class Refresher:
         The schedule starts anew when they are back.
 
         Raises:
-            What `run_once` raises: at the first round, and later what waiting does not mend.
+            SesacctlError: what `run_once` raises: any at the first round, later only what waiting does not mend.
         """
         due, failures, started = monotonic(), 0, False
         said: str | None = None

@@ -89,7 +89,9 @@ def stored_events(settings: Settings, kinds: tuple[str, ...]) -> int:
     """Events of these kinds that the group has accounted for, by PostgreSQL's counters.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     statement = (
         "SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM sink_offsets"

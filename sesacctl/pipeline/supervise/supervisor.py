@@ -60,7 +60,9 @@ class Supervisor:
         at which it raises an exception, each time.
 
         Raises:
-            ServerUnreachable, ServerRefused, SchemaNotAtHead: with `max_messages`, as PostgreSQL's counters are read.
+            ServerUnreachable: with `max_messages`, for which the counters are read: PostgreSQL cannot be reached.
+            ServerRefused: with `max_messages`: wrong credentials or a missing right.
+            SchemaNotAtHead: with `max_messages`: the schema is not at the revision that this sesacctl needs.
         """
         self._settings = settings
         self._park_seconds = park_seconds

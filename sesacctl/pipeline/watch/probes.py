@@ -62,7 +62,11 @@ def read_database(settings: Settings) -> DatabaseView:
     """PostgreSQL's side.
 
     Raises:
-        ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     connection = database.connect(settings, command="health", bound=ANSWER_SECONDS)
     try:
@@ -122,7 +126,8 @@ def read_redis(settings: Settings) -> RedisView:
     """Redis's side.
 
     Raises:
-        ServerUnreachable, ServerRefused.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
     try:
