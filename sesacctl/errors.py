@@ -84,7 +84,7 @@ class ServerRefused(SesacctlError):
 
 
 class ServerFull(ServerRefused):
-    """A server has no room left."""
+    """A server is out of memory or disk space."""
 
     retriable = True
 
@@ -116,7 +116,9 @@ class DatabaseMissing(CheckFailed):
 class LedgerNotWritten(CheckFailed):
     """The ledger cannot be written."""
 
-    default_hint = "make room, then sesacctl produce with another --ledger; the old one is whole: sesacctl audit"
+    default_hint = (
+        "free disk space, then sesacctl produce with a new --ledger; the old ledger is intact: sesacctl audit"
+    )
 
 
 class EventTooLarge(CheckFailed):
@@ -126,7 +128,7 @@ class EventTooLarge(CheckFailed):
 
 
 class CannotKeepAlive(CheckFailed):
-    """A consumer process dies again and again."""
+    """A consumer process keeps crashing."""
 
     default_hint = "sesacctl health, then sesacctl consume"
 

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     )
     kafka_msk_region: str | None = Field(None, description="`msk`: AWS region; without it, that of AWS's own settings")
     kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates, PEM")
-    kafka_ssl_certfile: Path | None = Field(None, description="our own certificate, PEM, where brokers ask for one")
+    kafka_ssl_certfile: Path | None = Field(None, description="client certificate, PEM, if the brokers require one")
     kafka_ssl_keyfile: Path | None = Field(None, description="its key, PEM, if that is in another file")
     kafka_ssl_password: SecretStr | None = Field(None, description="password of that key")
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic's name")

@@ -43,7 +43,7 @@ def consume(
         float, options.duration_option("How long an order waits for its user and product.", "--park-for")
     ] = 600.0,
     accept_gap: Annotated[
-        bool, typer.Option("--accept-gap", help="Go on past records that have expired, and count them.")
+        bool, typer.Option("--accept-gap", help="Skip records that are gone from Kafka; they are counted as `expired`.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
     wait: Annotated[

@@ -23,7 +23,7 @@ class Output(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which level on log records are shown."""
+    """The lowest level of log records that are shown."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -141,8 +141,8 @@ def _shared_options() -> list[Any]:
     @app.command()
     def command(
         quiet: bool = option(False, "-q", "--quiet", help_text="Only results and errors: no log, progress or advice."),
-        log_level: LogLevel | None = option(None, "--log-level", help_text="Log records from this level on."),
-        log_format: LogFormat | None = option(None, "--log-format", help_text="How they are written."),
+        log_level: LogLevel | None = option(None, "--log-level", help_text="Lowest level to log."),
+        log_format: LogFormat | None = option(None, "--log-format", help_text="Log format."),
     ) -> None:
         """Never called: its options are taken."""
 

@@ -76,7 +76,7 @@ _BY_CODE_ANYWHERE = (
     errorcodes.LOCK_NOT_AVAILABLE,
 )
 READ_ONLY_HINT = (
-    "make room if its disk is full (RDS, Supabase: a larger disk), then set default_transaction_read_only to off;"
+    "free disk space if the disk is full (RDS, Supabase: a larger disk), then set default_transaction_read_only to off;"
     " after a fail-over, set the host to the primary's"
 )
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
@@ -108,9 +108,9 @@ def by_user_code(error: psycopg2.Error, settings: Settings) -> ServerRefused:
     """The error of a function that somebody else wrote."""
     name, text = name_failing(error), " ".join(str(error).split())
     return ServerRefused(
-        f"PostgreSQL at {locate(settings).address} refused: {name}, which is not ours, failed"
+        f"PostgreSQL at {locate(settings).address} refused: {name}, which is not sesacctl's, failed"
         f" (SQLSTATE {error.pgcode}): {text}",
-        hint=f"mend {name}, or drop the trigger that calls it; then the same command again",
+        hint=f"fix {name}, or drop the trigger that calls it; then the same command again",
     )
 
 

@@ -169,7 +169,7 @@ def let_through(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
-            log.info("other users may now pass through %s", folder, extra={"action": "stack.let_through"})
+            log.info("other users can now traverse %s", folder, extra={"action": "stack.let_through"})
 
 
 def _write(path: Path, text: str) -> None:
