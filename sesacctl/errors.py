@@ -1,4 +1,4 @@
-"""Every error that a user can cause or mend, each with its exit code and the command to run next.
+"""Every error that a user can cause or fix, each with its exit code and the command to run next.
 
 Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 a server cannot be reached, 5 a check failed,
 6 schema not at head, 130 interrupted (a loop: twice), 141 the reader of standard output went away.

@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The order that the user was promised."""
+        """Flag > environment > `.env` > local stack > default."""
         return init_settings, env_settings, *(_file(path) for path in _FILES.values())
 
     @field_validator("kafka_bootstrap_servers")
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         return self.kafka_topic_prefix + name
 
 
-# Where a file's values come from, as the user is told.
+# Where a file's values come from, as it is shown.
 _FILES: dict[str, Callable[[], Path]] = {".env": lambda: ENV_FILE, "local stack": lambda: home() / STACK_ENV}
 
 
@@ -263,7 +263,7 @@ def _shown(field: FieldInfo, value: Any) -> str | None:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether nobody may see the field's value."""
+    """Whether the field's value is secret."""
     return "SecretStr" in str(field.annotation)
 
 

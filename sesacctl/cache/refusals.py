@@ -14,7 +14,7 @@ _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 # A pipeline puts the command before the error, and with it the rows that it writes: only its name and keys are shown.
 _COMMAND = re.compile(r"^Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
 _DISCARDED = "Transaction discarded because of: "  # before the reply that EXEC itself got
-_NO_MULTI = "EXEC without MULTI"  # redis-py goes on where MULTI was refused
+_NO_MULTI = "EXEC without MULTI"  # redis-py continues where MULTI was refused
 _TWO_KEYS = ("RENAME",)
 _CODES: tuple[tuple[type[exceptions.RedisError], str], ...] = (
     # redis-py takes the code off those that it has a class for; a class stands before the one that it inherits from.

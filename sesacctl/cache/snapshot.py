@@ -126,7 +126,7 @@ def _note(redis: Redis, table: Table, stamp: datetime) -> None:
 
 
 def _not_ours(error: ResponseError) -> bool:
-    """Whether something stands under a key of ours that no sesacctl has put there."""
+    """Whether one of our keys holds something that sesacctl did not put there."""
     return code(error) == "WRONGTYPE" or any(words in str(error) for words in _NO_NUMBER)
 
 

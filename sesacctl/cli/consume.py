@@ -124,7 +124,7 @@ def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
 
     try:
         parked = count_parked(settings, kinds)
-    except ServerUnreachable:  # it was stopped while PostgreSQL is away: that is no failure
+    except ServerUnreachable:  # it was stopped while PostgreSQL is away: that is not a failure
         return
     if parked:
         orders, whose = ("1 order is", "its") if parked == 1 else (f"{parked:,} orders are", "their")

@@ -201,7 +201,7 @@ def seed(
                 random_seed=random_seed,
                 on_progress=on_progress,
             )
-    except AlreadySeeded as found:  # as with `db init`: the second time is no failure
+    except AlreadySeeded as found:  # as with `db init`: the second time is not a failure
         render.say(f"{found} ({found.hint})")
         result = seeds.Seeded(users=0, products=0, seconds=0.0, rows_per_second=0)
     render.show(result, output, db_views.seed_table)

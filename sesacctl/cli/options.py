@@ -40,7 +40,7 @@ class LogFormat(StrEnum):
 
 @dataclass(slots=True)
 class Shared:
-    """What the options of `share` were given as, in this process's one command."""
+    """The values of the options of `share`, in this process's one command."""
 
     quiet: bool = False
     log_level: LogLevel | None = None
@@ -150,7 +150,7 @@ def _shared_options() -> list[Any]:
 
 
 def begin(**flags: Any) -> Settings:
-    """Settings from flags, environment and files; logging as they say."""
+    """Load the settings from flags, environment and files, and set up logging by them."""
     from sesacctl import log, settings
 
     level = shared.log_level or (LogLevel.ERROR if shared.quiet else None)

@@ -49,7 +49,7 @@ def top(
 
 
 class Board:
-    """The screen: a column a stage, or a line a stage where there is no room."""
+    """The screen: a column a stage, or a line a stage on a narrow terminal."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

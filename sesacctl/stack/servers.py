@@ -77,7 +77,7 @@ def _choose(layout: Layout) -> State:
         for program, pair in zip(brokers.programs, state.kafka_ports, strict=True)
         for port in pair
     ):
-        # Each broker is told all addresses at its start, so that those that run have to be started again.
+        # Each broker gets all addresses at its start, so that those that run have to be started again.
         brokers.stop()
         chosen = ports.choose(2 * len(kafka.BROKERS))
         state.kafka_ports = [chosen[number : number + 2] for number in range(0, len(chosen), 2)]

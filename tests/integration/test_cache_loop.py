@@ -165,7 +165,7 @@ def test_stats_say_when_the_next_refresh_is_due_and_that_a_table_may_be_evicted(
         assert "none planned" in stats_of(own)
         refresher.run_once(period=500.0)
         assert "in 8 min" in stats_of(own)
-        assert "drops the whole cache" not in stats_of(own)
+        assert "evicts the whole cache" not in stats_of(own)
         redis.config_set("maxmemory-policy", "allkeys-lru")
         redis.config_set("maxmemory", "50mb")
         cursor.execute("SELECT (now() - interval '1 hour')::text")

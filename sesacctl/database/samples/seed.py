@@ -41,7 +41,7 @@ Progress = Callable[[str, int], None]
 
 
 def no_progress(_table: str, _rows: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

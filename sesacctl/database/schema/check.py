@@ -47,7 +47,7 @@ class Report:
     """The database as it was found; `drift` says what differs from the models, empty at head without drift.
 
     `schema`: where the tables are or would be. `foreign_version`: what another program's `alembic_version` holds;
-    `in_the_way`: what is not ours and has the name of a table of ours that is to be made.
+    `in_the_way`: what is not of sesacctl and has the name of a table that it is to make.
     """
 
     db_type: str

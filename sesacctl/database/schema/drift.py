@@ -14,7 +14,7 @@ from sesacctl.database.schema.version_table import VERSION_TABLE
 
 
 def drift(connection: Connection) -> tuple[str, ...]:
-    """One sentence a difference, sorted; tables and indexes that only the user has are none."""
+    """One sentence a difference, sorted; tables and indexes that only the user has are not differences."""
     context = MigrationContext.configure(
         connection, opts={"compare_server_default": True, "version_table": VERSION_TABLE}
     )

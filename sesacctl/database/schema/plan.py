@@ -144,7 +144,7 @@ def run(settings: Settings, planned: Plan, *, lock_seconds: float = revisions.LO
     """The plan, applied in one transaction.
 
     Raises:
-        UsageError: times get a zone, and nobody has said which;
+        UsageError: times get a zone, and it was not given;
         CheckFailed: something is in the way; errors as `schema.upgrade`.
     """
     command = "db downgrade" if planned.downgrade else "db migrate"
@@ -161,7 +161,7 @@ def sql(planned: Plan) -> str:
     """The plan as SQL, for somebody else to run: with what moves dependants aside, and creates them again.
 
     Raises:
-        UsageError: times get a zone, and nobody has said which.
+        UsageError: times get a zone, and it was not given.
     """
     require_zone(planned.timestamps, planned.timestamps_in, server_zone=planned.server_zone, command="db migrate --sql")
     configuration = revisions.config()

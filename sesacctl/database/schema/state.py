@@ -14,7 +14,7 @@ from sesacctl.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A database's revision, None without one, and whether tables of ours are there.
+    """A database's revision, None without one, and whether it has tables of sesacctl.
 
     `is_legacy`: the revision is still in `alembic_version`; `foreign_version`: what is in one of another program's.
     `without_zone`: columns whose times have no zone, which would be read in `server_zone`.

@@ -18,7 +18,7 @@ from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
 
 MOST_NAMED = 100
-# An update through the library is lawful, and leaves no trace by which to tell it from another.
+# An update through the library is lawful, and leaves no trace by which to distinguish it from another.
 COMPARED = {
     kind: tuple(column for column in columns if column not in CHANGEABLE[kind]) for kind, columns in IDENTITY.items()
 }

@@ -173,7 +173,7 @@ class _Look:
         for tp, end in ends.items():
             if end < self._mark(tp).next_offset:
                 self._settle(tp, f"it ends at offset {end}")
-            elif positions[tp] < starts[tp]:  # they have expired meanwhile, which is no cut
+            elif positions[tp] < starts[tp]:  # they have expired meanwhile, which is not a cut
                 self._settle(tp)
             else:  # what brokers say as well when they do not know the leader epoch
                 self._handle_truncation(tp, None)

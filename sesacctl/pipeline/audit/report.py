@@ -35,7 +35,7 @@ class AuditResult:
     ones that are nowhere. `cuts` are the logs that are not those that were stored, `cut` the stored offsets that are
     beyond the end of one. For each table, at least `gone` rows that were stored are there no longer, and at least
     `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone. `held_back` is the part of
-    the lag that nobody can read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
+    the lag that cannot be read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
     """
 
     group: str
@@ -83,7 +83,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     tables = count_rows(settings)
     deeper = deep_audit(settings, partitions, values=values) if deep or values else None
     told = ledger_audit(settings, written_down) if ledgers else None
-    missing = sum(abs(partition.missing) for partition in partitions)  # one too many is no cure for one too few
+    missing = sum(abs(partition.missing) for partition in partitions)  # one too many does not make up for one too few
     missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
     cut = sum(partition.cut for partition in partitions)
     duplicated = sum(table.duplicated for table in tables.values())

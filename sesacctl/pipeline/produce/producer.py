@@ -26,7 +26,7 @@ from sesacctl.settings import Settings
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
-_ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, so that `publish` need not wait, deaf to signals
+_ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, or `publish` would block without seeing signals
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 _CACHE_RETRY_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
@@ -132,7 +132,7 @@ class Producer:
             try:
                 while not stop.is_set() and (pause := self.run_once()) is not None:
                     stop.wait(pause)
-                    self._look_around(on_report, interval)
+                    self._chores(on_report, interval)
             finally:
                 self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
                 self._drain(stop, on_report, interval)
@@ -200,7 +200,7 @@ class Producer:
         )
 
     def _has_rows(self) -> bool:
-        """Take the cache's newest generation; False while it gives nothing."""
+        """Take the cache's newest generation; False while it has none."""
         try:
             self._maker.use(self._reader.users(), self._reader.products())
         except SesacctlError as error:
@@ -260,7 +260,7 @@ class Producer:
             except LedgerNotWritten as error:  # `run_once` sends no more, and what is in flight is still counted
                 self._ledger_error = error
 
-    def _look_around(self, on_report: OnReport, interval: float) -> None:
+    def _chores(self, on_report: OnReport, interval: float) -> None:
         self._sender.collect()
         silence = self._sender.silence
         if silence > _SILENCE_SECONDS:
@@ -278,4 +278,4 @@ class Producer:
             if stop.is_set() and not stopped:
                 stopped, deadline = True, min(deadline, time.monotonic() + STOP_SECONDS)
             self._sender.wait(_LONGEST_PAUSE)
-            self._look_around(on_report, interval)
+            self._chores(on_report, interval)

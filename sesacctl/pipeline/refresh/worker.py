@@ -52,7 +52,7 @@ class RefreshResult:
 
 
 class _Pick:
-    """What the statement gave: the rows to publish, by table and id."""
+    """What the statement returned: the rows to publish, by table and id."""
 
     def __init__(self, answer: Sequence[tuple[Table, str, str]]) -> None:
         (_, opened, facts), *rows = answer
@@ -89,9 +89,9 @@ class Refresher:
         self._redis.close()
 
     def run_once(self, *, period: float = 0.0) -> RefreshResult:
-        """One round, in a transaction that ends after the rows are in Redis; readers are told the `period`.
+        """One round, in a transaction that ends after the rows are in Redis; readers see the `period`.
 
-        A crash between the two caches the same rows again. The other way round, they would lose their turn.
+        A crash between the two caches the same rows again. In the other order, they would be skipped.
 
         Raises:
             ServerUnreachable: a server cannot be reached; no stamp was moved, and the cache has rows as before.
@@ -129,10 +129,10 @@ class Refresher:
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
 
-        The schedule starts anew when they are back.
+        The schedule restarts when they are back.
 
         Raises:
-            SesacctlError: what `run_once` raises: any at the first round, later only what waiting does not mend.
+            SesacctlError: what `run_once` raises: any at the first round, later only what waiting does not fix.
         """
         due, failures, started = monotonic(), 0, False
         said: str | None = None

@@ -233,7 +233,7 @@ def count(settings: Settings, wanted: Filter) -> int:
 
 
 def discard(settings: Settings, wanted: Filter) -> int:
-    """Mark dead letters as looked at; the rows stay. Gives how many. Errors as `find`."""
+    """Mark dead letters as resolved; the rows stay. Returns how many. Errors as `find`."""
     with _transaction(settings, "dlq-discard") as cursor:
         where, values = wanted.where(settings)
         # In the order of ids, as a replay locks them: the two wait for each other, and never both at once.
@@ -246,7 +246,7 @@ def discard(settings: Settings, wanted: Filter) -> int:
 
 
 def export(settings: Settings, wanted: Filter, path: Path) -> int:
-    """Write dead letters to a file, one JSON object a line, whole or not at all; gives how many.
+    """Write dead letters to a file, one JSON object a line, whole or not at all; returns how many.
 
     Raises:
         ConfigurationError: the file cannot be written.

@@ -51,7 +51,7 @@ def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
     """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: `start` is something else.
         ServerUnreachable: a server cannot be reached.
         ServerRefused: a server refused: wrong credentials or a missing right.
         TopicMissing: one of the topics does not exist.
@@ -142,7 +142,7 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
     """Carry a plan out in one transaction. The counters begin again, so that an audit holds from there on.
 
     Records that were kept from before are in no counter any more; the rows that were stored stay in the audit's count.
-    Verdicts on these logs are accepted. Consumers that run notice within five seconds and go on from there.
+    Verdicts on these logs are accepted. Consumers that run notice within five seconds and continue from there.
 
     Raises:
         ServerUnreachable: PostgreSQL cannot be reached; nothing was moved, unless it was lost during the commit.

@@ -53,7 +53,7 @@ def wait(settings: Settings, *, seconds: float, stop: Event) -> bool:
     """Return True when everything is there, False when `stop` was set before.
 
     Raises:
-        SesacctlError: what `require` raises: at once what waiting does not mend, the rest after `seconds`.
+        SesacctlError: what `require` raises: at once what waiting does not fix, the rest after `seconds`.
     """
     deadline, said = monotonic() + seconds, ""
     looks = BackgroundPoll(lambda: _missing(settings), every=_EVERY_SECONDS)

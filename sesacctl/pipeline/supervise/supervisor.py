@@ -105,7 +105,7 @@ class Supervisor:
                     if stop.is_set():  # a signal to the whole group: instances that end now have drained
                         break
                     self._watch(identity)
-                    self._group.look()
+                    self._group.check()
                     heartbeat.beat(BEAT_SECONDS)
                     if self._figures.window >= interval:
                         on_report(self.report())

@@ -31,7 +31,7 @@ KAFKA_SECONDS = 2.0
 class Observation:
     """What was seen; a side is None when `problems` says why. `at` is `time.monotonic()`.
 
-    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
+    `held_back`: what cannot be read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
     ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
     answer; empty as well when nobody asked each of them.
     """

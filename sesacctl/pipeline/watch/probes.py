@@ -1,4 +1,4 @@
-"""What PostgreSQL and Redis tell of the loop, each in one visit that costs the same at any size."""
+"""What PostgreSQL and Redis report about the loop, each in one visit that costs the same at any size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DatabaseView:
 
     `read_only`: it takes no writes, as on a standby or where `default_transaction_read_only` is on.
     Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
-    `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
+    `MANY`), and the seconds since the longest waiting row was cached. `stored_age`: seconds since the group last
     stored something.
     """
 
