@@ -100,7 +100,7 @@ class _Background:
 
 
 def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = log.info) -> DemoResult:
-    """Run the loop and count what arrived. What lay in Kafka before is stored first, and not counted.
+    """Run the loop and count what arrived. What was in Kafka before is stored first, and not counted.
 
     Raises:
         SesacctlError: a step failed; the error is that step's.

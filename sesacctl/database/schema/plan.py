@@ -62,7 +62,7 @@ class Plan:
 def plan(
     settings: Settings, revision: str = "head", *, downgrade: bool = False, timestamps_in: str | None = None
 ) -> Plan:
-    """The way to `revision` (`head`, `base`, `+1`, `-1` or a number).
+    """The steps to `revision` (`head`, `base`, `+1`, `-1` or a number).
 
     Raises:
         UsageError: there is no such revision in that direction, or no such time zone;

@@ -23,7 +23,7 @@ LOOK_SECONDS = 30.0
 
 
 def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[Key, CutLog]:
-    """The logs that were cut, or are others than those that were stored: by verdicts that stand, and by a look at them.
+    """The logs that were cut or replaced since they were stored: by standing verdicts, and by reading them.
 
     Raises:
         ServerUnreachable: some could not be read within `seconds`.
@@ -76,7 +76,7 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
 
 
 def known_cuts(partitions: Sequence[Progress]) -> dict[Key, CutLog]:
-    """The part of `find_cuts` that takes no look at the logs: verdicts that stand, and logs that end too early."""
+    """The part of `find_cuts` that does not read the logs: verdicts that stand, and logs that end too early."""
     return {part.key: cut for part in partitions if (cut := part.cut_log or _shorter(part))}
 
 

@@ -58,7 +58,7 @@ class AuditResult:
 
 
 def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
-    """Hold the counters of every partition against its offsets, and the rows of every table against the counters.
+    """Compare the counters of every partition with its offsets, and the rows of every table with the counters.
 
     next − first = stored + duplicates + dead + … ; rows ≥ stored, by all groups, and lawful changes. The last stored
     record of each log is read again: the offset alone would not tell that one was cut and has grown again. With `deep`,

@@ -40,7 +40,7 @@ class UntilEmpty:
         self._moved_at = time.monotonic()
 
     def __call__(self) -> bool:
-        """Look at PostgreSQL once more.
+        """Check PostgreSQL once more.
 
         Raises:
             HeldBack: what is left has waited for a transaction's end for `HELD_SECONDS`.

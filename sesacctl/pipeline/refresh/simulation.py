@@ -42,7 +42,7 @@ def shares(never_cached: int, cached: int, *, size: int, fresh: int) -> tuple[in
 
 
 def simulate(*, rows: int, newcomers: int, rounds: int, size: int, fresh: int) -> Simulation:
-    """Play `rounds` rounds from `rows` never cached rows, with `newcomers` before each round.
+    """Simulate `rounds` rounds from `rows` never cached rows, with `newcomers` before each round.
 
     First turns come in the order of arrival, as they do with ids that grow with time.
     """

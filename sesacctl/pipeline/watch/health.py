@@ -33,7 +33,7 @@ class Health:
 
 
 def health(settings: Settings, *, only_servers: bool = False) -> Health:
-    """Look at everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
+    """Check everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
     observation = observe(settings, each_broker=True)
     pulses = read_pulses(settings.sesac_home.expanduser())
     checks = judge(observation, pulses, lag_is_old=lambda: lag_is_old(settings, observation.partitions or []))

@@ -123,7 +123,7 @@ def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
 
 
 def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
-    """The results of all looks and the errors of those that failed, by name, within `LIMIT_SECONDS`.
+    """Run all probes at once: their results, and the errors of those that failed, by name, within `LIMIT_SECONDS`.
 
     In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end.
     """

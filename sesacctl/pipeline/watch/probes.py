@@ -59,7 +59,7 @@ class RedisView:
 
 
 def read_database(settings: Settings) -> DatabaseView:
-    """PostgreSQL's side.
+    """Read PostgreSQL's part of an observation.
 
     Raises:
         ConfigurationError: a setting of the connection is missing or wrong.
@@ -123,7 +123,7 @@ def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
 
 
 def read_redis(settings: Settings) -> RedisView:
-    """Redis's side.
+    """Read Redis's part of an observation.
 
     Raises:
         ServerUnreachable: Redis cannot be reached, or is not ready.
