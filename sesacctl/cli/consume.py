@@ -34,7 +34,9 @@ def consume(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="First reset the offsets, as `offsets reset --to` does."),
+        typer.Option(
+            "--from", help="Reset the group's offsets first: earliest, latest, an ISO 8601 time or an offset."
+        ),
     ] = None,
     topics_wanted: Annotated[
         str, typer.Option("--topics", help="Only these: orders, users, products.")
