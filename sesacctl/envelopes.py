@@ -1,4 +1,4 @@
-"""Formats that hold an event of ours: Debezium's change events, CloudEvents 1.0, and Kafka Connect's JSON envelope.
+"""Formats that can hold an event: Debezium's change events, CloudEvents 1.0, and Kafka Connect's JSON envelope.
 
 Only the envelope is taken off: what is in it has to be an event as any other, by the same decoder.
 """
@@ -35,11 +35,11 @@ class Envelope(StrEnum):
 
 
 class DoesNotFit(Malformed):
-    """A record in an envelope that is known, and in which is no event of its topic."""
+    """A record in a known envelope that does not hold an event of its topic."""
 
 
 class Outline(Struct):
-    """The top-level members by which envelopes are told apart; each is undecoded JSON."""
+    """The top-level members by which envelopes are distinguished; each is undecoded JSON."""
 
     schema: Raw | UnsetType = UNSET
     payload: Raw | UnsetType = UNSET

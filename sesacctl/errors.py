@@ -1,4 +1,4 @@
-"""Every error that a user can cause or mend, each with its exit code and the command to run next.
+"""Every error that a user can cause or fix, each with its exit code and the command to run next.
 
 Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 a server cannot be reached, 5 a check failed,
 6 schema not at head, 130 interrupted (a loop: twice), 141 the reader of standard output went away.
@@ -84,7 +84,7 @@ class ServerRefused(SesacctlError):
 
 
 class ServerFull(ServerRefused):
-    """A server has no room left."""
+    """A server is out of memory or disk space."""
 
     retriable = True
 
@@ -116,7 +116,9 @@ class DatabaseMissing(CheckFailed):
 class LedgerNotWritten(CheckFailed):
     """The ledger cannot be written."""
 
-    default_hint = "make room, then sesacctl produce with another --ledger; the old one is whole: sesacctl audit"
+    default_hint = (
+        "free disk space, then sesacctl produce with a new --ledger; the old ledger is intact: sesacctl audit"
+    )
 
 
 class EventTooLarge(CheckFailed):
@@ -126,7 +128,7 @@ class EventTooLarge(CheckFailed):
 
 
 class CannotKeepAlive(CheckFailed):
-    """A consumer process dies again and again."""
+    """A consumer process keeps crashing."""
 
     default_hint = "sesacctl health, then sesacctl consume"
 

@@ -132,7 +132,7 @@ class Malformed(ValueError):
 
 
 class _Outline(Struct):
-    """The parts of a message that tell an envelope from a bare row."""
+    """The parts of a message that distinguish an envelope from a bare row."""
 
     event_type: str | UnsetType = UNSET
     order: Raw | UnsetType = UNSET

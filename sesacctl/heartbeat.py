@@ -127,7 +127,7 @@ def _read(path: Path) -> Pulse | None:
 
 @cache
 def _boot() -> str:
-    """Different after each boot, on Linux; elsewhere only the monotonic clock tells a reboot."""
+    """Different after each boot, on Linux; elsewhere only the monotonic clock shows a reboot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -48,7 +48,7 @@ class DbType(StrEnum):
 class Settings(BaseSettings):
     """One frozen object, passed down; every field is the environment variable of the same name in capitals.
 
-    Raises `pydantic.ValidationError` on bad values: call `load`, which names the variable and hides the value.
+    Bad values are a `pydantic.ValidationError`: call `load`, which names the variable and hides the value.
     """
 
     model_config = SettingsConfigDict(
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     )
     kafka_msk_region: str | None = Field(None, description="`msk`: AWS region; without it, that of AWS's own settings")
     kafka_ssl_cafile: Path | None = Field(None, description="CA that signed the brokers' certificates, PEM")
-    kafka_ssl_certfile: Path | None = Field(None, description="our own certificate, PEM, where brokers ask for one")
+    kafka_ssl_certfile: Path | None = Field(None, description="client certificate, PEM, if the brokers require one")
     kafka_ssl_keyfile: Path | None = Field(None, description="its key, PEM, if that is in another file")
     kafka_ssl_password: SecretStr | None = Field(None, description="password of that key")
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic's name")
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The order that the user was promised."""
+        """Flag > environment > `.env` > local stack > default."""
         return init_settings, env_settings, *(_file(path) for path in _FILES.values())
 
     @field_validator("kafka_bootstrap_servers")
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         return self.kafka_topic_prefix + name
 
 
-# Where a file's values come from, as the user is told.
+# Where a file's values come from, as it is shown.
 _FILES: dict[str, Callable[[], Path]] = {".env": lambda: ENV_FILE, "local stack": lambda: home() / STACK_ENV}
 
 
@@ -263,7 +263,7 @@ def _shown(field: FieldInfo, value: Any) -> str | None:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether nobody may see the field's value."""
+    """Whether the field's value is secret."""
     return "SecretStr" in str(field.annotation)
 
 

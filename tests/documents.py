@@ -1,6 +1,6 @@
 """The documents as data: headings, code blocks, the commands in them, and the settings table that is generated.
 
-`python -m tests.documents` writes the settings tables anew.
+`python -m tests.documents` writes the settings tables again.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class _Setup:
         if have < partitions:
             self._client.create_partitions({state.topic: partitions}, validate_only=self._dry_run)
             details.append(f"partitions {have} → {partitions}")
-            self.warnings.append(f"{state.topic}: keys move to other partitions, so order per key begins anew")
+            self.warnings.append(f"{state.topic}: keys move to other partitions, so order per key starts over")
         elif have > partitions:
             self.warnings.append(f"{state.topic} has {have} partitions, more than the {partitions} it needs: left so")
         current = {"retention.ms": state.retention_ms, "min.insync.replicas": state.min_insync_replicas, **SAFE}

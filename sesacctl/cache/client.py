@@ -61,26 +61,28 @@ class CacheReader:
         self._seen = dict.fromkeys(TABLES, 0.0)
         self._meta = Meta()
         self._period = 0.0
-        # One tuple: whoever draws sees the rows and the problem of the same look.
+        # One tuple, so that a reader sees rows and problem of the same snapshot.
         self._now: tuple[tuple[UserRow, ...], tuple[ProductRow, ...], SesacctlError | None] = ((), (), None)
 
     def users(self) -> tuple[UserRow, ...]:
         """All users of the current generation, to draw from in bulk with a generator of your own.
 
         Raises:
-            CacheEmpty: Redis holds none; ServerUnreachable, ServerRefused: Redis is away.
+            CacheEmpty: Redis holds none.
+            ServerUnreachable: Redis cannot be reached, or is not ready.
+            ServerRefused: Redis refused: wrong credentials or a missing right.
         """
         if monotonic() >= self._due:
-            self._look()
+            self._snapshot()
         users, _, problem = self._now
-        return users or self._complain("users", problem)
+        return users or self._raise_missing("users", problem)
 
     def products(self) -> tuple[ProductRow, ...]:
         """All products of the current generation; errors as `users`."""
         if monotonic() >= self._due:
-            self._look()
+            self._snapshot()
         _, products, problem = self._now
-        return products or self._complain("products", problem)
+        return products or self._raise_missing("products", problem)
 
     def get_random_user(self) -> UserRow:
         """One of the cached users, each as likely as the others; errors as `users`."""
@@ -115,13 +117,13 @@ class CacheReader:
             return False
         return True
 
-    def _complain(self, table: Table, problem: SesacctlError | None) -> Any:
+    def _raise_missing(self, table: Table, problem: SesacctlError | None) -> Any:
         if problem is not None:
             raise problem.with_traceback(None)
         raise CacheEmpty(f"The cache is empty: there are no {table} in Redis at {address(self._redis)}")
 
-    def _look(self) -> None:
-        # While one thread looks, the others draw on from what there is.
+    def _snapshot(self) -> None:
+        # While one thread reads, the others draw from what there is.
         if not self._lock.acquire(blocking=not all(self._now[:2])):
             return
         try:
@@ -161,7 +163,7 @@ class CacheReader:
         return 3
 
     def _look_at_meta(self) -> tuple[Any, ...]:
-        """All None where it is no hash: then the rows are read at each look, until a refresh puts it right."""
+        """All None where it is not a hash: then the rows are read at each look, until a refresh puts it right."""
         try:
             return tuple(self._redis.hmget(META, _FACTS))
         except ResponseError as error:

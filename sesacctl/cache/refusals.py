@@ -14,7 +14,7 @@ _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 # A pipeline puts the command before the error, and with it the rows that it writes: only its name and keys are shown.
 _COMMAND = re.compile(r"^Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
 _DISCARDED = "Transaction discarded because of: "  # before the reply that EXEC itself got
-_NO_MULTI = "EXEC without MULTI"  # redis-py goes on where MULTI was refused
+_NO_MULTI = "EXEC without MULTI"  # redis-py continues where MULTI was refused
 _TWO_KEYS = ("RENAME",)
 _CODES: tuple[tuple[type[exceptions.RedisError], str], ...] = (
     # redis-py takes the code off those that it has a class for; a class stands before the one that it inherits from.
@@ -52,7 +52,9 @@ _STATES = {
     "NOREPLICAS": _State(
         "takes no writes: it has fewer replicas than its min-replicas-to-write", "start its replicas again"
     ),
-    "MISCONF": _State("takes no writes: it cannot save to its disk", "make room on the disk of Redis; see its log"),
+    "MISCONF": _State(
+        "takes no writes: it cannot save to its disk", "free disk space on the Redis server; see its log"
+    ),
     "LOADING": _State("is still loading its data", "sesacctl health --wait"),
     "BUSY": _State("is busy with a script of another client", "wait for that script, or redis-cli SCRIPT KILL"),
     "CLUSTERDOWN": _State("is a Redis Cluster that is down", "redis-cli CLUSTER INFO"),
@@ -123,9 +125,9 @@ def _by_class(error: Exception, text: str, server: str) -> SesacctlError:
         case exceptions.ResponseError():
             return ServerRefused(f"{server} refused: {_asked(str(error))}{text}")
         case exceptions.InvalidResponse():
-            return ServerRefused(f"{server} is no Redis: it does not speak its protocol", hint=REACH_HINT)
+            return ServerRefused(f"{server} is not a Redis server: it does not speak the protocol", hint=REACH_HINT)
         case UnicodeError():
-            return ServerUnreachable(f"{server} cannot be reached: that is no name of a host", hint=REACH_HINT)
+            return ServerUnreachable(f"{server} cannot be reached: invalid host name", hint=REACH_HINT)
         case _:
             return ServerUnreachable(f"{server} cannot be reached: {text}", hint=REACH_HINT)
 

@@ -1,4 +1,4 @@
-"""The rows in the cache: what `JSON.parse` of a hash value gives. Times and dates are ISO 8601 text."""
+"""The rows in the cache: what `JSON.parse` of a hash value returns. Times and dates are ISO 8601 text."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ def publish(
     `at` is when the rows were picked; `plan` is kept in the meta data beside it.
 
     Raises:
-        ServerUnreachable, ServerRefused, ServerFull: a hash is either as it was or wholly replaced.
+        ServerUnreachable: Redis cannot be reached, or is not ready; each hash is as it was, or replaced as a whole.
+        ServerRefused: Redis refused: wrong credentials or a missing right; the hashes as above.
+        ServerFull: Redis is at its `maxmemory`; the hashes as above.
     """
     with translated(redis):
         for table, values in rows.items():
@@ -77,7 +79,9 @@ def record_round(redis: Redis, stamps: Mapping[Table, datetime]) -> None:
     """Note the stamps of a committed round, for `cache fairness`; about 10 bytes each, `ROUNDS_KEPT` are kept.
 
     Raises:
-        ServerUnreachable, ServerRefused, ServerFull.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
+        ServerFull: Redis is at its `maxmemory`.
     """
     with translated(redis):
         for table, stamp in stamps.items():
@@ -94,7 +98,8 @@ def read_rounds(redis: Redis, table: Table) -> list[int]:
     """The stamps of the last committed rounds, the newest first, in microseconds since 1970; none before another's.
 
     Raises:
-        ServerUnreachable, ServerRefused.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     with translated(redis):
         try:
@@ -121,7 +126,7 @@ def _note(redis: Redis, table: Table, stamp: datetime) -> None:
 
 
 def _not_ours(error: ResponseError) -> bool:
-    """Whether something stands under a key of ours that no sesacctl has put there."""
+    """Whether one of our keys holds something that sesacctl did not put there."""
     return code(error) == "WRONGTYPE" or any(words in str(error) for words in _NO_NUMBER)
 
 

@@ -21,7 +21,7 @@ _NO_HASH = "WRONGTYPE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashState:
-    """One hash: its rows, and its bytes in memory if the server tells."""
+    """One hash: its rows, and its bytes in memory if the server reports them."""
 
     table: Table
     rows: int
@@ -53,7 +53,7 @@ class CacheState:
 
     @property
     def evicts(self) -> bool | None:
-        """Whether a full Redis drops a whole hash, if it tells; `volatile-*` leaves keys without a lifetime alone."""
+        """Whether a full Redis evicts a whole hash, if known; `volatile-*` leaves keys without a lifetime alone."""
         return None if self.policy is None else self.policy.startswith("allkeys")
 
 
@@ -61,7 +61,8 @@ def read_state(redis: Redis) -> CacheState:
     """The cache as it is now.
 
     Raises:
-        ServerUnreachable, ServerRefused: Redis is away.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     with translated(redis):
         with redis.pipeline(transaction=False) as pipeline:
@@ -97,7 +98,8 @@ def read_info(redis: Redis, *sections: str) -> dict[str, Any]:
     """INFO; empty where it is refused or unknown, as some managed servers have it.
 
     Raises:
-        ServerUnreachable, ServerRefused: Redis is away.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     with translated(redis):
         try:

@@ -25,7 +25,7 @@ COMMANDS = {
     "topics": ("topics:app", "Create and describe the three topics"),
     "produce": ("produce:app", "Send orders made from the cache to Kafka"),
     "consume": ("consume:app", "Store events from Kafka in PostgreSQL, exactly once"),
-    "offsets": ("offsets:app", "Consume again, skip, or go on after a log was cut"),
+    "offsets": ("offsets:app", "Consume again, skip, or continue after a log was cut"),
     "events": ("events:app", "The format of the events: its JSON Schema, and a check of files"),
     "lag": ("lag:app", "Events not stored yet, per partition"),
     "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),

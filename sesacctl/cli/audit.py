@@ -44,7 +44,7 @@ def audit(
     ledger: Annotated[list[Path] | None, typer.Option(help=_LEDGER)] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Account for every consumed offset, and hold the rows against the counters. Exits 5 if something is missing.
+    """Account for every consumed offset, and compare the rows with the counters. Exits 5 if something is missing.
 
     It proves that no id is in its table twice, and that there are at least as many rows as were stored. Rows from
     elsewhere (SQL, the library) could hide as many that are gone; --deep looks for each row by its event in Kafka.

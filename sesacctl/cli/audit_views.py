@@ -44,7 +44,7 @@ def _totals(result: AuditResult) -> Table:
         missing[part.kind] += abs(part.missing)
         lag[part.kind] += part.lag
         before[part.kind] += part.first or 0
-    figures: list[tuple[str, list[int]]] = [("offsets moved over", [taken[kind] for kind in kinds])]
+    figures: list[tuple[str, list[int]]] = [("offsets processed", [taken[kind] for kind in kinds])]
     figures += [(f"  {name}", [getattr(totals[kind], name) for kind in kinds]) for name in COUNTERS]
     figures += [
         ("missing", [missing[kind] for kind in kinds]),

@@ -26,7 +26,7 @@ class OutputFailed(Exception):
 
 
 class _Stdout(io.FileIO):
-    """Standard output whose failures can be told from those of any other file or connection."""
+    """Standard output whose failures can be distinguished from those of any other file or connection."""
 
     def write(self, data: Any, /) -> int:
         try:

@@ -47,14 +47,14 @@ class Which(StrEnum):
 
 @app.command()
 def refresh(
-    loop: Annotated[float | None, duration_option("Refresh again and again, this often.", "--loop")] = None,
+    loop: Annotated[float | None, duration_option("Refresh repeatedly, this often.", "--loop")] = None,
     size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table to cache.")] = SIZE,
     fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached before.")] = FRESH,
     tables: Annotated[Which, typer.Option(help="What to cache.")] = Which.ALL,
     metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Put rows from PostgreSQL into Redis: those never cached, and those whose last turn is longest ago.
+    """Put rows from PostgreSQL into Redis: rows never cached, and the least recently cached ones.
 
     Examples: sesacctl cache refresh · sesacctl cache refresh --loop 50
     """
@@ -84,10 +84,10 @@ def refresh(
 
 @app.command()
 def stats(
-    watch: Annotated[float | None, duration_option("Show it again and again, this often.", "--watch")] = None,
+    watch: Annotated[float | None, duration_option("Refresh interval.", "--watch")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the cache's size, generation and age, and how long ago the rows had their turn.
+    """Show the cache's size, generation and age, and the time since its rows were last cached.
 
     Example: sesacctl cache stats --watch 5
     """
@@ -121,7 +121,7 @@ def sample(
 @app.command()
 def fairness(
     context: typer.Context,
-    simulate: Annotated[bool, typer.Option("--simulate", help="Play rounds in memory; no server is asked.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Simulate rounds in memory; contact no server.")] = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows at the start of the simulation.")] = 10_000,
     newcomers: Annotated[int, typer.Option(min=0, help="New rows before each simulated round.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to simulate.")] = 1000,
@@ -129,12 +129,12 @@ def fairness(
     fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached.")] = FRESH,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show how many rounds a row has waited for its turn, and the most it may wait; exit 5 if that is passed.
+    """Show the longest wait of a row, in rounds, and its bound; exit 5 if that is exceeded.
 
     Examples: sesacctl cache fairness · sesacctl cache fairness --simulate --rows 5000000 --newcomers 300
     """
     if not simulate and (option := given(context, *_PLAY)):
-        raise UsageError(f"{option} goes with --simulate", hint="sesacctl cache fairness --simulate")
+        raise UsageError(f"{option} requires --simulate", hint="sesacctl cache fairness --simulate")
     settings = begin()
     if simulate:
         from sesacctl.pipeline.refresh import simulation
@@ -156,7 +156,9 @@ def fairness(
 @app.command("reset-aging")
 def reset_aging(
     which: Annotated[Which, typer.Argument(help="What to reset.")] = Which.ALL,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many rows it would be.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how many rows would be reset; change nothing.")
+    ] = False,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -190,7 +192,7 @@ def _problem(seen: Fairness) -> str:
         return cache_views.reason(seen.size, seen.fresh)
     return ", ".join(
         f"a row of {each.table} has waited for {formatting.plural(each.worst_wait or 0, 'round')},"
-        f" the most is {each.bound:,}"
+        f" the bound is {each.bound:,}"
         for each in seen.tables
         if not each.holds
     )

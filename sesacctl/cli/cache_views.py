@@ -29,12 +29,12 @@ def refresh(result: RefreshResult) -> RenderableType:
 
 
 def planned_reset(resets: tuple[TableReset, ...]) -> Table:
-    """Rows that a reset would treat so."""
+    """How many rows a reset would mark as never cached."""
     return _resets("Would count as never cached", resets)
 
 
 def reset(resets: tuple[TableReset, ...]) -> Table:
-    """Rows that a reset has treated so."""
+    """How many rows a reset has marked as never cached."""
     return _resets("Count as never cached from now on", resets)
 
 
@@ -62,7 +62,7 @@ def stats(stats: CacheStats) -> RenderableType:
         "eviction policy": stats.policy or "unknown",
     }
     if stats.evicts:
-        facts["eviction policy"] = render.text(f"{stats.policy}: a full Redis drops the whole cache", "yellow")
+        facts["eviction policy"] = render.text(f"{stats.policy}: a full Redis evicts the whole cache", "yellow")
     sizes = [
         (each.table, each.cached, each.memory and formatting.bytes_text(each.memory), each.rows, each.never_cached)
         for each in stats.tables
@@ -72,7 +72,7 @@ def stats(stats: CacheStats) -> RenderableType:
     return Group(
         render.details("Cache", facts),
         render.table("Tables", ("table", "cached", "memory", "rows", "never cached"), sizes),
-        render.table("Rows by their last turn", ("ago", *(each.table for each in stats.tables)), ages),
+        render.table("Rows by time since last cached", ("ago", *(each.table for each in stats.tables)), ages),
     )
 
 
@@ -96,7 +96,7 @@ def fairness(report: Fairness) -> RenderableType:
             each.never_cached,
             "none" if each.bound is None else each.bound,
             "-" if each.worst_wait is None else each.worst_wait,
-            "every round was noted" if each.recorded else "by the stamps",
+            "from the round log" if each.recorded else "estimated from timestamps",
             _verdict(each.holds),
         )
         for each in report.tables
@@ -114,8 +114,8 @@ def simulation(played: Simulation) -> RenderableType:
         "newcomers a round": played.newcomers,
         "rounds": played.rounds,
         "bound": "none" if played.bound is None else played.bound,
-        "worst wait for another turn": played.worst_wait,
-        "worst wait for the first turn": played.worst_first_wait,
+        "longest wait to be cached again": played.worst_wait,
+        "longest wait for the first time": played.worst_first_wait,
         "never cached at the end": played.backlog,
         "verdict": _verdict(played.holds),
     }

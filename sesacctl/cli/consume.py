@@ -34,7 +34,9 @@ def consume(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="First reset the offsets, as `offsets reset --to` does."),
+        typer.Option(
+            "--from", help="Reset the group's offsets first: earliest, latest, an ISO 8601 time or an offset."
+        ),
     ] = None,
     topics_wanted: Annotated[
         str, typer.Option("--topics", help="Only these: orders, users, products.")
@@ -43,7 +45,7 @@ def consume(
         float, options.duration_option("How long an order waits for its user and product.", "--park-for")
     ] = 600.0,
     accept_gap: Annotated[
-        bool, typer.Option("--accept-gap", help="Go on past records that have expired, and count them.")
+        bool, typer.Option("--accept-gap", help="Skip records that are gone from Kafka; they are counted as `expired`.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
     wait: Annotated[
@@ -123,7 +125,7 @@ def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
 
     try:
         parked = count_parked(settings, kinds)
-    except ServerUnreachable:  # it was stopped while PostgreSQL is away: that is no failure
+    except ServerUnreachable:  # it was stopped while PostgreSQL is away: that is not a failure
         return
     if parked:
         orders, whose = ("1 order is", "its") if parked == 1 else (f"{parked:,} orders are", "their")

@@ -162,7 +162,7 @@ def _zone(columns: Sequence[str], given: str | None, server_zone: str, *, yes: b
 
 @app.command()
 def check(wait: WaitOption = False, timeout: TimeoutOption = 60.0, output: OutputOption = Output.TABLE) -> None:
-    """Look at connection, revision, drift, indexes and rows; exit 4, 5 or 6 if something is wrong.
+    """Check connection, revision, drift, indexes and rows; exit 4, 5 or 6 if something is wrong.
 
     Example: sesacctl db check -o json
     """
@@ -180,7 +180,7 @@ def seed(
     users: Annotated[int, typer.Option(min=0, help="How many users.")] = 10_000,
     products: Annotated[int, typer.Option(min=0, help="How many products.")] = 20_000,
     append: Annotated[bool, typer.Option("--append", help="Add to the rows that are there.")] = False,
-    random_seed: Annotated[int, typer.Option(help="The same number makes the same rows.")] = 1,
+    random_seed: Annotated[int, typer.Option(help="Seed: same seed, same rows.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Add sample users and products with Korean names; where there are rows already, only with --append.
@@ -201,7 +201,7 @@ def seed(
                 random_seed=random_seed,
                 on_progress=on_progress,
             )
-    except AlreadySeeded as found:  # as with `db init`: the second time is no failure
+    except AlreadySeeded as found:  # as with `db init`: the second time is not a failure
         render.say(f"{found} ({found.hint})")
         result = seeds.Seeded(users=0, products=0, seconds=0.0, rows_per_second=0)
     render.show(result, output, db_views.seed_table)

@@ -38,7 +38,7 @@ def demo(
     with render.steps("demo") as on_step:
         started = stack.up(home(), on_step=on_step).started
         try:
-            # The servers of this stack, whatever the environment or `.env` points to.
+            # The servers of this stack, not those that the environment or `.env` names.
             servers = {name.lower(): value for name, value in stack.environment(home()).items()}
             settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)
             result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)

@@ -27,9 +27,9 @@ app = typer.Typer(
 IdOption = Annotated[list[int] | None, typer.Option("--id", help="Only this one; may be given several times.")]
 TopicOption = Annotated[str | None, typer.Option(help="Only from this topic: orders, users or products.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, such as invalid_json.")]
-SinceOption = Annotated[float | None, options.duration_option("Only from this long ago on.", "--since")]
+SinceOption = Annotated[float | None, options.duration_option("Only those newer than this.", "--since")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would become of them; change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen to them; change nothing.")]
 UnwrapOption = Annotated[Envelope | None, typer.Option(help="Store the event that is in such an envelope.")]
 _DETAIL_SHOWN = 240
 
@@ -39,7 +39,7 @@ def list_(
     topic: TopicOption = None,
     reason: ReasonOption = None,
     since: SinceOption = None,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at the most.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most this many.")] = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The newest refused records: where they came from and why they were refused.
@@ -54,7 +54,7 @@ def list_(
 
 @app.command()
 def show(
-    letter_id: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` shows it.")],
+    letter_id: Annotated[int, typer.Argument(metavar="ID", help="The id that `dlq list` shows.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
     """One refused record: position, reason, key and value as text, and the raw bytes with -o json.
@@ -104,7 +104,7 @@ def discard(
     every: AllOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Mark refused records as looked at, so that they are no longer listed; the rows are kept.
+    """Mark refused records as resolved, so that they are no longer listed; the rows are kept.
 
     Example: sesacctl dlq discard --id 7
     """

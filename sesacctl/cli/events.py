@@ -51,7 +51,9 @@ def schema(
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="JSON lines, or one JSON document; - is standard input.")],
-    kind: Annotated[Kind | None, typer.Option(help="Of which topic; by default each event's fields tell.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option(help="Of which topic; by default it is found by each event's fields.")
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """What the consumer would do with each event of a file, by its own decoder; exit code 5 if it would refuse one.

@@ -23,12 +23,12 @@ _STYLES = {"ok": "green", "unknown": "dim", "warning": "yellow", "unhealthy": "b
 def health(
     context: typer.Context,
     live: Annotated[
-        bool, typer.Option("--live", help="Only whether the loops here give signs of life; no server is asked.")
+        bool, typer.Option("--live", help="Liveness only: check this machine's heartbeats, contact no server.")
     ] = False,
     ready: Annotated[
-        bool, typer.Option("--ready", help="Only whether the servers are there, with schema and topics.")
+        bool, typer.Option("--ready", help="Readiness only: the servers, the schema and the topics.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is well, or --timeout.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is healthy, at most --timeout.")] = False,
     timeout: Annotated[float, options.duration_option("How long to wait.", "--timeout")] = 60.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -40,11 +40,11 @@ def health(
         from sesacctl.cli.live import live as live_service
 
         if options.given(context, "ready", "wait", "timeout", "output"):
-            raise UsageError("--live goes with no other option", hint="sesacctl health --live")
+            raise UsageError("--live cannot be combined with other options", hint="sesacctl health --live")
         live_service()
         return
     if not wait and options.given(context, "timeout"):
-        raise UsageError("--timeout goes with --wait", hint="sesacctl health --wait --timeout 2m")
+        raise UsageError("--timeout requires --wait", hint="sesacctl health --wait --timeout 2m")
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.watch import health as service

@@ -21,16 +21,16 @@ def live() -> None:
     pulses = read_pulses(folder)
     for pulse in pulses:
         due = (
-            f"next sign within {duration_text(pulse.seconds_left)}"
+            f"next heartbeat within {duration_text(pulse.seconds_left)}"
             if pulse.alive
             else f"overdue by {duration_text(-pulse.seconds_left)}"
         )
         sys.stdout.write(f"{pulse.name} (process {pulse.pid}): {due}\n")
     if not pulses:
-        raise CheckFailed(f"no loop runs here: {folder} holds no sign of life", hint="sesacctl cache refresh --loop 50")
+        raise CheckFailed(f"no loop runs here: {folder} has no heartbeat", hint="sesacctl cache refresh --loop 50")
     if dead := [pulse for pulse in pulses if not pulse.alive]:
         names = ", ".join(pulse.name for pulse in dead)
-        raise CheckFailed(f"no sign of life from {names}", hint=dead[0].command)
+        raise CheckFailed(f"no heartbeat from {names}", hint=dead[0].command)
 
 
 def main() -> None:

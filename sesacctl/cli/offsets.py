@@ -52,7 +52,7 @@ def accept_cut(
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Go on after a log was cut: read it again from where it differs from the one that was stored. Rows stay.
+    """Continue after a log was cut: read it again from where it differs from the one that was stored. Rows stay.
 
     What the brokers had acknowledged and lost before it was stored is nowhere: only a producer's ledger can name it.
 

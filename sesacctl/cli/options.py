@@ -23,7 +23,7 @@ class Output(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which level on log records are shown."""
+    """The lowest level of log records that are shown."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -40,7 +40,7 @@ class LogFormat(StrEnum):
 
 @dataclass(slots=True)
 class Shared:
-    """What the options of `share` were given as, in this process's one command."""
+    """The values of the options of `share`, in this process's one command."""
 
     quiet: bool = False
     log_level: LogLevel | None = None
@@ -141,8 +141,8 @@ def _shared_options() -> list[Any]:
     @app.command()
     def command(
         quiet: bool = option(False, "-q", "--quiet", help_text="Only results and errors: no log, progress or advice."),
-        log_level: LogLevel | None = option(None, "--log-level", help_text="Log records from this level on."),
-        log_format: LogFormat | None = option(None, "--log-format", help_text="How they are written."),
+        log_level: LogLevel | None = option(None, "--log-level", help_text="Lowest level to log."),
+        log_format: LogFormat | None = option(None, "--log-format", help_text="Log format."),
     ) -> None:
         """Never called: its options are taken."""
 
@@ -150,7 +150,7 @@ def _shared_options() -> list[Any]:
 
 
 def begin(**flags: Any) -> Settings:
-    """Settings from flags, environment and files; logging as they say."""
+    """Load the settings from flags, environment and files, and set up logging by them."""
     from sesacctl import log, settings
 
     level = shared.log_level or (LogLevel.ERROR if shared.quiet else None)

@@ -69,10 +69,10 @@ def produce(
     new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
     random_seed: Annotated[
         int | None,
-        typer.Option(help="The same number makes the same orders from the same cache, but for ids and times."),
+        typer.Option(help="Seed: same seed and cache, same orders (except ids and times)."),
     ] = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="Record there what is sent and what is acknowledged, for audit --ledger.")
+        Path | None, typer.Option(help="File in which to record sent and acknowledged events, for audit --ledger.")
     ] = None,
     delivery_timeout: Annotated[
         float,

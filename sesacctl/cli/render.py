@@ -162,18 +162,18 @@ def _live(console: Console, *, transient: bool) -> Iterator[Live]:
 
 
 def report_seconds() -> float:
-    """Seconds between a loop's reports: 1 on a terminal, 5 in a log."""
+    """Seconds between the reports of a loop: 1 on a terminal, 5 elsewhere."""
     return 1.0 if is_live(stderr) else 5.0
 
 
 def say(message: str) -> None:
-    """A line for the person, on stderr; nothing with `--quiet`."""
+    """Print a line on stderr; nothing with `--quiet`."""
     if not shared.quiet:
         stderr.print(text(message), soft_wrap=True)
 
 
 def next_command(command: str) -> None:
-    """Tell the person what to type next."""
+    """Print the command to run next."""
     if not shared.quiet:
         stderr.print(Text("next: ", style="dim") + text(command, "bold"), soft_wrap=True)
 

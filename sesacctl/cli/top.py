@@ -28,7 +28,7 @@ _WIDE = 80
 @app.command()
 def top(
     once: Annotated[bool, typer.Option("--once", help="Sample twice, print one screen, exit.")] = False,
-    every: Annotated[float, options.duration_option("How often to look.", "--every")] = 2.0,
+    every: Annotated[float, options.duration_option("Refresh interval.", "--every")] = 2.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The whole loop on one screen: rate, age, backlog and trend of every stage, and the bottleneck named.
@@ -49,7 +49,7 @@ def top(
 
 
 class Board:
-    """The screen: a column a stage, or a line a stage where there is no room."""
+    """The screen: a column a stage, or a line a stage on a narrow terminal."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

@@ -69,7 +69,7 @@ def _states(states: list[TopicState]) -> Table:
             f"{sum(len(each.isr) for each in state.partitions)}/{sum(len(each.replicas) for each in state.partitions)}",
             render.text(state.under_replicated, "bold red" if state.under_replicated else ""),
             state.min_insync_replicas,
-            f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "for ever",
+            f"{state.retention_ms / 86_400_000:g} d" if state.retention_ms >= 0 else "unlimited",
             render.text(", ".join(state.unsafe), "bold red"),
             formatting.bytes_text(state.size_bytes),
         )

@@ -73,7 +73,10 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     """A psycopg2 connection, for COPY; each statement, COPY and commit on it is cut after `bound` seconds.
 
     Raises:
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     location = locate(settings)
     if settings.db_type is DbType.RDS and not settings.rds_sslrootcert:
@@ -99,7 +102,11 @@ def read_row(settings: Settings, statement: str, values: Sequence[Any], *, comma
     """The only row of a query, over a connection of its own.
 
     Raises:
-        As `connect` and `translated`.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: a table or column of the query does not exist.
     """
     connection = connect(settings, command=command)
     try:

@@ -117,7 +117,7 @@ def delete_user(session: Session, user_id: str) -> None:
 
 
 def delete_product(session: Session, product_id: str) -> None:
-    """Delete a product that nobody has ordered; errors as `delete_user`."""
+    """Delete a product without orders; errors as `delete_user`."""
     _delete(session, Product, "product_id", product_id)
 
 

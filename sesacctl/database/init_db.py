@@ -64,7 +64,10 @@ def look(settings: Settings, *, wait_seconds: float | None = None) -> state_modu
     Raises:
         SchemaNotAtHead: a newer sesacctl made the schema;
         TablesNotOurs: something of another program is where its tables belong;
-        ConfigurationError, ServerUnreachable, ServerRefused, and for a database that is not local DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database, and `DB_TYPE` is not local.
     """
     revisions.require_direct(settings)
     return database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
@@ -125,7 +128,11 @@ def initialize(
         SchemaNotAtHead: existing tables equal no revision, or the schema is newer than this sesacctl;
         TablesNotOurs: something of another program is where its tables belong;
         UsageError: old tables have times without a zone, and `timestamps_in` is None or no zone;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing, CheckFailed.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database, and `DB_TYPE` is not local.
+        CheckFailed: the migration or the sample rows could not be finished; the message says why.
     """
     revisions.require_direct(settings)  # before anything is made
     created = settings.db_type is DbType.LOCAL and _create_database(settings)

@@ -1,4 +1,4 @@
-"""Where the three kinds of PostgreSQL that `DB_TYPE` names are."""
+"""Connection parameters for the three kinds of PostgreSQL that `DB_TYPE` selects: local, Supabase, RDS."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class _RawRecord:
     record_time: Mapped[Time | None]
     # After a log was cut, another record has the same position.
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary, Computed(_FINGERPRINT, persisted=True))
-    # In the counters of its partition; no longer once these began anew.
+    # In the counters of its partition; no longer once these were reset.
     counted: Mapped[bool] = mapped_column(server_default=sql("true"))
 
 

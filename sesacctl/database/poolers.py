@@ -22,7 +22,7 @@ _DIRECTLY = {
 
 
 def is_transaction_pooler(settings: Settings) -> bool:
-    """Whether session state is lost between two transactions; False also where nobody can be asked.
+    """Whether session state is lost between two transactions; False also where it cannot be found out.
 
     Costs a connection, and behind a pooler of any mode up to four.
 

@@ -32,7 +32,7 @@ _USER_VARIABLE = {
     DbType.RDS: "RDS_USER and RDS_PASSWORD",
 }
 _TLS_VARIABLE = {
-    DbType.LOCAL: "PGSSLMODE and PGSSLROOTCERT",  # libpq's own: nothing of ours stands in their place
+    DbType.LOCAL: "PGSSLMODE and PGSSLROOTCERT",  # libpq's own variables: sesacctl has none for it
     DbType.SUPABASE: "SUPABASE_DIRECT_URL and SUPABASE_SSLROOTCERT",
     DbType.RDS: "RDS_HOST and RDS_SSLROOTCERT",
 }
@@ -44,7 +44,7 @@ _AUTHENTICATION = re.compile(
 )
 # libpq names the address once more, and asks what our hint answers.
 _LIBPQ = re.compile(r"connection to server (?:at|on) .*? failed: (?:FATAL: +)?|Is the server running [^?]*\?")
-# A dropped connection is told by "SSL" too: only what comes back at every try is a refusal. The texts are those of
+# A dropped connection mentions "SSL" too: only what comes back at every try is a refusal. The texts are those of
 # fe-secure-openssl.c, fe-secure-common.c and fe-connect.c of PostgreSQL 15 to 18; after "SSL error:" come OpenSSL's.
 _TLS_REFUSED = re.compile(
     r"certificate|private key file|private SSL key|sslrootcert|does not support SSL"
@@ -76,14 +76,14 @@ _BY_CODE_ANYWHERE = (
     errorcodes.LOCK_NOT_AVAILABLE,
 )
 READ_ONLY_HINT = (
-    "make room if its disk is full (RDS, Supabase: a larger disk), then set default_transaction_read_only to off;"
+    "free disk space if the disk is full (RDS, Supabase: a larger disk), then set default_transaction_read_only to off;"
     " after a fail-over, set the host to the primary's"
 )
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
 def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
-    """The error in the user's words, by its SQLSTATE; None if it is none of the user's."""
+    """The error in the user's words, by its SQLSTATE; None if the user cannot fix it."""
     text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
     code = error.pgcode
     if code == errorcodes.TOO_MANY_CONNECTIONS or (code is None and _FULL.search(text)):
@@ -108,9 +108,9 @@ def by_user_code(error: psycopg2.Error, settings: Settings) -> ServerRefused:
     """The error of a function that somebody else wrote."""
     name, text = name_failing(error), " ".join(str(error).split())
     return ServerRefused(
-        f"PostgreSQL at {locate(settings).address} refused: {name}, which is not ours, failed"
+        f"PostgreSQL at {locate(settings).address} refused: {name}, which is not sesacctl's, failed"
         f" (SQLSTATE {error.pgcode}): {text}",
-        hint=f"mend {name}, or drop the trigger that calls it; then the same command again",
+        hint=f"fix {name}, or drop the trigger that calls it; then the same command again",
     )
 
 

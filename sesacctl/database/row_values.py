@@ -120,7 +120,7 @@ def _value(table: str, field: str, value: Any) -> Any:
     except msgspec.ValidationError as error:
         raise InvalidRow(field, str(error)) from None
     except UnicodeEncodeError:
-        raise InvalidRow(field, "holds half a surrogate pair, which is no character") from None
+        raise InvalidRow(field, "holds half a surrogate pair, which is not a character") from None
     if isinstance(checked, str) and "\0" in checked:
         raise InvalidRow(field, "holds the character U+0000, which PostgreSQL cannot store")
     return checked

@@ -100,7 +100,7 @@ class _Background:
 
 
 def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = log.info) -> DemoResult:
-    """Run the loop and count what arrived. What lay in Kafka before is stored first, and not counted.
+    """Run the loop and count what arrived. What was in Kafka before is stored first, and not counted.
 
     Raises:
         SesacctlError: a step failed; the error is that step's.
@@ -150,7 +150,11 @@ def _produce_and_consume(
         with _timed(stages, "consumers assigned", "partitions") as add:
             add(_wait_for_assignment(supervisor, consumers, stop))
             _wait(
-                stop, consumers, UntilEmpty(settings), DRAIN_SECONDS, "what lay in Kafka before was not stored in time"
+                stop,
+                consumers,
+                UntilEmpty(settings),
+                DRAIN_SECONDS,
+                "records that were in Kafka before were not stored in time",
             )
         before = _stored_orders(settings)
         on_step(f"producing {orders:,} orders from the cache")

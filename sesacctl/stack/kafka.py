@@ -76,7 +76,7 @@ class Kafka:
         wait_ready(self.programs, ready, seconds=_READY_SECONDS, cancel=cancel)
 
     def stop(self) -> list[str]:
-        """End those that run; their names.
+        """Stop the brokers that run; returns their names.
 
         A broker asks the controllers before it shuts down. The last one has none left to ask, so it gets little time:
         what it stored is safe.

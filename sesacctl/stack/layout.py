@@ -163,13 +163,13 @@ def server_account() -> Account | None:
     raise ConfigurationError("PostgreSQL does not run as root, and there is no user 'nobody'", hint="useradd pgserver")
 
 
-def let_through(path: Path) -> None:
+def make_traversable(path: Path) -> None:
     """Let other users pass the folders above `path` (not list them)."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
-            log.info("other users may now pass through %s", folder, extra={"action": "stack.let_through"})
+            log.info("other users can now traverse %s", folder, extra={"action": "stack.make_traversable"})
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from sesacctl.stack.layout import Layout, State, let_through, server_account
+from sesacctl.stack.layout import Layout, State, make_traversable, server_account
 from sesacctl.stack.process import Program, installed, require, stop, wait_ready
 
 NAME = "postgres"
@@ -73,9 +73,9 @@ class Postgres:
         self.socket_folder.mkdir(exist_ok=True)
         self._hand_over(self.socket_folder)
         if self._account:
-            let_through(self._data)
-            let_through(self.socket_folder)
-            let_through(self._binaries / "postgres")
+            make_traversable(self._data)
+            make_traversable(self.socket_folder)
+            make_traversable(self._binaries / "postgres")
         if not self._data.exists():
             self._initialise()
         self._clear_stale_locks()

@@ -59,7 +59,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """How one server is started and known again.
+    """How one server is started, and recognized later.
 
     `marker` is an argument that no other program has (it holds the path of the stack's folder): a process counts as
     the server only if it has it and runs `argv[0]`, so a pid that now belongs to another program is never signalled.
@@ -151,7 +151,7 @@ def wait_ready(
 def stop(
     programs: Iterable[Program], how: signal.Signals, *, seconds: float, last_seconds: float | None = None
 ) -> list[str]:
-    """Ask every running one to end, and kill those that do not; the names of those that ran.
+    """Stop the running ones, and kill those that do not end; returns the names of those that ran.
 
     They get `seconds` together; once only one is left of several, it gets `last_seconds`.
     """

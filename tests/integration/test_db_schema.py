@@ -349,10 +349,10 @@ def test_every_revision_is_recognised(settings: Settings, revision: str) -> None
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ("ALTER TABLE users ALTER age TYPE bigint", "not ours: users column age bigint"),
+        ("ALTER TABLE users ALTER age TYPE bigint", "unexpected: users column age bigint"),
         ("ALTER TABLE users DROP COLUMN region", "missing: users column region character varying(50)"),
-        ("ALTER TABLE users ADD email text", "not ours: users column email text"),
-        ("ALTER TABLE users ALTER name TYPE varchar(101)", "not ours: users column name character varying(101)"),
+        ("ALTER TABLE users ADD email text", "unexpected: users column email text"),
+        ("ALTER TABLE users ALTER name TYPE varchar(101)", "unexpected: users column name character varying(101)"),
         ("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey", "missing: orders FOREIGN KEY (user_id)"),
         ("DROP TABLE products CASCADE", "missing: products column price integer"),
     ],

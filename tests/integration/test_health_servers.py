@@ -242,7 +242,7 @@ def test_live_needs_no_server_and_little_time(bare_sesacctl: Cli, tmp_path: Path
         assert min(seconds for _, _, seconds in runs) <= 0.2
         heartbeat.beat(1e-9)
         code, said, _ = live(bare_sesacctl, tmp_path)
-        assert (code, "no sign of life from consume" in said) == (5, True)
+        assert (code, "no heartbeat from consume" in said) == (5, True)
 
 
 @pytest.mark.parametrize("arguments", [("--ready",), ("-o", "json"), ("--wait",)])
@@ -257,7 +257,7 @@ def test_a_worker_gives_signs_of_life(loop: Settings, sesacctl: Cli) -> None:
     assert worker.stdout is not None
     worker.stdout.readline()
     assert live(sesacctl, home)[0] == 0
-    assert seen(changed(loop, sesac_home=home))["workers here"].evidence == "cache-refresh"
+    assert seen(changed(loop, sesac_home=home))["local workers"].evidence == "cache-refresh"
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert "workers here" not in seen(changed(loop, sesac_home=home))
+    assert "local workers" not in seen(changed(loop, sesac_home=home))

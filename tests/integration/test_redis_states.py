@@ -95,7 +95,7 @@ def no_room_for_clients(server: RedisServer) -> Iterator[None]:
 STATES: dict[str, tuple[Callable[[RedisServer], Any], str, str]] = {
     "READONLY": (lambda server: replica(server, of=1), "is a read-only replica", "to the primary"),
     "NOREPLICAS": (too_few_replicas, "fewer replicas", "start its replicas"),
-    "MISCONF": (cannot_save, "cannot save to its disk", "make room on the disk"),
+    "MISCONF": (cannot_save, "cannot save to its disk", "free disk space on the Redis server"),
     "BUSY": (busy, "is busy with a script", "SCRIPT KILL"),
 }
 

@@ -180,7 +180,7 @@ def test_consume_ends_once_with_the_trigger_by_name_and_goes_on_when_it_is_mende
     assert done.returncode == 4, done.stderr
     assert "function log_order" in done.stderr
     assert "no_such_log" in done.stderr
-    assert "next:  mend function log_order, or drop the trigger" in done.stderr
+    assert "next:  fix function log_order, or drop the trigger" in done.stderr
     assert "db migrate" not in done.stderr
     assert rig.count("dead_letters") == rig.count("orders") == 0
     query(rig.settings, "CREATE TABLE no_such_log (order_id text)")
@@ -302,7 +302,7 @@ def test_a_replay_through_a_broken_trigger_loses_nothing(rig: Rig, sesacctl: Cli
     assert len(before) == 2
     done = sesacctl("dlq", "replay", "--all", KAFKA_TOPIC_PREFIX="")
     assert done.returncode == 4, done.stdout
-    assert "next:  mend function log_order, or drop the trigger" in done.stderr
+    assert "next:  fix function log_order, or drop the trigger" in done.stderr
     assert query(rig.settings, "SELECT id, reason, detail FROM dead_letters ORDER BY id") == before
     assert query(rig.settings, "SELECT stored, dead FROM sink_offsets") == counters
     query(rig.settings, "DROP TRIGGER own ON orders")

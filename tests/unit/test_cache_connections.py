@@ -82,7 +82,7 @@ CODES = {
     "CLUSTERDOWN The cluster is down": (ServerUnreachable, "Redis Cluster that is down", "CLUSTER INFO"),
     "TRYAGAIN Multiple keys request during rehashing of slot": (ServerUnreachable, "moving this slot", "wait"),
     "LOADING Redis is loading the dataset in memory": (ServerUnreachable, "loading its data", "health --wait"),
-    "MISCONF Redis is configured to save RDB snapshots": (ServerUnreachable, "cannot save", "make room on the disk"),
+    "MISCONF Redis is configured to save RDB snapshots": (ServerUnreachable, "cannot save", "free disk space"),
     "NOREPLICAS Not enough good replicas to write.": (ServerUnreachable, "fewer replicas", "start its replicas"),
     "BUSY Redis is busy running a script.": (ServerUnreachable, "busy with a script", "SCRIPT KILL"),
     "ERR max number of clients reached": (ServerUnreachable, "takes no more clients", "maxclients"),

@@ -132,11 +132,11 @@ def test_what_is_wrong_on_the_command_line_is_said(arguments: tuple[str, ...], s
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("health --timeout 5s", "--timeout goes with --wait"),
-        ("health --live --timeout 5s", "--live goes with no other option"),
-        ("health --live -o table", "--live goes with no other option"),
-        ("cache fairness --rows 3", "--rows goes with --simulate"),
-        ("cache fairness --fresh 500 --size 1000", "--size goes with --simulate"),
+        ("health --timeout 5s", "--timeout requires --wait"),
+        ("health --live --timeout 5s", "--live cannot be combined with other options"),
+        ("health --live -o table", "--live cannot be combined with other options"),
+        ("cache fairness --rows 3", "--rows requires --simulate"),
+        ("cache fairness --fresh 500 --size 1000", "--size requires --simulate"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(line: str, said: str) -> None:

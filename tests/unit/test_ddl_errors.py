@@ -52,7 +52,7 @@ def test_every_code_has_words_and_a_hint(code: str) -> None:
         ("42501", ServerRefused, "GRANT"),
         ("55P03", CheckFailed, "again"),
         ("57014", CheckFailed, "again"),
-        ("53100", ServerFull, "make room"),
+        ("53100", ServerFull, "free disk space"),
         ("53300", ServerUnreachable, "pool"),
         ("40P01", CheckFailed, "again"),
         ("40001", CheckFailed, "again"),

@@ -64,7 +64,7 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
         "consumers",
         "audit",
         "dead letters",
-        "workers here",
+        "local workers",
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
     ("name", "seen", "evidence", "command"),
     [
         ("PostgreSQL", database(standby=True), "read-only standby", "the primary"),
-        ("Redis", cache(policy="allkeys-lru", max_memory=10**8), "allkeys-lru: when it is full it drops", "-policy"),
+        ("Redis", cache(policy="allkeys-lru", max_memory=10**8), "allkeys-lru: when it is full it evicts", "-policy"),
         ("cache", cache(hashes=(CACHE.hashes[0], replace(CACHE.hashes[1], rows=0))), "no products", "cache refresh"),
         ("cache", cache(refreshed_at=NOW - timedelta(minutes=5)), "5 min ago, planned every 50 s", "--loop 50"),
         ("Kafka", kafka(brokers=(1, 3)), "2 of 3 brokers", "stack status"),
@@ -130,7 +130,7 @@ def test_why_the_look_at_the_loop_failed_is_said() -> None:
     for name in ("consumers", "audit"):
         found = check(name, seen)
         assert (found.verdict, found.next) == (Verdict.UNKNOWN, "a grant")
-        assert found.evidence == "cannot be said: no right to the group"
+        assert found.evidence == "unknown: no right to the group"
 
 
 def test_members_that_nobody_may_count_are_not_none() -> None:
@@ -184,10 +184,10 @@ def test_an_answer_that_helps_nobody(error: ServerRefused, verdict: Verdict) -> 
 
 
 def test_a_worker_without_a_sign_of_life_is_named() -> None:
-    dead = check("workers here", GOOD, ALIVE, DEAD)
-    assert dead.evidence == "no sign of life from consume (process 8)"
+    dead = check("local workers", GOOD, ALIVE, DEAD)
+    assert dead.evidence == "no heartbeat from consume (process 8)"
     assert dead.next == "sesacctl consume --instances 9"
-    assert check("workers here", GOOD, ALIVE).evidence == "cache-refresh"
+    assert check("local workers", GOOD, ALIVE).evidence == "cache-refresh"
 
 
 # ---- the bound
@@ -234,7 +234,7 @@ def test_live_tells_each_loop_by_its_sign(
         assert "consume (process" in capsys.readouterr().out
         other.beat(0.01)
         wait_until(lambda: not _is_live())
-        with pytest.raises(CheckFailed, match=r"no sign of life from produce$"):
+        with pytest.raises(CheckFailed, match=r"no heartbeat from produce$"):
             live.live()
 
 

@@ -27,7 +27,7 @@ def test_partitions_that_lack_a_replica_or_a_leader_are_counted_and_shown() -> N
     console = Console(width=120, file=io.StringIO(), force_terminal=True)
     with console.capture() as capture:
         console.print(_states([state]))
-    row = next(line for line in capture.get().splitlines() if "for ever" in line)
+    row = next(line for line in capture.get().splitlines() if "unlimited" in line)
     assert "1 2 none" in row
     assert "4/9" in row
     assert "\x1b[1;31m2" in row

@@ -21,7 +21,7 @@ from sesacctl.settings import Settings
 _LOGGER = logging.getLogger("kafka.net.manager")
 _HUNG_UP = "socket disconnected"
 _TLS_HINT = "set KAFKA_SSL_CAFILE to the CA of the brokers' certificates, and connect by the names that are in them"
-_OAUTH_HINT = "mend the function that KAFKA_OAUTH_TOKEN_PROVIDER names; it returns the token as a string"
+_OAUTH_HINT = "fix the function that KAFKA_OAUTH_TOKEN_PROVIDER names; it returns the token as a string"
 _MSK_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this host a role"
 _REFUSED_OAUTH_HINT = "check the token of KAFKA_OAUTH_TOKEN_PROVIDER: audience, issuer, expiry, and its user's rights"
 _NOBODY_HINT = "give User:ANONYMOUS that right, or log in: set KAFKA_SECURITY_PROTOCOL and what goes with it"
@@ -70,7 +70,7 @@ class Reasons(logging.Filter):
         if settings.kafka_security_protocol.startswith("SASL") and lost and all(_HUNG_UP in text for text in lost):
             # A broker that refuses a login says so and hangs up; kafka-python often notices the latter only.
             return ServerUnreachable(
-                f"{servers} hangs up when we log in {_as_whom(settings)}", hint=user_hint(settings)
+                f"{servers} closes the connection during login {_as_whom(settings)}", hint=user_hint(settings)
             )
         return ServerUnreachable(f"{servers} cannot be reached ({lost[0]})", hint=REACH_HINT) if lost else None
 
@@ -87,7 +87,7 @@ def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
         return f"{_our_certificate(settings)}: {problem}", _CERTIFICATE_HINT
     if "CERTIFICATE_VERIFY_FAILED" in text:
         problem = text.partition("verify failed: ")[2].partition(" (_ssl.c")[0]
-        return f"has a certificate that is not to be trusted: {problem}", _TLS_HINT
+        return f"has an untrusted certificate: {problem}", _TLS_HINT
     if "Handshake failed" in text:
         return f"does not speak TLS there ({text})", _PROTOCOL_HINT
     return None

@@ -174,7 +174,7 @@ def _unreadable(tp: Any, batch: Any, problem: str, *, hint: str | None = None) -
     return UnreadableBatch(
         f"{tp.topic}-{tp.partition}: the batch at offset {offset} ({_CODECS.get(codec, f'codec {codec}')}) {problem}",
         hint=hint
-        or "have its events sent again, with gzip, snappy, lz4 or zstd; to go on without the batch:"
+        or "have its events sent again, with gzip, snappy, lz4 or zstd; to continue without the batch:"
         f" kafka-delete-records up to offset {end}, then sesacctl consume --accept-gap",
     )
 

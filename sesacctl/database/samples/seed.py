@@ -41,7 +41,7 @@ Progress = Callable[[str, int], None]
 
 
 def no_progress(_table: str, _rows: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +114,13 @@ def seed(
     """Add sample rows in one transaction, noted in `row_changes`; `on_progress(table, rows sent so far)`.
 
     Raises:
-        AlreadySeeded: there are rows already and `append` is off; CheckFailed: another seed is at work;
-        SchemaNotAtHead, and whatever `database.connect` raises.
+        AlreadySeeded: there are rows already and `append` is off.
+        CheckFailed: another seed is at work.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     started = time.monotonic()
     connection = database.connect(settings, command="db-seed", bound=COPY_SECONDS)

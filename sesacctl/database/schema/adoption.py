@@ -100,8 +100,8 @@ def _revisions(connection: Connection) -> dict[str, Shape]:
 def _differs(found: Shape, revisions: dict[str, Shape]) -> SchemaNotAtHead:
     revision, wanted = min(revisions.items(), key=lambda item: len(item[1] ^ found))
     differences = [f"missing: {table} {line}" for table, line in sorted(wanted - found)]
-    differences += [f"not ours: {table} {line}" for table, line in sorted(found - wanted)]
+    differences += [f"unexpected: {table} {line}" for table, line in sorted(found - wanted)]
     return SchemaNotAtHead(
-        f"The tables have no revision and equal none; against revision {revision}: {'; '.join(differences)}",
-        hint="change the tables so, then sesacctl db init; nothing was touched",
+        f"The tables have no revision and match none; against revision {revision}: {'; '.join(differences)}",
+        hint="make the tables match, then sesacctl db init; nothing was changed",
     )

@@ -47,7 +47,7 @@ class Report:
     """The database as it was found; `drift` says what differs from the models, empty at head without drift.
 
     `schema`: where the tables are or would be. `foreign_version`: what another program's `alembic_version` holds;
-    `in_the_way`: what is not ours and has the name of a table of ours that is to be made.
+    `in_the_way`: what is not of sesacctl and has the name of a table that it is to make.
     """
 
     db_type: str
@@ -75,7 +75,10 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     """A report on any database that answers; `verdict` judges it. Waits, if asked to, until it is at head.
 
     Raises:
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     if wait_seconds:
         with suppress(SchemaNotAtHead):  # the report says so

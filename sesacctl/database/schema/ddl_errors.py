@@ -41,7 +41,7 @@ _WORDS: tuple[tuple[tuple[str, ...], type[SesacctlError], str, str | None], ...]
         "sesacctl db check",
     ),
     ((errorcodes.QUERY_CANCELED,), CheckFailed, "The change was cancelled", _AGAIN),
-    (("22", "23"), CheckFailed, "A row does not fit the new tables", f"change the row, then {_AGAIN}"),
+    (("22", "23"), CheckFailed, "Existing rows violate the new schema", f"change these rows, then {_AGAIN}"),
 )
 
 
@@ -60,7 +60,7 @@ def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:
     if code == errorcodes.DISK_FULL:
         return ServerFull(
             f"PostgreSQL at {locate(settings).address} has no disk space left, {_UNCHANGED}: {text}",
-            hint=f"make room for a second copy of the tables, then {_AGAIN}",
+            hint=f"free disk space for a second copy of the tables, then {_AGAIN}",
         )
     for codes, kind, beginning, hint in _WORDS:
         if code in codes or code[:2] in codes:

@@ -14,7 +14,7 @@ from sesacctl.database.schema.version_table import VERSION_TABLE
 
 
 def drift(connection: Connection) -> tuple[str, ...]:
-    """One sentence a difference, sorted; tables and indexes that only the user has are none."""
+    """One sentence a difference, sorted; tables and indexes that only the user has are not differences."""
     context = MigrationContext.configure(
         connection, opts={"compare_server_default": True, "version_table": VERSION_TABLE}
     )
@@ -38,7 +38,7 @@ def _words(difference: tuple[Any, ...]) -> str | None:
     if kind.startswith("modify_"):
         _, _, table, column, _, found, wanted = difference
         return f"{table}.{column}: {_change(kind, found, wanted)}"
-    state = "is missing" if kind.startswith("add_") else "is not ours"
+    state = "is missing" if kind.startswith("add_") else "is unexpected"
     if kind.endswith("_column"):
         return f"{difference[2]}.{difference[3].name} {state}"
     if kind.endswith("_table"):
@@ -52,4 +52,4 @@ def _change(kind: str, found: Any, wanted: Any) -> str:
         return f"its type is {found}, should be {wanted}"
     if kind == "modify_nullable":
         return "should allow NULL" if wanted else "should be NOT NULL"
-    return "its default is another"
+    return "it has a different default"

@@ -62,14 +62,17 @@ class Plan:
 def plan(
     settings: Settings, revision: str = "head", *, downgrade: bool = False, timestamps_in: str | None = None
 ) -> Plan:
-    """The way to `revision` (`head`, `base`, `+1`, `-1` or a number).
+    """The steps to `revision` (`head`, `base`, `+1`, `-1` or a number).
 
     Raises:
         UsageError: there is no such revision in that direction, or no such time zone;
         SchemaNotAtHead: the schema is newer than this sesacctl, or has tables but no revision;
         TablesNotOurs: something of another program is where its tables belong;
         CheckFailed: an empty database that is not in UTF8;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     if timestamps_in is not None:
         check_zone(timestamps_in)
@@ -141,7 +144,7 @@ def run(settings: Settings, planned: Plan, *, lock_seconds: float = revisions.LO
     """The plan, applied in one transaction.
 
     Raises:
-        UsageError: times get a zone, and nobody has said which;
+        UsageError: times get a zone, and it was not given;
         CheckFailed: something is in the way; errors as `schema.upgrade`.
     """
     command = "db downgrade" if planned.downgrade else "db migrate"
@@ -158,7 +161,7 @@ def sql(planned: Plan) -> str:
     """The plan as SQL, for somebody else to run: with what moves dependants aside, and creates them again.
 
     Raises:
-        UsageError: times get a zone, and nobody has said which.
+        UsageError: times get a zone, and it was not given.
     """
     require_zone(planned.timestamps, planned.timestamps_in, server_zone=planned.server_zone, command="db migrate --sql")
     configuration = revisions.config()

@@ -141,7 +141,10 @@ def upgrade(
     `timestamps_in`: the time zone of times that have none, as in tables of the first version; None: the session's.
 
     Raises:
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing;
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
         TablesNotOurs: something else has a name that is needed;
         CheckFailed: another session held a table's lock for longer than `lock_seconds`, a row does not fit, or
             something uses what is to be altered.

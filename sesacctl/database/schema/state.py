@@ -14,7 +14,7 @@ from sesacctl.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A database's revision, None without one, and whether tables of ours are there.
+    """A database's revision, None without one, and whether it has tables of sesacctl.
 
     `is_legacy`: the revision is still in `alembic_version`; `foreign_version`: what is in one of another program's.
     `without_zone`: columns whose times have no zone, which would be read in `server_zone`.
@@ -35,7 +35,10 @@ def look(settings: Settings) -> State:
     Raises:
         SchemaNotAtHead: a newer sesacctl made it;
         TablesNotOurs: something of another program is where its tables belong;
-        ConfigurationError, ServerUnreachable, ServerRefused, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
     """
     connection = database.connect(settings, command="db-check")
     try:

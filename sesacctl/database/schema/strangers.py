@@ -58,7 +58,7 @@ def require_room(cursor: Any, revision: str | None, *, postgres_schema: str | No
     """Return only if the schema's tables can be made, taken over or brought up to date where the session works.
 
     Raises:
-        TablesNotOurs: there is no schema to work in, or something of another program has the name of a table of ours.
+        TablesNotOurs: there is no schema to work in, or another program uses the name of one of our tables.
     """
     cursor.execute("SELECT current_schema(), current_setting('search_path'), current_user")
     schema, search_path, user = cursor.fetchone()
@@ -102,7 +102,7 @@ def strangers(cursor: Any, revision: str | None) -> list[str]:
 
 
 def _is_ours(name: str, kind: str, columns: list[str]) -> bool:
-    """Whether a table may be one of ours, of any revision and with changes by hand."""
+    """Whether a table may be sesacctl's, of any revision and with changes by hand."""
     wanted = list(Base.metadata.tables[name].columns.keys())
     return kind == "r" and wanted[0] in columns and 2 * len(set(wanted) & set(columns)) >= len(wanted)
 

@@ -1,4 +1,4 @@
-"""Times without a zone that an old database has: in which zone they were written, nobody but the user knows."""
+"""Times without a zone that an old database has: only the user knows in which zone they were written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def require_zone(columns: tuple[str, ...], zone: str | None, *, server_zone: str
     """Return only if it is known in which zone the columns' times were written.
 
     Raises:
-        UsageError: nobody has said so, or there is no such zone.
+        UsageError: the zone was not given, or does not exist.
     """
     if zone is not None:
         check_zone(zone)

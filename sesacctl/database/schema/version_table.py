@@ -39,7 +39,7 @@ class Revision:
 
 
 def read(cursor: Any) -> Revision:
-    """The revision, from our own table, or from an `alembic_version` with one revision of ours beside our `users`.
+    """The revision, from `sesacctl_version`, or from an `alembic_version` with one of our revisions beside our `users`.
 
     Raises:
         ServerRefused: row-level security may hide it.

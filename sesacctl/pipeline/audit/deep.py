@@ -18,7 +18,7 @@ from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
 
 MOST_NAMED = 100
-# An update through the library is lawful, and leaves no trace by which to tell it from another.
+# An update through the library is lawful, and leaves no trace by which to distinguish it from another.
 COMPARED = {
     kind: tuple(column for column in columns if column not in CHANGEABLE[kind]) for kind, columns in IDENTITY.items()
 }
@@ -72,7 +72,9 @@ def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bo
     With `values`, the row's columns that never change are held against the event: `COMPARED`.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     wanted = [part for part in partitions if part.taken]
     log, looks = Log(settings, wanted), _Looks(settings.kafka_group, COMPARED if values else {})

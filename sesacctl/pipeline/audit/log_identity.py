@@ -23,10 +23,11 @@ LOOK_SECONDS = 30.0
 
 
 def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[Key, CutLog]:
-    """The logs that were cut, or are others than those that were stored: by verdicts that stand, and by a look at them.
+    """The logs that were cut or replaced since they were stored: by standing verdicts, and by reading them.
 
     Raises:
-        ServerUnreachable: some could not be looked at within `seconds`; ServerRefused
+        ServerUnreachable: some could not be read within `seconds`.
+        ServerRefused: Kafka refused: wrong credentials or a missing right.
     """
     wanted = {
         TopicPartition(part.topic, part.partition): part
@@ -55,7 +56,9 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
     """Return only if no log was cut; the verdict is kept first.
 
     Raises:
-        LogCut; and errors as `find_cuts`
+        LogCut: a log is not the one that was stored.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
     """
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
     cut_parts = [part for part in partitions if part.key in cuts]
@@ -73,7 +76,7 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
 
 
 def known_cuts(partitions: Sequence[Progress]) -> dict[Key, CutLog]:
-    """The part of `find_cuts` that takes no look at the logs: verdicts that stand, and logs that end too early."""
+    """The part of `find_cuts` that does not read the logs: verdicts that stand, and logs that end too early."""
     return {part.key: cut for part in partitions if (cut := part.cut_log or _shorter(part))}
 
 
@@ -170,7 +173,7 @@ class _Look:
         for tp, end in ends.items():
             if end < self._mark(tp).next_offset:
                 self._settle(tp, f"it ends at offset {end}")
-            elif positions[tp] < starts[tp]:  # they have expired meanwhile, which is no cut
+            elif positions[tp] < starts[tp]:  # they have expired meanwhile, which is not a cut
                 self._settle(tp)
             else:  # what brokers say as well when they do not know the leader epoch
                 self._handle_truncation(tp, None)

@@ -77,7 +77,10 @@ def progress(settings: Settings) -> list[Progress]:
     """Every partition of the three topics for the group of the settings. PostgreSQL is read first.
 
     Raises:
-        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        TopicMissing: one of the topics does not exist.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     stored, cuts = _stored(settings)
     return [_join(log, stored.get(log.key), cuts.get(log.key)) for log in log_offsets(settings)]
@@ -87,7 +90,8 @@ def held_back(settings: Settings, partitions: Sequence[Progress]) -> list[OpenTr
     """The transactions behind which records wait that PostgreSQL does not have; Kafka is asked only if there are some.
 
     Raises:
-        ServerUnreachable, ServerRefused
+        ServerUnreachable: Kafka cannot be reached.
+        ServerRefused: Kafka refused: wrong credentials or a missing right.
     """
     held = {(p.topic, p.partition): (p.log_stable_end, p.log_end) for p in partitions if p.lag and p.held}
     return open_transactions(settings, held)

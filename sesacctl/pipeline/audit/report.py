@@ -35,7 +35,7 @@ class AuditResult:
     ones that are nowhere. `cuts` are the logs that are not those that were stored, `cut` the stored offsets that are
     beyond the end of one. For each table, at least `gone` rows that were stored are there no longer, and at least
     `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone. `held_back` is the part of
-    the lag that nobody can read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
+    the lag that cannot be read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
     """
 
     group: str
@@ -58,7 +58,7 @@ class AuditResult:
 
 
 def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledgers: Sequence[Path] = ()) -> AuditResult:
-    """Hold the counters of every partition against its offsets, and the rows of every table against the counters.
+    """Compare the counters of every partition with its offsets, and the rows of every table with the counters.
 
     next − first = stored + duplicates + dead + … ; rows ≥ stored, by all groups, and lawful changes. The last stored
     record of each log is read again: the offset alone would not tell that one was cut and has grown again. With `deep`,
@@ -67,8 +67,12 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     number of ids that are in their table more than once; a primary key keeps it at 0.
 
     Raises:
-        UsageError, CheckFailed: a ledger cannot be read.
-        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+        UsageError: a ledger cannot be read.
+        CheckFailed: a file is not a ledger.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        TopicMissing: one of the topics does not exist.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no part of the lag
     partitions = progress(settings)
@@ -79,7 +83,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     tables = count_rows(settings)
     deeper = deep_audit(settings, partitions, values=values) if deep or values else None
     told = ledger_audit(settings, written_down) if ledgers else None
-    missing = sum(abs(partition.missing) for partition in partitions)  # one too many is no cure for one too few
+    missing = sum(abs(partition.missing) for partition in partitions)  # one too many does not make up for one too few
     missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
     cut = sum(partition.cut for partition in partitions)
     duplicated = sum(table.duplicated for table in tables.values())

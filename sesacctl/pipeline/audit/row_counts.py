@@ -42,7 +42,9 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
     """For each table, in one snapshot; writers are not held up.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     connection = connect(settings, command="audit", bound=_BOUND)
     try:

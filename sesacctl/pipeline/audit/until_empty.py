@@ -25,7 +25,10 @@ class UntilEmpty:
 
         Raises:
             LogCut: an offset says nothing where the log is not the one that was stored.
-            ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+            ServerUnreachable: a server cannot be reached.
+            ServerRefused: a server refused: wrong credentials or a missing right.
+            TopicMissing: one of the topics does not exist.
+            SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
         """
         self._settings = settings
         logs = [part for part in progress(settings) if part.kind in kinds]
@@ -37,10 +40,13 @@ class UntilEmpty:
         self._moved_at = time.monotonic()
 
     def __call__(self) -> bool:
-        """Look at PostgreSQL once more.
+        """Check PostgreSQL once more.
 
         Raises:
-            HeldBack: what is left has waited for a transaction's end for `HELD_SECONDS`; and errors as `next_offsets`.
+            HeldBack: what is left has waited for a transaction's end for `HELD_SECONDS`.
+            ServerUnreachable: a server cannot be reached.
+            ServerRefused: a server refused: wrong credentials or a missing right.
+            SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
         """
         if self._reached_at is None:
             reached = next_offsets(self._settings)

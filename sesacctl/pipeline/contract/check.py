@@ -23,7 +23,7 @@ _ROWS = (("order_id", ORDERS), ("product_id", PRODUCTS), ("user_id", USERS))
 class CheckedEvent:
     """What would become of one event: `action` is `store` or `dead_letter`; `reason` and `detail` as `dlq` has them.
 
-    `kind` is None where nothing tells of which topic it is: it would be refused in each. `created_at`: as it is read.
+    `kind` is None where nothing shows of which topic it is: it would be refused in each. `created_at`: as it is read.
     """
 
     line: int
@@ -48,7 +48,7 @@ class EventCheck:
 def check(content: bytes, kind: str | None = None, zone: tzinfo = UTC) -> EventCheck:
     """Decode events as the consumer does: one JSON document, or one on each line that is not blank.
 
-    `kind`: orders, users or products; by default each event's type or fields tell. The key of a record is taken to be
+    `kind`: orders, users or products; by default found by the type or fields. The key of a record is taken to be
     right, and what only PostgreSQL can know is not looked at: an id that is taken, a user or product that is missing.
     """
     events = [_check(line, value, kind, zone) for line, value in _split(content)]

@@ -27,7 +27,7 @@ from sesacctl.settings import Settings
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
-_ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, so that `publish` need not wait, deaf to signals
+_ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, or `publish` would block without seeing signals
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 _CACHE_RETRY_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
@@ -88,7 +88,10 @@ class Producer:
         Raises:
             CacheEmpty: there are no users or no products in the cache.
             UsageError: the ledger cannot be written.
-            ServerUnreachable, ServerRefused, TopicMissing, ConfigurationError
+            ServerUnreachable: a server cannot be reached.
+            ServerRefused: a server refused: wrong credentials or a missing right.
+            TopicMissing: one of the topics does not exist.
+            ConfigurationError: a setting of the connection is missing or wrong.
         """
         self._plan = plan
         self._home = settings.sesac_home
@@ -123,7 +126,8 @@ class Producer:
 
         Raises:
             LedgerNotWritten: what could not be recorded was not sent.
-            ServerRefused, TopicMissing: Kafka takes no more events.
+            ServerRefused: a server refused: Kafka takes no more events, or Redis no more reads.
+            TopicMissing: a topic was deleted meanwhile.
         """
         with Heartbeat(self._home, "produce") as heartbeat:
             self._heartbeat = heartbeat
@@ -136,7 +140,7 @@ class Producer:
             try:
                 while not stop.is_set() and (pause := self.run_once()) is not None:
                     stop.wait(pause)
-                    self._look_around(on_report, interval)
+                    self._chores(on_report, interval)
             finally:
                 self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
                 self._drain(stop, on_report, interval)
@@ -204,7 +208,7 @@ class Producer:
         )
 
     def _has_rows(self) -> bool:
-        """Take the cache's newest generation; False while it gives nothing."""
+        """Take the cache's newest generation; False while it has none."""
         try:
             self._maker.use(self._reader.users(), self._reader.products())
         except SesacctlError as error:
@@ -264,7 +268,7 @@ class Producer:
             except LedgerNotWritten as error:  # `run_once` sends no more, and what is in flight is still counted
                 self._ledger_error = error
 
-    def _look_around(self, on_report: OnReport, interval: float) -> None:
+    def _chores(self, on_report: OnReport, interval: float) -> None:
         self._heartbeat.beat(BEAT_SECONDS)
         self._sender.collect()
         silence = self._sender.silence
@@ -283,4 +287,4 @@ class Producer:
             if stop.is_set() and not stopped:
                 stopped, deadline = True, min(deadline, time.monotonic() + STOP_SECONDS)
             self._sender.wait(_LONGEST_PAUSE)
-            self._look_around(on_report, interval)
+            self._chores(on_report, interval)

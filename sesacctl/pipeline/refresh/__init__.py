@@ -1,4 +1,4 @@
-"""PostgreSQL → Redis: the rows whose last turn is longest ago, every 50 seconds."""
+"""PostgreSQL → Redis: the least recently cached rows, every 50 seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every row get its turn? What the stamps show beside the bound of `simulation`."""
+"""Whether every row is cached in time: the waits that the stamps show, beside the bound of `simulation`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sesacctl.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFairness:
-    """`worst_wait`: rounds since the turn of the row that waits longest; None if no row was ever cached.
+    """`worst_wait`: rounds since the longest waiting row was cached; None if no row was ever cached.
 
     `bound` is None when no share is kept for rows cached before: then nothing `holds`. `recorded`: whether every
     round since was noted in Redis; if not, those before are counted by the stamps that are left of them.

@@ -1,4 +1,4 @@
-"""The bound on a row's wait for its turn, and rounds played in memory.
+"""The bound on a row's wait to be cached, and rounds simulated in memory.
 
 A round caches `size` rows, `fresh` of them kept for rows never cached before. So it takes at least `size - fresh` of
 those cached longest ago, first in, first out. A row that was just cached has at most all N rows before it, and is
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """`worst_wait`: rounds between two turns of a row; `worst_first_wait`: rounds before a newcomer's first turn.
+    """`worst_wait`: rounds between two cachings of a row; `worst_first_wait`: rounds until a newcomer is first cached.
 
     Rows still waiting at the end count with their wait so far. `backlog`: never cached at the end.
     """
@@ -42,7 +42,7 @@ def shares(never_cached: int, cached: int, *, size: int, fresh: int) -> tuple[in
 
 
 def simulate(*, rows: int, newcomers: int, rounds: int, size: int, fresh: int) -> Simulation:
-    """Play `rounds` rounds from `rows` never cached rows, with `newcomers` before each round.
+    """Simulate `rounds` rounds from `rows` never cached rows, with `newcomers` before each round.
 
     First turns come in the order of arrival, as they do with ids that grow with time.
     """

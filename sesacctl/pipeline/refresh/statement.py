@@ -20,14 +20,14 @@ from sesacctl.settings import Settings
 GATE = 0x5E5AC_CA
 RESET_BATCH = 5000
 # Set inside the statement, for a round is one statement: a stopped worker must not hold the gate, nor wait for a
-# forgotten transaction, for ever.
+# forgotten transaction, without limit.
 _LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
 
 
 def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
     """One statement that picks, stamps and returns up to `size` rows of each table.
 
-    Of these, `fresh` are never cached and the others the oldest, topped up from either side. The first row it gives is
+    Of these, `fresh` are never cached and the others the oldest, topped up from either side. The first row is
     `(NULL, whether this is the only refresh now, {"now": time, table: {"fresh": count, "stamp": time}} as JSON)`, the
     others are `(table, id, JSON)`. A stamp is ahead of `now` where the clock was set back.
     """
@@ -89,10 +89,14 @@ def reset_aging(
 ) -> tuple[TableReset, ...]:
     """Forget when rows were cached, in transactions of a few thousand rows each; `stop` ends it between two of them.
 
-    Rows that a refresh stamps meanwhile keep their stamp. `on_batch` is told the rows of each batch.
+    Rows that a refresh stamps meanwhile keep their stamp. `on_batch` gets the number of rows of each batch.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
         CheckFailed: a refresh or another session held the rows for too long, or was in a deadlock with this one; what
             was reset stays reset.
     """

@@ -1,4 +1,4 @@
-"""The cache from both sides: what Redis holds, and how long ago PostgreSQL's rows had their turn."""
+"""The cache from both sides: what Redis holds, and how long ago PostgreSQL's rows were cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EDGES = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21_600, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgeBin:
-    """Rows whose last turn was less than `under` ago (and not less than the bin before); the last bin is `older`."""
+    """Rows last cached less than `under` ago (and not less than the bin before); the last bin is `older`."""
 
     under: str
     rows: int
@@ -40,7 +40,7 @@ class TableStats:
 class CacheStats:
     """`age` and `next_refresh` in seconds by PostgreSQL's clock; a `next_refresh` below zero is overdue.
 
-    `used_memory`, `max_memory` (both in bytes), `policy` and `evicts` are None where Redis does not tell.
+    `used_memory`, `max_memory` (both in bytes), `policy` and `evicts` are None where Redis does not report them.
     """
 
     generation: int | None
@@ -58,7 +58,11 @@ def read_stats(settings: Settings) -> CacheStats:
     """Both servers' view; it counts every row, so it takes a second or so per five million.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead, DatabaseMissing.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     redis = connect(settings)
     state = read_state(redis)

@@ -52,7 +52,7 @@ class RefreshResult:
 
 
 class _Pick:
-    """What the statement gave: the rows to publish, by table and id."""
+    """What the statement returned: the rows to publish, by table and id."""
 
     def __init__(self, answer: Sequence[tuple[Table, str, str]]) -> None:
         (_, opened, facts), *rows = answer
@@ -89,13 +89,16 @@ class Refresher:
         self._redis.close()
 
     def run_once(self, *, period: float = 0.0) -> RefreshResult:
-        """One round, in a transaction that ends after the rows are in Redis; readers are told the `period`.
+        """One round, in a transaction that ends after the rows are in Redis; readers see the `period`.
 
-        A crash between the two caches the same rows again. The other way round, they would lose their turn.
+        A crash between the two caches the same rows again. In the other order, they would be skipped.
 
         Raises:
-            ServerUnreachable, ServerRefused, ServerFull: no stamp was moved, and the cache has rows as before.
-            DatabaseMissing, SchemaNotAtHead.
+            ServerUnreachable: a server cannot be reached; no stamp was moved, and the cache has rows as before.
+            ServerRefused: a server refused: wrong credentials or a missing right; nothing was moved, as above.
+            ServerFull: Redis is at its `maxmemory`; nothing was moved, as above.
+            DatabaseMissing: the server has no such database.
+            SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
             CheckFailed: another session held some of the rows for too long, or was in a deadlock with this one.
         """
         started = monotonic()
@@ -125,10 +128,10 @@ class Refresher:
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
 
-        The schedule starts anew when they are back.
+        The schedule restarts when they are back.
 
         Raises:
-            What `run_once` raises: at the first round, and later what waiting does not mend.
+            SesacctlError: what `run_once` raises: any at the first round, later only what waiting does not fix.
         """
         with Heartbeat(self._settings.sesac_home, "cache-refresh") as heartbeat:
             self._run(stop, period, on_round, heartbeat)

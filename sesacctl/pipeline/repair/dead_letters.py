@@ -97,7 +97,9 @@ def find(settings: Settings, wanted: Filter, *, limit: int) -> list[DeadLetter]:
     """The newest dead letters first.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     with _transaction(settings, "dlq-list") as cursor:
         return list(_read(cursor, *wanted.where(settings), order="id DESC", limit=limit))
@@ -107,7 +109,10 @@ def show(settings: Settings, letter_id: int) -> DeadLetter:
     """One dead letter.
 
     Raises:
-        DeadLetterMissing; ServerUnreachable, ServerRefused, SchemaNotAtHead
+        DeadLetterMissing: the group has no dead letter of this id.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     found = find(settings, Filter(ids=(letter_id,)), limit=1)
     if not found:
@@ -155,7 +160,9 @@ def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False, unwrap:
     `unwrap`: where a record is such an envelope, store the event that is in it.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead: chunks of 500 that were done before stay done.
+        ServerUnreachable: PostgreSQL cannot be reached; chunks of 500 that were done before stay done.
+        ServerRefused: wrong credentials or a missing right; chunks that were done before stay done.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     outcome: Counter[str] = Counter()
     last, tried = 0, 0
@@ -226,7 +233,7 @@ def count(settings: Settings, wanted: Filter) -> int:
 
 
 def discard(settings: Settings, wanted: Filter) -> int:
-    """Mark dead letters as looked at; the rows stay. Gives how many. Errors as `find`."""
+    """Mark dead letters as resolved; the rows stay. Returns how many. Errors as `find`."""
     with _transaction(settings, "dlq-discard") as cursor:
         where, values = wanted.where(settings)
         # In the order of ids, as a replay locks them: the two wait for each other, and never both at once.
@@ -239,10 +246,13 @@ def discard(settings: Settings, wanted: Filter) -> int:
 
 
 def export(settings: Settings, wanted: Filter, path: Path) -> int:
-    """Write dead letters to a file, one JSON object a line, whole or not at all; gives how many.
+    """Write dead letters to a file, one JSON object a line, whole or not at all; returns how many.
 
     Raises:
-        ConfigurationError: the file cannot be written; and errors as `find`.
+        ConfigurationError: the file cannot be written.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     written = 0

@@ -51,7 +51,11 @@ def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
     """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
 
     Raises:
-        UsageError: it is none of these; ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+        UsageError: `start` is something else.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        TopicMissing: one of the topics does not exist.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     partitions = [part for part in progress(settings) if part.kind in kinds]
     if start == "earliest":
@@ -72,7 +76,10 @@ def plan_cuts(settings: Settings) -> list[Move]:
     """Where reading begins again in logs that were cut: where they differ, or at their start if that is not known.
 
     Raises:
-        ServerUnreachable, ServerRefused, TopicMissing, SchemaNotAtHead
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        TopicMissing: one of the topics does not exist.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     partitions = progress(settings)
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
@@ -135,10 +142,12 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
     """Carry a plan out in one transaction. The counters begin again, so that an audit holds from there on.
 
     Records that were kept from before are in no counter any more; the rows that were stored stay in the audit's count.
-    Verdicts on these logs are accepted. Consumers that run notice within five seconds and go on from there.
+    Verdicts on these logs are accepted. Consumers that run notice within five seconds and continue from there.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead: nothing was moved.
+        ServerUnreachable: PostgreSQL cannot be reached; nothing was moved, unless it was lost during the commit.
+        ServerRefused: wrong credentials or a missing right; nothing was moved.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs; nothing was moved.
     """
     group, keys = settings.kafka_group, tuple(move.key for move in moves)
     if not keys:

@@ -1,4 +1,4 @@
-"""A question to a server that may not answer for long, asked in a thread of its own, so that a loop goes on."""
+"""A question to a server that may not answer for long, asked in a thread of its own, so that a loop continues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class BackgroundPoll(Generic[T]):
-    """Asks `question` again and again, one at a time, whenever `answer` is called."""
+    """Asks `question` repeatedly, one at a time, whenever `answer` is called."""
 
     def __init__(self, question: Callable[[], T], *, every: float = 0.5) -> None:
         """A question is asked at most once in `every` seconds."""
@@ -28,7 +28,7 @@ class BackgroundPoll(Generic[T]):
         """The answer, once; None while there is none, or if the server is away: then it is asked again. Never waits.
 
         Raises:
-            SesacctlError: what waiting does not mend; and whatever else the question raises.
+            SesacctlError: what waiting does not fix. Other exceptions of the question are raised as they are.
         """
         if self._thread is None:
             self._begin()

@@ -45,14 +45,14 @@ class RemoteBudget:
 
 
 class Allowance:
-    """What is left of a maximum. A member has one grant at a time: whatever it says next, the grant was used.
+    """What is left of a maximum. A member has one grant at a time, which counts as used by its next message.
 
     A grant whose fate is not known, because its holder died or its COMMIT failed, is looked up in PostgreSQL when all
     other grants are settled; nothing is granted until then. Other supervisors of the group count, too, in that case.
     """
 
     def __init__(self, most: int, count: Callable[[], int]) -> None:
-        """`count` gives how many events the group has stored; it is called once now, later in another thread."""
+        """`count` returns how many events the group has stored; it is called once now, later in another thread."""
         self._most = most
         self._left = most
         self._before = count()
@@ -78,7 +78,7 @@ class Allowance:
         self._unsure |= self._granted.pop(member, 0) > 0
 
     def exhausted(self) -> bool:
-        """Whether all is stored; call it in every turn of a loop. Errors as `BackgroundPoll.answer`."""
+        """Whether all is stored; call it in every pass of a loop. Errors as `BackgroundPoll.answer`."""
         if self._unsure and not self._granted and (count := self._counting.answer()) is not None:
             self._left = max(0, self._most - (count - self._before))
             self._unsure = False
@@ -89,7 +89,9 @@ def stored_events(settings: Settings, kinds: tuple[str, ...]) -> int:
     """Events of these kinds that the group has accounted for, by PostgreSQL's counters.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     statement = (
         "SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM sink_offsets"

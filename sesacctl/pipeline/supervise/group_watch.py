@@ -22,11 +22,11 @@ class GroupWatch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._looks = BackgroundPoll(self._look, every=EVERY_SECONDS)
+        self._looks = BackgroundPoll(self._foreign_members, every=EVERY_SECONDS)
         self._known: tuple[str, ...] = ()
 
-    def look(self) -> None:
-        """Never waits."""
+    def check(self) -> None:
+        """Log it if that changed; never waits."""
         found = self._looks.answer()
         if found is None or found == self._known:
             return
@@ -40,9 +40,9 @@ class GroupWatch:
         else:
             log.info("the consumer group is our own again", extra={"action": "consume.alone"})
 
-    def _look(self) -> tuple[str, ...]:
+    def _foreign_members(self) -> tuple[str, ...]:
         try:
             return foreign_members(self._settings)
-        except SesacctlError as error:  # the instances say what is amiss
+        except SesacctlError as error:  # the instances report what is wrong
             log.debug("the group: %s", error, extra={"action": "consume.group"})
             return self._known

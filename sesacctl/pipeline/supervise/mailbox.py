@@ -37,7 +37,7 @@ class Mailbox:
             self._flush()
 
     def send(self, message: object) -> None:
-        """Send at once, after all that was reported before: a question that waits for its answer, or last words."""
+        """Send at once, after all that was reported before: a question that waits for its answer, or a final error."""
         with self._lock:
             self._flush()
             self._send(message)

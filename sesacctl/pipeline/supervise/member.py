@@ -145,7 +145,7 @@ class Member:
         self.crashes = 0 if crash.passes else 1 + (self.crashes if again else 0)
 
     def record_exit(self) -> int | None:
-        """Count its end, and set when to start it again; the exit code, None if it is unknown.
+        """Count its end, and set when to start it again; returns the exit code, None if unknown.
 
         The first restart is immediate, since its partitions wait until it is back; later ones back off. A long life
         counts as progress, as there may be nothing to store.

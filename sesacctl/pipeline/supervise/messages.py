@@ -24,7 +24,7 @@ class StatusRead:
 
 @dataclass(frozen=True, slots=True)
 class FatalError:
-    """An instance ends with an error that a restart cannot mend."""
+    """An instance ends with an error that a restart cannot fix."""
 
     error: SesacctlError
 

@@ -28,7 +28,12 @@ def require(settings: Settings) -> None:
     """Return if everything is there.
 
     Raises:
-        ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead, TopicMissing, ConfigurationError
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: a server cannot be reached.
+        ServerRefused: a server refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
+        TopicMissing: one of the topics does not exist.
         GroupShared: another application is in the consumer group.
     """
     connection = connect(settings, command="consume")
@@ -48,7 +53,7 @@ def wait(settings: Settings, *, seconds: float, stop: Event) -> bool:
     """Return True when everything is there, False when `stop` was set before.
 
     Raises:
-        As `require`: what waiting does not mend, at once; what is still missing after `seconds`.
+        SesacctlError: what `require` raises: at once what waiting does not fix, the rest after `seconds`.
     """
     deadline, said = monotonic() + seconds, ""
     looks = BackgroundPoll(lambda: _missing(settings), every=_EVERY_SECONDS)

@@ -61,7 +61,7 @@ class InstanceOptions:
 def main(options: InstanceOptions, supervisor: Connection) -> None:
     """Run one instance until the supervisor says `Stop` or is gone, or SIGTERM comes.
 
-    Whatever else ends it is told to the supervisor; the exit code is 1 for what a restart may mend.
+    Any other end is reported to the supervisor; the exit code is 1 for what a restart may fix.
     """
     settings = options.settings
     log.configure(settings.sesac_log_level, "json" if settings.sesac_log_format == "json" else "text")

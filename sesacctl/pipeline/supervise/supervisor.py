@@ -61,7 +61,9 @@ class Supervisor:
         at which it raises an exception, each time.
 
         Raises:
-            ServerUnreachable, ServerRefused, SchemaNotAtHead: with `max_messages`, as PostgreSQL's counters are read.
+            ServerUnreachable: with `max_messages`, for which the counters are read: PostgreSQL cannot be reached.
+            ServerRefused: with `max_messages`: wrong credentials or a missing right.
+            SchemaNotAtHead: with `max_messages`: the schema is not at the revision that this sesacctl needs.
         """
         self._settings = settings
         self._park_seconds = park_seconds
@@ -105,7 +107,7 @@ class Supervisor:
                     if stop.is_set():  # a signal to the whole group: instances that end now have drained
                         break
                     self._watch(identity)
-                    self._group.look()
+                    self._group.check()
                     heartbeat.beat(BEAT_SECONDS)
                     if self._figures.window >= interval:
                         on_report(self.report())

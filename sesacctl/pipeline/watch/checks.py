@@ -69,7 +69,7 @@ def _problem(name: str, error: SesacctlError) -> Check:
 
 
 def _unknown(name: str, needs: str) -> Check:
-    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said without {needs}")
+    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"unknown without {needs}")
 
 
 def _unknown_loop(name: str, seen: Observation) -> Check:
@@ -78,7 +78,7 @@ def _unknown_loop(name: str, seen: Observation) -> Check:
     problem = seen.problems.get("loop")
     if missing or problem is None:
         return _unknown(name, " and ".join(missing or ["PostgreSQL and Kafka"]))
-    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"cannot be said: {problem}", next=problem.hint)
+    return Check(name=name, verdict=Verdict.UNKNOWN, evidence=f"unknown: {problem}", next=problem.hint)
 
 
 def _postgres(seen: Observation) -> Check:
@@ -115,7 +115,7 @@ def _redis(seen: Observation) -> Check:
         return Check(
             name=name,
             verdict=Verdict.UNHEALTHY if cache.max_memory else Verdict.WARNING,
-            evidence=f"{evidence}: when it is full it drops a whole table",
+            evidence=f"{evidence}: when it is full it evicts a whole table",
             next="set its maxmemory-policy to noeviction",
         )
     if cache.max_memory and cache.used_memory > _NEARLY_FULL * cache.max_memory:
@@ -213,7 +213,7 @@ def _dead_letters(seen: Observation) -> Check:
     if seen.database is None:
         return _unknown(name, "PostgreSQL")
     dead, parked = seen.database.dead_letters, seen.database.parked
-    evidence = f"{dead:,} to decide on, {formatting.plural(parked, 'event')} parked"
+    evidence = f"{dead:,} unresolved, {formatting.plural(parked, 'event')} parked"
     if dead:
         return Check(name=name, verdict=Verdict.WARNING, evidence=evidence, next="sesacctl dlq list")
     return _ok(name, evidence)
@@ -223,16 +223,16 @@ def _event_times(seen: Observation) -> Iterator[Check]:
     ahead = sum(partition.counts.ahead for partition in seen.partitions or [])
     if ahead:
         evidence = f"{formatting.plural(ahead, 'event')} later than Kafka's own time for them by more than an hour"
-        command = "set SESAC_EVENT_TIMEZONE to the zone of event times without one, or mend the senders' clocks"
+        command = "set SESAC_EVENT_TIMEZONE to the zone of event times without one, or correct the senders' clocks"
         yield Check(name="event times", verdict=Verdict.WARNING, evidence=evidence, next=command)
 
 
 def _workers(pulses: tuple[Pulse, ...]) -> Iterator[Check]:
     if not pulses:
         return
-    name = "workers here"
+    name = "local workers"
     if dead := [pulse for pulse in pulses if not pulse.alive]:
         names = ", ".join(f"{pulse.name} (process {pulse.pid})" for pulse in dead)
-        yield _unhealthy(name, f"no sign of life from {names}", dead[0].command)
+        yield _unhealthy(name, f"no heartbeat from {names}", dead[0].command)
         return
     yield _ok(name, ", ".join(pulse.name for pulse in pulses))

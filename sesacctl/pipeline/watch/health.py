@@ -1,4 +1,4 @@
-"""Is every server there, and does the loop turn? One look, or looks until all is well."""
+"""The health of every server and of the loop: checked once, or until everything is healthy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Health:
 
 
 def health(settings: Settings, *, only_servers: bool = False) -> Health:
-    """Look at everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
+    """Check everything once; `only_servers`: whether the loop's parts could start. Answers within ten seconds."""
     observation = observe(settings, each_broker=True)
     pulses = read_pulses(settings.sesac_home.expanduser())
     checks = judge(observation, pulses, lag_is_old=lambda: lag_is_old(settings, observation.partitions or []))
@@ -43,7 +43,7 @@ def health(settings: Settings, *, only_servers: bool = False) -> Health:
 
 
 def lag_is_old(settings: Settings, partitions: list[Progress]) -> bool:
-    """Whether an event waits for longer than `STALLED_SECONDS`, or nobody can say."""
+    """Whether an event waits for longer than `STALLED_SECONDS`, or that is unknown."""
     lagging = {(each.topic, each.partition): each for each in partitions if each.lag}
     at = datetime.now(UTC) - timedelta(seconds=STALLED_SECONDS)
     seen, _ = at_once({"Kafka": lambda: offsets_at(settings, list(lagging), at)})
@@ -59,7 +59,7 @@ def wait_healthy(
     stop: threading.Event | None = None,
     on_wait: Callable[[str], None] = lambda names: None,
 ) -> Health:
-    """The first good health, or the last bad one after `seconds`; `on_wait` is told what is waited for, once."""
+    """The first good health, or the last bad one after `seconds`; `on_wait` is called with what is waited for, once."""
     deadline, said = monotonic() + seconds, ""
     stop = stop or threading.Event()
     while True:

@@ -25,7 +25,7 @@ class LagVerdict(StrEnum):
 class LagReport:
     """Lag in offsets; rates per second over `window` seconds; `drain_seconds` is None while it does not shrink.
 
-    `held_back`: the part of it that nobody can read yet, and why.
+    `held_back`: the part of it that cannot be read yet, and why.
     """
 
     group: str

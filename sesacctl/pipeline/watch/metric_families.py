@@ -46,14 +46,12 @@ def _tables(name: str, text: str, values: Mapping[str, float]) -> Family:
 
 def _database(view: DatabaseView, group: str) -> Iterator[Family]:
     yield _tables("sesacctl_rows", "Rows in the table; above 100000 an estimate.", view.rows)
-    yield _tables("sesacctl_rows_never_cached", "Rows that never had a turn, counted up to 100000.", view.never_cached)
+    yield _tables("sesacctl_rows_never_cached", "Rows never cached, counted up to 100000.", view.never_cached)
     waits = {table: age for table, age in view.oldest_turn.items() if age is not None}
-    yield _tables("sesacctl_longest_wait_seconds", "Since the row cached longest ago had its turn.", waits)
+    yield _tables("sesacctl_longest_wait_seconds", "Since the least recently cached row was cached.", waits)
     of_group = {"sesacctl_dead_letters": view.dead_letters, "sesacctl_parked_events": view.parked}
     for name, count in of_group.items():
-        text = (
-            "Refused events to decide on." if name.endswith("letters") else "Orders whose user or product is missing."
-        )
+        text = "Refused events, unresolved." if name.endswith("letters") else "Orders whose user or product is missing."
         yield Family(name, text, labels=("consumergroup",), values=[((group,), count)])
 
 
@@ -66,7 +64,7 @@ def _redis(view: RedisView) -> Iterator[Family]:
         ("redis_memory_used_bytes", "Memory that Redis uses.", cache.used_memory),
         ("redis_memory_max_bytes", "Memory that Redis may use; 0: no limit.", cache.max_memory),
         ("redis_commands_processed_total", "Commands that Redis has processed.", view.commands),
-        ("sesacctl_cache_may_be_evicted", "Whether a full Redis would drop a cached table.", cache.evicts),
+        ("sesacctl_cache_may_be_evicted", "Whether a full Redis would evict a cached table.", cache.evicts),
     )
     for name, text, figure in told:
         if figure is not None:
@@ -160,8 +158,8 @@ def _instances(instances: list[InstanceReport]) -> Iterator[Family]:
         "sesacctl_instance_up": ("Whether the process runs.", lambda line: line.pid is not None),
         "sesacctl_instance_restarts_total": ("Starts after the first.", lambda line: line.restarts),
         "sesacctl_instance_partitions": ("Partitions that it owns.", lambda line: len(line.partitions)),
-        "sesacctl_instance_max_resident_bytes": ("Most memory it has had.", lambda line: line.max_rss_bytes),
-        "sesacctl_instance_events_total": ("Events that it moved over.", lambda line: line.counts.offsets),
+        "sesacctl_instance_max_resident_bytes": ("Peak memory.", lambda line: line.max_rss_bytes),
+        "sesacctl_instance_events_total": ("Events that it processed.", lambda line: line.counts.offsets),
     }
     for name, (text, figure) in figures.items():
         values = [((str(line.instance),), figure(line)) for line in instances]

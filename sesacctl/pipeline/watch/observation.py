@@ -31,7 +31,7 @@ KAFKA_SECONDS = 2.0
 class Observation:
     """What was seen; a side is None when `problems` says why. `at` is `time.monotonic()`.
 
-    `held_back`: what nobody can read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
+    `held_back`: what cannot be read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
     ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
     answer; empty as well when nobody asked each of them.
     """
@@ -123,7 +123,7 @@ def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
 
 
 def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
-    """The results of all looks and the errors of those that failed, by name, within `LIMIT_SECONDS`.
+    """Run all probes at once: their results, and the errors of those that failed, by name, within `LIMIT_SECONDS`.
 
     In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end.
     """

@@ -1,4 +1,4 @@
-"""What PostgreSQL and Redis tell of the loop, each in one visit that costs the same at any size."""
+"""What PostgreSQL and Redis report about the loop, each in one visit that costs the same at any size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DatabaseView:
 
     `read_only`: it takes no writes, as on a standby or where `default_transaction_read_only` is on.
     Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
-    `MANY`), and the seconds since the longest waiting row had its turn. `stored_age`: seconds since the group last
+    `MANY`), and the seconds since the longest waiting row was cached. `stored_age`: seconds since the group last
     stored something.
     """
 
@@ -59,10 +59,14 @@ class RedisView:
 
 
 def read_database(settings: Settings) -> DatabaseView:
-    """PostgreSQL's side.
+    """Read PostgreSQL's part of an observation.
 
     Raises:
-        ServerUnreachable, ServerRefused, DatabaseMissing, SchemaNotAtHead.
+        ConfigurationError: a setting of the connection is missing or wrong.
+        ServerUnreachable: PostgreSQL cannot be reached.
+        ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
+        DatabaseMissing: the server has no such database.
+        SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     connection = database.connect(settings, command="health", bound=ANSWER_SECONDS)
     try:
@@ -119,10 +123,11 @@ def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
 
 
 def read_redis(settings: Settings) -> RedisView:
-    """Redis's side.
+    """Read Redis's part of an observation.
 
     Raises:
-        ServerUnreachable, ServerRefused.
+        ServerUnreachable: Redis cannot be reached, or is not ready.
+        ServerRefused: Redis refused: wrong credentials or a missing right.
     """
     redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
     try:

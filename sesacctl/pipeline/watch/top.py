@@ -65,7 +65,7 @@ class Top:
     """Remembers the looks before, for rates and their history."""
 
     def __init__(self, settings: Settings) -> None:
-        """Look nothing up yet.
+        """Read nothing yet.
 
         Raises:
             ConfigurationError: a variable that this `DB_TYPE` needs is not set.
@@ -173,7 +173,7 @@ def _backlogs(seen: Observation) -> dict[str, int | None]:
 
 
 def find_bottleneck(stages: list[Stage], empty: Sequence[str]) -> tuple[str | None, str]:
-    """The stage that holds the others up, and why: what is away comes first, then what stands still, then the slow.
+    """The bottleneck, and why: what is unreachable comes first, then what is stalled, then what is slow.
 
     `empty`: tables of which the cache has no row.
     """
