@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
+from sesacctl.broker.kafka_python import connections
 from sesacctl.broker.oauth import TokenProviderFailed
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
@@ -28,17 +29,14 @@ class Missed:
 
     def watch(self, manager: Any) -> None:
         """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
-        connect = manager._connect
 
-        async def connect_and_note(node: Any, conn: Any, **options: Any) -> None:
-            await connect(node, conn, **options)
+        def note(node: Any, failed: BaseException | None) -> None:
             if not manager.cluster.is_bootstrap(node.node_id) and not manager.closed:
-                failed = None if conn.connected else conn.init_future.exception
                 if isinstance(failed, TokenProviderFailed) or not isinstance(failed, _UNREACHABLE):
                     failed = None  # it can be reached
                 self._note(f"{node.host}:{node.port}", failed)
 
-        manager._connect = connect_and_note
+        connections.watch(manager, note)
 
     def _note(self, address: str, failed: BaseException | None) -> None:
         with self._lock:
