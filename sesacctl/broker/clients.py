@@ -114,7 +114,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
         client = KafkaAdminClient(**options, **watching, request_timeout_ms=timeout_ms)
     manager = connections.manager_of(client)
     connections.limit_connecting(manager, timeout_ms)
-    missed.watch(manager)
+    missed.watch(manager, settings)
     connections.avoid(manager, silent, BOOTSTRAP_TIMEOUT_MS)
     return client
 
@@ -217,7 +217,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
 
 def _prepare_for_long(manager: Any, settings: Settings) -> None:
     """What a client needs that outlives the brokers that it has found at its start."""
-    missed.watch(manager)
+    missed.watch(manager, settings)
     ask_bootstrap_servers_again(manager, settings)
 
 
