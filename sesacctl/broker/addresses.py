@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
+from sesacctl.broker.kafka_python import connections
 from sesacctl.broker.oauth import TokenProviderFailed
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
@@ -20,37 +21,44 @@ _UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError)
 
 
 class Missed:
-    """The addresses of brokers whose last connection failed, in this process, with the reason; for all threads."""
+    """The addresses of brokers whose last connection failed, in this process, with the reason; for all threads.
+
+    They are told only to those who have a bootstrap server in common with the client that has found them out.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._missed: dict[str, tuple[float, str]] = {}
+        self._missed: dict[str, tuple[float, str, frozenset[str]]] = {}
 
-    def watch(self, manager: Any) -> None:
+    def watch(self, manager: Any, settings: Settings) -> None:
         """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
-        connect = manager._connect
 
-        async def connect_and_note(node: Any, conn: Any, **options: Any) -> None:
-            await connect(node, conn, **options)
+        servers = frozenset(settings.brokers)
+
+        def note(node: Any, failed: BaseException | None) -> None:
             if not manager.cluster.is_bootstrap(node.node_id) and not manager.closed:
-                failed = None if conn.connected else conn.init_future.exception
                 if isinstance(failed, TokenProviderFailed) or not isinstance(failed, _UNREACHABLE):
                     failed = None  # it can be reached
-                self._note(f"{node.host}:{node.port}", failed)
+                self.note(f"{node.host}:{node.port}", servers, failed)
 
-        manager._connect = connect_and_note
+        connections.watch(manager, note)
 
-    def _note(self, address: str, failed: BaseException | None) -> None:
+    def note(self, address: str, servers: frozenset[str], failed: BaseException | None) -> None:
+        """Remember the outcome of a connection of a client with these bootstrap servers; None: it was made."""
         with self._lock:
             self._missed.pop(address, None)
             if failed is not None:
-                self._missed[address] = time.monotonic(), str(failed)
+                self._missed[address] = time.monotonic(), str(failed), servers
 
     def addresses(self, settings: Settings) -> dict[str, str]:
         """Those of the last `_RECENT_SECONDS` that are no bootstrap servers, with the reason."""
         since = time.monotonic() - _RECENT_SECONDS
         with self._lock:
-            recent = {address: why for address, (at, why) in self._missed.items() if at > since}
+            recent = {
+                address: why
+                for address, (at, why, servers) in self._missed.items()
+                if at > since and not servers.isdisjoint(settings.brokers)
+            }
         return {address: why for address, why in sorted(recent.items()) if address not in settings.brokers}
 
     def explain(self, settings: Settings) -> ServerUnreachable | None:

@@ -10,9 +10,10 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
-from sesacctl.broker.clients import admin, translated
-from sesacctl.broker.group import read_members
-from sesacctl.broker.topic_state import living_brokers, unsafe_settings
+from sesacctl.broker.clients import admin, admin_client
+from sesacctl.broker.groups import read_members
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
+from sesacctl.broker.topic_state import unsafe_settings
 from sesacctl.broker.topics import described
 from sesacctl.settings import Settings
 
@@ -46,18 +47,16 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
     """The cluster now, with the settings' consumer group; each request takes at most `seconds`.
 
     Raises:
-        TopicMissing: one of the three does not exist; ServerUnreachable, ServerRefused
+        TopicMissing: one of the three does not exist.
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
-    client = admin(settings, timeout_ms=int(seconds * 1000))
-    try:
-        with translated(settings):
-            brokers = living_brokers(client)
-            found = described(settings, client)
-            group = read_members(client, settings.kafka_group)
-            newest = _newest(client, found.values())
-            unsafe = tuple(unsafe_settings(client, list(found)))
-    finally:
-        client.close()
+    with admin_client(settings, timeout_ms=int(seconds * 1000)) as client:
+        brokers = living_brokers(client)
+        found = described(settings, client)
+        group = read_members(client, settings.kafka_group)
+        newest = _newest(client, found.values())
+        unsafe = tuple(unsafe_settings(client, list(found)))
     partitions = [partition for topic in found.values() for partition in topic["partitions"]]
     return Cluster(
         brokers=tuple(brokers),
@@ -92,7 +91,8 @@ def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
     With `each`, every one has `BROKER_SECONDS`; without, the first answers will do.
 
     Raises:
-        ServerUnreachable, ServerRefused: none answers within `BROKER_SECONDS`.
+        ServerUnreachable: none answers within `BROKER_SECONDS`.
+        ServerRefused: authentication or authorization failed.
     """
     if len(settings.brokers) == 1:
         admin(settings, timeout_ms=int(BROKER_SECONDS * 1000)).close()

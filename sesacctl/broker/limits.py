@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
-from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.clients import admin_client
 from sesacctl.broker.kafka_python.producer_batches import Records, varint
 from sesacctl.broker.topic_state import max_batch_bytes
 from sesacctl.errors import EventTooLarge, SesacctlError
@@ -29,7 +29,7 @@ class SizeLimits:
         """Return if Kafka takes the event, as far as is known; `row_id` is called for the message alone.
 
         Raises:
-            EventTooLarge
+            EventTooLarge: Kafka would refuse it for its size.
         """
         size = len(key) + len(value)
         if size > MAX_EVENT_BYTES:
@@ -56,12 +56,8 @@ class SizeLimits:
         return None if limit is None else str(self._too_large(kind, row_id, size, limit))
 
     def _read(self, topic: str) -> int | None:
-        client = admin(self._settings)
-        try:
-            with translated(self._settings):
-                return max_batch_bytes(client, topic)
-        finally:
-            client.close()
+        with admin_client(self._settings) as client:
+            return max_batch_bytes(client, topic)
 
     def _known(self, kind: str) -> int | None:
         """The limit, if it was read lately; an old one is forgotten."""

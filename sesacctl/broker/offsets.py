@@ -10,7 +10,7 @@ from uuid import UUID
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.clients import admin_client
 from sesacctl.broker.topics import described
 from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
@@ -45,25 +45,23 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
     """Every partition of the three topics, in order.
 
     Raises:
-        TopicMissing: one does not exist; ServerUnreachable, ServerRefused
+        TopicMissing: one does not exist.
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
-    client = admin(settings)
-    try:
-        with translated(settings):
-            topics = described(settings, client)
-            partitions = [
-                TopicPartition(name, index)
-                for name in kinds
-                for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
-            ]
-            starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
-            # In this order: what is stable now is not beyond the end that is asked for after it.
-            stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
-            ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
-            committed = _committed(client, settings.kafka_group, partitions)
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        topics = described(settings, client)
+        partitions = [
+            TopicPartition(name, index)
+            for name in kinds
+            for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
+        ]
+        starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
+        # In this order: what is stable now is not beyond the end that is asked for after it.
+        stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+        ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
+        committed = _committed(client, settings.kafka_group, partitions)
     return [
         LogOffsets(
             kind=kinds[tp.topic],
@@ -83,16 +81,14 @@ def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: dateti
     """For each `(topic, partition)` the offset of its first record not older than `at`; none if all are older.
 
     Raises:
-        ServerUnreachable, ServerRefused, TopicMissing
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
+        TopicMissing: one of the topics does not exist.
     """
     milliseconds = int(at.timestamp() * 1000)
-    client = admin(settings)
-    try:
-        with translated(settings):
-            specs = {TopicPartition(topic, partition): milliseconds for topic, partition in partitions}
-            found = client.list_partition_offsets(specs)
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        specs = {TopicPartition(topic, partition): milliseconds for topic, partition in partitions}
+        found = client.list_partition_offsets(specs)
     return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items() if answer.offset >= 0}
 
 

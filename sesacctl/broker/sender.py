@@ -17,7 +17,9 @@ from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
-from sesacctl.broker.clients import producer, translated, unreachable
+from sesacctl.broker.clients import producer
+from sesacctl.broker.errors import translated, unreachable
+from sesacctl.broker.kafka_python import producer_state
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
 from sesacctl.errors import ServerUnreachable
@@ -74,7 +76,9 @@ class Sender:
 
         Raises:
             TopicMissing: one of the three does not exist.
-            ServerUnreachable, ServerRefused, ConfigurationError
+            ServerUnreachable: no broker answers in time.
+            ServerRefused: authentication or authorization failed.
+            ConfigurationError: settings that belong together are not there, or a file or function cannot be used.
         """
         topics.require(settings)
         self._settings = settings
@@ -117,7 +121,7 @@ class Sender:
         """Send one event; waits while too much is in flight. It was not sent if this raises.
 
         Raises:
-            EventTooLarge
+            EventTooLarge: Kafka would refuse it for its size.
             ServerRefused: Kafka has refused an earlier one for good.
             ServerUnreachable: too much is in flight, and for longer than `delivery_seconds` Kafka has said nothing.
             TopicMissing: the topic was deleted.
@@ -168,10 +172,9 @@ class Sender:
         if self._closed:
             return
         self.collect()
-        if self.in_flight:  # `KafkaProducer.close` would raise, and go on sending
+        if self.in_flight:
             self.first_failure = self.first_failure or "closed before the acknowledgement came"
-            self._producer._sender.force_close()
-            self._producer._sender.join(_CLOSE_SECONDS)
+            producer_state.stop_sending(self._producer, _CLOSE_SECONDS)
         try:
             self._producer.close(timeout=_CLOSE_SECONDS)
         except KafkaError as error:
@@ -211,9 +214,9 @@ class Sender:
             which = f"{delivery.kind} {delivery.ids[0][:50]}: " if len(delivery.ids) == 1 else ""
             self.first_failure = why or which + (str(error) or type(error).__name__)
             log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
-        if self._producer._transaction_manager.has_fatal_error():
+        if producer_state.is_refused(self._producer):
             self._refusal = error
-        elif self._settings.topic(delivery.kind) not in self._producer._metadata.topics():
+        elif not producer_state.knows_topic(self._producer, self._settings.topic(delivery.kind)):
             self._topic_lost = True
 
     def _wait_for_room(self) -> None:

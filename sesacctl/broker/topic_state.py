@@ -13,6 +13,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
+
 SAFE = {"cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
 """Compaction deletes records from the middle of a log; an unclean election cuts its end."""
 _AGREE_SECONDS = 5.0
@@ -45,16 +47,6 @@ class TopicState:
     min_insync_replicas: int
     unsafe: list[str]
     size_bytes: int
-
-
-def living_brokers(client: KafkaAdminClient) -> list[int]:
-    """The ids of those in service; Kafka's own errors.
-
-    From Metadata, which names no others in any version. DescribeCluster is no help: kafka-python reads fields that only
-    Kafka 3.7 and 4.0 brought, and asks for fenced ones too.
-    """
-    metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, [])
-    return sorted(int(broker["node_id"]) for broker in metadata["brokers"])
 
 
 def existing_topics(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -12,14 +12,14 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
-from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.clients import admin_client
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import (
     SAFE,
     PartitionState,
     TopicState,
     brokers_with,
     existing_topics,
-    living_brokers,
     read_topics,
     unsafe_settings,
     wait_until,
@@ -60,15 +60,12 @@ def describe(settings: Settings) -> list[TopicState]:
 
     Raises:
         TopicMissing: one does not exist.
-        ServerUnreachable, ServerRefused
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
     names = _names(settings)
-    client = admin(settings)
-    try:
-        with translated(settings):
-            states = read_topics(client, names)
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        states = read_topics(client, names)
     _complain(settings, names, [state.topic for state in states])
     return states
 
@@ -77,7 +74,9 @@ def require(settings: Settings) -> dict[str, UUID]:
     """The ids of the three topics, by their names on the brokers.
 
     Raises:
-        TopicMissing: one does not exist; ServerUnreachable, ServerRefused
+        TopicMissing: one does not exist.
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
     names = _names(settings)
     found: dict[str, UUID] = {}
@@ -86,24 +85,16 @@ def require(settings: Settings) -> dict[str, UUID]:
         found.update({name: UUID(str(topic["topic_id"])) for name, topic in existing_topics(client, names).items()})
         return len(found) == len(names)
 
-    client = admin(settings)
-    try:
-        with translated(settings):
-            wait_until(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        wait_until(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
     _complain(settings, names, found)
     return found
 
 
 def unsafe(settings: Settings) -> list[str]:
     """Settings of the three topics with which Kafka may lose what it has acknowledged; errors as `described`."""
-    client = admin(settings)
-    try:
-        with translated(settings):
-            return unsafe_settings(client, list(described(settings, client)))
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        return unsafe_settings(client, list(described(settings, client)))
 
 
 def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:
@@ -119,22 +110,20 @@ def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
     Never deletes and never takes partitions or replicas away. When it returns, all brokers know what is new.
 
     Raises:
-        TopicMissing: somebody deletes one meanwhile; ServerUnreachable, ServerRefused
+        TopicMissing: somebody deletes one meanwhile.
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
-    client = admin(settings)
-    try:
-        with translated(settings):
-            setup = _Setup(client, dry_run)
-            wanted = dict(zip(_names(settings), PARTITIONS.values(), strict=True))
-            # The controller knows at once what exists; a broker may still show a topic that was deleted just now.
-            created = {topic: setup.create(topic, partitions) for topic, partitions in wanted.items()}
-            existing = setup.read([topic for topic, change in created.items() if change is None])
-            changed = {state.topic: setup.reconcile(state, wanted[state.topic]) for state in existing}
-            changes = [change for topic in wanted if (change := created[topic] or changed.get(topic))]
-            _complain(settings, list(wanted), [change.topic for change in changes])
-            setup.wait_until_known([change.topic for change in changes if change.action == "created"])
-    finally:
-        client.close()
+    with admin_client(settings) as client:
+        setup = _Setup(client, dry_run)
+        wanted = dict(zip(_names(settings), PARTITIONS.values(), strict=True))
+        # The controller knows at once what exists; a broker may still show a topic that was deleted just now.
+        created = {topic: setup.create(topic, partitions) for topic, partitions in wanted.items()}
+        existing = setup.read([topic for topic, change in created.items() if change is None])
+        changed = {state.topic: setup.reconcile(state, wanted[state.topic]) for state in existing}
+        changes = [change for topic in wanted if (change := created[topic] or changed.get(topic))]
+        _complain(settings, list(wanted), [change.topic for change in changes])
+        setup.wait_until_known([change.topic for change in changes if change.action == "created"])
     return TopicsResult(topics=changes, warnings=setup.warnings, dry_run=dry_run)
 
 

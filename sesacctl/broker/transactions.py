@@ -11,7 +11,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl import formatting
-from sesacctl.broker.clients import admin, translated
+from sesacctl.broker.clients import admin_client
 from sesacctl.settings import Settings
 
 
@@ -44,17 +44,14 @@ def open_transactions(settings: Settings, held: Mapping[tuple[str, int], tuple[i
     """What holds back each log, by topic and partition, with its last stable offset and its end; asks if there is one.
 
     Raises:
-        ServerUnreachable, ServerRefused
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
     """
     if not held:
         return []
-    with translated(settings):
-        client = admin(settings)
-        try:
-            owners = _owners(client, [TopicPartition(*each) for each in held])
-            names = _names(client, {producer for producer, _ in owners.values()})
-        finally:
-            client.close()
+    with admin_client(settings) as client:
+        owners = _owners(client, [TopicPartition(*each) for each in held])
+        names = _names(client, {producer for producer, _ in owners.values()})
     found = []
     for (topic, partition), (stable_end, end) in held.items():
         producer_id, wrote_ms = owners.get(TopicPartition(topic, partition), (None, None))

@@ -35,7 +35,7 @@ class SecuredTable:
     missing: tuple[str, ...]
 
     @property
-    def _verb(self) -> str:
+    def verb(self) -> str:
         if self.bypassed_by:
             return f"user {self.user} bypasses it ({self.bypassed_by}) on"
         if self.missing:
@@ -47,7 +47,7 @@ def describe(found: Sequence[SecuredTable]) -> str:
     """For people: what the user may do with the rows of the tables."""
     groups: dict[str, list[str]] = {}
     for each in found:
-        groups.setdefault(each._verb, []).append(each.table)
+        groups.setdefault(each.verb, []).append(each.table)
     return "; ".join(f"{verb} {', '.join(tables)}" for verb, tables in groups.items())
 
 

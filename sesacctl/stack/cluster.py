@@ -14,7 +14,7 @@ def members(address: str) -> set[int]:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    from sesacctl.broker.topic_state import living_brokers
+    from sesacctl.broker.kafka_python.admin_requests import living_brokers
 
     try:
         client = KafkaAdminClient(

@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from sesacctl.broker import Sender, clients, topics
-from sesacctl.broker.group import GroupMembers, read_members
+from sesacctl.broker.groups import GroupMembers, read_members
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.events import PARTITIONS, User, UserEvent
 from sesacctl.pipeline.supervise.supervisor import Supervisor

@@ -12,7 +12,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from sesacctl.broker import topics
-from sesacctl.broker.topic_state import TopicState, living_brokers
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
+from sesacctl.broker.topic_state import TopicState
 from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import PARTITIONS

@@ -236,7 +236,7 @@ PLANTS = (
     ),
     Plant(
         "parents-end-where-they-are-stable",
-        "sesacctl/broker/clients.py",
+        "sesacctl/broker/kafka_python/consumer_state.py",
         (("    whole._isolation_level = IsolationLevel.READ_UNCOMMITTED\n", ""),),
         (f"{_OPEN}::test_no_parked_order_dies_while_its_user_waits_behind_one",),
     ),
@@ -359,7 +359,7 @@ PLANTS = (
     ),
     Plant(
         "members-of-kip-848-hidden",
-        "sesacctl/broker/group.py",
+        "sesacctl/broker/kafka_python/admin_requests.py",
         (
             (
                 "            return await _ask(client, _ConsumerGroupDescribe(group_ids=[group]), coordinator)",

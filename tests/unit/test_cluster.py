@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from types import SimpleNamespace
 from typing import Any
@@ -83,10 +82,8 @@ def test_reasons_may_come_in_while_they_are_looked_at() -> None:
     reasons = Reasons()
 
     def look(error: Exception) -> str:
-        reasons.filter(record)
+        reasons.note(error)
         return "lost"
 
-    busy = type("Busy", (KafkaConnectionError,), {"__str__": look})
-    record = logging.LogRecord("kafka", logging.WARNING, "", 0, "%s", (busy(),), None)
-    reasons.filter(record)
+    reasons.note(type("Busy", (KafkaConnectionError,), {"__str__": look})())
     assert "cannot be reached (lost)" in str(reasons.explain(load()))

@@ -18,7 +18,7 @@ from redis import Redis, exceptions
 from redis._parsers import BaseParser
 
 from sesacctl import errors
-from sesacctl.broker.clients import translated as kafka_translated
+from sesacctl.broker.errors import translated as kafka_translated
 from sesacctl.broker.kafka_python.connection_errors import Reasons
 from sesacctl.cache.connections import translated as redis_translated
 from sesacctl.database.refusals import as_ours
@@ -200,7 +200,7 @@ def translated_by_kafka(error: Exception) -> SesacctlError:
 
 def explained_by_kafka(error: Exception) -> SesacctlError:
     reasons = Reasons()
-    reasons._recent.append(error)
+    reasons.note(error)
     found = reasons.explain(SASL)
     assert found is not None
     return found

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.group import RoundRobinPartitionAssignor
 
-from sesacctl.broker.membership import RoundRobin
+from sesacctl.broker.kafka_python.group_protocol import RoundRobin
 from sesacctl.events import PARTITIONS
 
 CLUSTER = SimpleNamespace(partitions_for_topic=lambda topic: set(range(PARTITIONS[topic])))

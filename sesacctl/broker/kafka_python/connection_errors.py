@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import deque
+from typing import Any
 
 from kafka.errors import (
     AuthorizationError,
@@ -13,46 +13,38 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from sesacctl.broker.errors import REACH_HINT, user_hint
+from sesacctl.broker.kafka_python.connections import watched_from_the_start
 from sesacctl.broker.oauth import MSK, NoToken, TokenProviderFailed
 from sesacctl.broker.security import OAUTHBEARER
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
 
-_LOGGER = logging.getLogger("kafka.net.manager")
 _HUNG_UP = "socket disconnected"
 _TLS_HINT = "set KAFKA_SSL_CAFILE to the CA of the brokers' certificates, and connect by the names that are in them"
 _OAUTH_HINT = "fix the function that KAFKA_OAUTH_TOKEN_PROVIDER names; it returns the token as a string"
 _MSK_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this host a role"
-_REFUSED_OAUTH_HINT = "check the token of KAFKA_OAUTH_TOKEN_PROVIDER: audience, issuer, expiry, and its user's rights"
-_NOBODY_HINT = "give User:ANONYMOUS that right, or log in: set KAFKA_SECURITY_PROTOCOL and what goes with it"
-_RIGHTS_HINT = "check the rights of our client certificate's user"
 _CERTIFICATE_HINT = "set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE to a certificate that the brokers' CA has signed"
 # What brokers say of our certificate: none, expired, or of a CA that they do not know.
 _CERTIFICATE_ALERT = re.compile(
     r"alert (certificate|bad certificate|unknown ca|unsupported certificate)", re.IGNORECASE
 )
-_USER_HINT = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM and the user's rights"
 _PROTOCOL_HINT = "check KAFKA_SECURITY_PROTOCOL: the listener may speak another one"
-REACH_HINT = "sesacctl up, or set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"
 
 
-class Reasons(logging.Filter):
-    """Remembers the errors in the records of connections, and lets through only what was let through without it."""
+class Reasons:
+    """The errors of the connections of one client, as long as it makes its first one."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._recent: deque[Exception] = deque(maxlen=50)
+        self._recent: deque[BaseException] = deque(maxlen=50)
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Look at a record."""
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        self._recent.extend(each for each in arguments if isinstance(each, Exception))
-        parent = _LOGGER.parent
-        return parent is None or record.levelno >= parent.getEffectiveLevel()
+    def note(self, error: BaseException) -> None:
+        """Remember an error; on any thread."""
+        self._recent.append(error)
 
-    def clear(self) -> None:
-        """Forget them."""
-        self._recent.clear()
+    def watching(self) -> dict[str, Any]:
+        """The options of a client that have its connections' errors noted here, and nowhere else."""
+        return {"kafka_client": watched_from_the_start(lambda _, error: self.note(error) if error else None)}
 
     def explain(self, settings: Settings) -> SesacctlError | None:
         """The error that says why no broker could be connected to, and what to do; None if nothing is known.
@@ -75,7 +67,7 @@ class Reasons(logging.Filter):
         return ServerUnreachable(f"{servers} cannot be reached ({lost[0]})", hint=REACH_HINT) if lost else None
 
 
-def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
+def _refusal(settings: Settings, reason: BaseException) -> tuple[str, str] | None:
     """What to say of it and what to do, if it will not pass."""
     text = str(reason)
     if isinstance(reason, SaslAuthenticationFailedError | AuthorizationError | UnsupportedSaslMechanismError):
@@ -93,15 +85,6 @@ def _refusal(settings: Settings, reason: Exception) -> tuple[str, str] | None:
     return None
 
 
-def user_hint(settings: Settings) -> str:
-    """What to look at when brokers do not let us in."""
-    if settings.kafka_security_protocol == "PLAINTEXT":
-        return _NOBODY_HINT
-    if settings.kafka_security_protocol == "SSL":
-        return _RIGHTS_HINT
-    return _REFUSED_OAUTH_HINT if settings.kafka_sasl_mechanism == OAUTHBEARER else _USER_HINT
-
-
 def _oauth_hint(settings: Settings) -> str:
     return _MSK_HINT if settings.kafka_oauth_token_provider == MSK else _OAUTH_HINT
 
@@ -116,8 +99,3 @@ def _as_whom(settings: Settings) -> str:
     if settings.kafka_sasl_mechanism == OAUTHBEARER:
         return f"with a token of {settings.kafka_oauth_token_provider}"
     return f"as {settings.kafka_sasl_username} with {settings.kafka_sasl_mechanism}"
-
-
-reasons = Reasons()
-_LOGGER.addFilter(reasons)
-_LOGGER.setLevel(logging.WARNING)

@@ -2,8 +2,6 @@
 
 `KafkaConsumer.poll` took two thirds of a consumer's processor time, most of it for a dozen calls and thirteen fields a
 record. Only that is done here; what is fetched, checked, decompressed and skipped as aborted stays kafka-python's.
-`fast_reading` is the only place that knows how its fetcher is laid out; pyproject.toml holds kafka-python to the
-versions that are laid out like this.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 `KafkaProducer.send` spends 18 to 25 µs of processor time on a keyed record of 450 bytes: a hash in pure Python, a
 future with a lock, a list of pieces encoded byte by byte. What follows it (batches drained, sent, retried with their
 sequence numbers, expired) costs next to nothing, because it is done per batch. So records are encoded and counted
-here, at about 1 µs each, and everything after that is left to kafka-python. Besides `recovery`, `Lane` is the only
-place that knows how its accumulator is laid out; pyproject.toml holds kafka-python to the versions that are so.
+here, at about 1 µs each, and everything after that is left to kafka-python.
 """
 
 from __future__ import annotations

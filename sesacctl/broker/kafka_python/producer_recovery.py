@@ -1,7 +1,4 @@
-"""What kafka-python 3.0's idempotent producer needs to recover from brokers that were away or hung.
-
-Here and in `batches.Lane` is all that we know of its insides; pyproject.toml holds it to the versions that have them.
-"""
+"""What kafka-python 3.0's idempotent producer needs to recover from brokers that were away or hung."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sesacctl.broker.group import foreign_members, shared
+from sesacctl.broker.groups import foreign_members, shared
 from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings

@@ -6,7 +6,7 @@ import logging
 from threading import Event
 from time import monotonic
 
-from sesacctl.broker import group, topics
+from sesacctl.broker import groups, topics
 from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translated
 from sesacctl.database.schema import revisions
@@ -46,7 +46,7 @@ def require(settings: Settings) -> None:
     finally:
         connection.close()
     topics.require(settings)
-    group.require_own(settings)
+    groups.require_own(settings)
 
 
 def wait(settings: Settings, *, seconds: float, stop: Event) -> bool:

@@ -22,8 +22,8 @@ from kafka.errors import (
 )
 
 from sesacctl import log
-from sesacctl.broker import group
-from sesacctl.broker.clients import translated
+from sesacctl.broker import groups
+from sesacctl.broker.errors import translated
 from sesacctl.database.connections import as_ours
 from sesacctl.database.location import locate
 from sesacctl.errors import ServerRefused, SesacctlError
@@ -113,7 +113,7 @@ def _reason(error: Exception, settings: Settings) -> FatalError | IdentityTaken 
     if isinstance(error, FencedInstanceIdError):
         return IdentityTaken()
     if isinstance(error, InconsistentGroupProtocolError):
-        return FatalError(group.refused(settings))
+        return FatalError(groups.refused(settings))
     if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
         return FatalError(_refused_by_kafka(error, settings))
     if isinstance(error, psycopg2.Error) and error.pgcode and classify(error) is not Failure.INFRA:

@@ -1,0 +1,54 @@
+"""Requests that kafka-python's admin client can send, and has no public way to ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.errors import GroupIdNotFoundError, IncompatibleBrokerVersion, for_code
+from kafka.protocol.api_message import ApiMessage
+
+# What kafka-python lacks: DescribeGroups hides a group with members of KIP-848's protocol. Its class of the answer is
+# found by the number in its schema.
+_ConsumerGroupDescribe, _ = (
+    type(ApiMessage)(f"ConsumerGroupDescribe{which}", (ApiMessage,), {}, load_json=__package__)
+    for which in ("Request", "Response")
+)
+
+
+def living_brokers(client: KafkaAdminClient) -> list[int]:
+    """The ids of the brokers in service, sorted; Kafka's own errors.
+
+    From Metadata, which names no others in any version. DescribeCluster is no help: kafka-python reads fields that only
+    Kafka 3.7 and 4.0 brought, and asks for fenced ones too.
+    """
+    metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, [])
+    return sorted(int(broker["node_id"]) for broker in metadata["brokers"])
+
+
+def group_members(client: KafkaAdminClient, group: str) -> list[Any]:
+    """The members of a consumer group of any protocol, with `client_id` and `client_host`; Kafka's own errors.
+
+    Raises:
+        GroupIdNotFoundError: there is no such group.
+    """
+    members: list[Any] = client._manager.run(_members, client, group)
+    return members
+
+
+async def _members(client: KafkaAdminClient, group: str) -> list[Any]:
+    coordinator = (await client._find_coordinator_ids([group]))[group]
+    try:
+        return await _ask(client, client._describe_groups_request([group]), coordinator)
+    except GroupIdNotFoundError:  # also said of one with members of KIP-848's protocol
+        try:
+            return await _ask(client, _ConsumerGroupDescribe(group_ids=[group]), coordinator)
+        except IncompatibleBrokerVersion:
+            return []
+
+
+async def _ask(client: KafkaAdminClient, request: Any, coordinator: Any) -> list[Any]:
+    [described] = (await client._manager.send(request, node_id=coordinator)).groups
+    if described.error_code:
+        raise for_code(described.error_code)(described.error_message)
+    return list(described.members)

@@ -1,0 +1,59 @@
+"""The connections of any of kafka-python's clients: what becomes of them, how long they may take, whom to ask first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.net.compat import KafkaNetClient
+
+_AVOID_SECONDS = 3.0
+_SETUP_TIMEOUTS = ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms")
+
+Note = Callable[[Any, BaseException | None], None]
+"""Called on the network thread with a broker (`node_id`, `host`, `port`) and why there is no connection to it."""
+
+
+def manager_of(client: Any) -> Any:
+    """What holds the connections of an admin client, a consumer or a producer."""
+    return client._sender._client._manager if isinstance(client, KafkaProducer) else client._manager
+
+
+def watch(manager: Any, note: Note) -> None:
+    """Have `note` called with the outcome of each connection that is begun from now on; None: it was made."""
+    connect = manager._connect
+
+    async def connect_and_note(node: Any, conn: Any, **options: Any) -> None:
+        conn.init_future.add_callback(lambda _: note(node, None))
+        conn.init_future.add_errback(lambda error: note(node, error))
+        await connect(node, conn, **options)
+
+    manager._connect = connect_and_note
+
+
+def watched_from_the_start(note: Note) -> Callable[..., KafkaNetClient]:
+    """The option `kafka_client` of a client, for `watch` before its first connection."""
+
+    def make(**options: Any) -> KafkaNetClient:
+        client = KafkaNetClient(**options)
+        watch(client._manager, note)
+        return client
+
+    return make
+
+
+def limit_connecting(manager: Any, timeout_ms: int) -> None:
+    """Wait no longer for a connection: by itself, an address that hangs would take 10 s and more."""
+    manager.config |= dict.fromkeys(_SETUP_TIMEOUTS, timeout_ms)
+
+
+def avoid(manager: Any, silent: Sequence[str], setup_timeout_ms: int) -> None:
+    """Have the first requests go to other brokers: for some seconds, the cluster still lists one that hangs.
+
+    A producer needs it not: it asks again until an event's time is over.
+    """
+    for broker in manager.cluster.brokers() if silent else ():
+        if f"{broker.host}:{broker.port}" in silent:
+            manager._backoff[broker.node_id] = (1, time.monotonic() + _AVOID_SECONDS, setup_timeout_ms)
