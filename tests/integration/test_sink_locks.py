@@ -13,7 +13,8 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
-from sesacctl.pipeline.sink.batch import Batch, Counts
+from sesacctl.pipeline.sink.batch import Batch
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.retained import try_again
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
@@ -174,10 +175,10 @@ def test_two_replays_at_once_store_a_letter_once(
     leave_rows_alone(rig)
     beside = Beside(rig, pool, lambda: replay(rig))
 
-    def beside_another(*arguments: Any) -> Any:
+    def beside_another(*arguments: Any, **keywords: Any) -> Any:
         monkeypatch.setattr(dead_letters, "try_again", try_again)
         beside.start()
-        return try_again(*arguments)
+        return try_again(*arguments, **keywords)
 
     monkeypatch.setattr(dead_letters, "try_again", beside_another)
     first = replay(rig)

@@ -32,7 +32,6 @@ PENDING: frozenset[str] = frozenset(
         "cache/snapshot.py",
         "cache/state.py",
         "database/schema/check.py",
-        "database/connections.py",
         "database/init_db.py",
         "database/schema/plan.py",
         "database/schema/revisions.py",

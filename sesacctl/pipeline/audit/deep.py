@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sesacctl import envelopes
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
 from sesacctl.events import CODECS, Malformed, Row
 from sesacctl.pipeline.audit.partitions import Progress
@@ -76,15 +76,11 @@ def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bo
     """
     wanted = [part for part in partitions if part.taken]
     log, looks = Log(settings, wanted), _Looks(settings.kafka_group, COMPARED if values else {})
-    connection = connect(settings, command="audit", bound=600)
-    try:
-        connection.autocommit = True  # reading takes long, and each look is to see what is there by then
-        with translated(settings), connection.cursor() as cursor:
-            for part, records in log.chunks():
-                if records:
-                    looks.look_up(cursor, part, records)
-    finally:
-        connection.close()
+    with transaction(settings, command="audit", bound=600) as cursor:
+        cursor.connection.autocommit = True  # reading takes long, and each look is to see what is there by then
+        for part, records in log.chunks():
+            if records:
+                looks.look_up(cursor, part, records)
     return DeepAudit(
         read=looks.counts["read"],
         found=looks.counts["found"],

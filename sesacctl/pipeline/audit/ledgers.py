@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.events import CODECS, ORDERS, Malformed
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
@@ -73,20 +73,14 @@ def ledger_audit(settings: Settings, acknowledged: Mapping[Name, bool]) -> Ledge
         SchemaNotAtHead: a table or column is missing.
         DatabaseMissing: PostgreSQL has no such database.
     """
-    connection = connect(settings, command="audit", bound=600)
-    try:
-        with translated(settings):
-            with connection.cursor() as cursor:
-                times = _times_stored(cursor, acknowledged)
-            kept: dict[Name, str] = {}
-            if absent := {name for name, acked in acknowledged.items() if acked and name not in times}:
-                kept = _kept(connection, settings, absent)
-                # Once more, after that look: a running consumer may have moved a parked one into its table before it.
-                with connection.cursor() as cursor:
-                    times |= _times_stored(cursor, absent - kept.keys())
-            unknown = _unknown(connection, acknowledged)
-    finally:
-        connection.close()
+    with transaction(settings, command="audit", bound=600) as cursor:
+        times = _times_stored(cursor, acknowledged)
+        kept: dict[Name, str] = {}
+        if absent := {name for name, acked in acknowledged.items() if acked and name not in times}:
+            kept = _kept(cursor.connection, settings, absent)
+            # Once more, after that look: a running consumer may have moved a parked one into its table before it.
+            times |= _times_stored(cursor, absent - kept.keys())
+        unknown = _unknown(cursor.connection, acknowledged)
     return _result(acknowledged, times, kept, unknown)
 
 
