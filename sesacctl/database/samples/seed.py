@@ -24,6 +24,7 @@ from sesacctl.database.samples.generate import (
 )
 from sesacctl.database.schema import revisions
 from sesacctl.errors import AlreadySeeded, CheckFailed
+from sesacctl.events import CODECS
 from sesacctl.settings import Settings
 
 __all__ = ["TABLES", "Progress", "Seeded", "Table", "is_empty", "make_product", "make_user", "no_progress", "seed"]
@@ -155,9 +156,10 @@ def _take_turn(cursor: Any, *, append: bool) -> None:
 
 
 def _load(cursor: Any, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
+    key = CODECS[table.name].id_column
     cursor.execute(
-        f"SELECT coalesce(max(substr({table.columns[0]}, 3)::integer), 0) + 1 FROM {table.name}"
-        f" WHERE {table.columns[0]} ~ '^{table.prefix}[0-9]{{8}}$'"
+        f"SELECT coalesce(max(substr({key}, 3)::integer), 0) + 1 FROM {table.name}"
+        f" WHERE {key} ~ '^{table.prefix}[0-9]{{8}}$'"
     )
     lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
     target = _target(cursor, table)

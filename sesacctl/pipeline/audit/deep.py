@@ -148,14 +148,14 @@ def _event(kind: str, record: Any) -> Row | None:
 
 
 def _id(kind: str, event: Row) -> str:
-    return str(getattr(event, CODECS[kind].columns[0]))
+    return CODECS[kind].id_of(event)
 
 
 def _rows(
     cursor: Any, kind: str, ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str | None, list[tuple[object, ...]]]:
     """The columns of each row with one of these ids: more than one where an id is stored more than once."""
-    key = CODECS[kind].columns[0]
+    key = CODECS[kind].id_column
     cursor.execute(f"SELECT {', '.join((key, *columns))} FROM {kind} WHERE {key} = ANY(%s)", (list(ids),))
     found: dict[str | None, list[tuple[object, ...]]] = {}
     for row in cursor.fetchall():

@@ -116,7 +116,7 @@ def _times_stored(cursor: Any, names: Iterable[Name]) -> dict[Name, int]:
         ids[kind].append(row_id)
     times: dict[Name, int] = {}
     for kind, codec in CODECS.items():
-        statement = f"SELECT {codec.columns[0]}, count(*) FROM {kind} WHERE {codec.columns[0]} = ANY(%s) GROUP BY 1"
+        statement = f"SELECT {codec.id_column}, count(*) FROM {kind} WHERE {codec.id_column} = ANY(%s) GROUP BY 1"
         for start in range(0, len(ids[kind]), _CHUNK):
             cursor.execute(statement, (ids[kind][start : start + _CHUNK],))
             times |= {(kind, row_id): count for row_id, count in cursor.fetchall()}
@@ -148,7 +148,7 @@ def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
     """The id of the event that a kept record holds, also where it was kept because something else of it is wrong."""
     codec = CODECS[kind]
     try:
-        return str(getattr(codec.decode(key, value, 0)[0], codec.columns[0]))
+        return codec.id_of(codec.decode(key, value, 0)[0])
     except Malformed:
         pass
     try:
@@ -156,7 +156,7 @@ def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     bodies = [document, *document.values()] if isinstance(document, dict) else []
-    ids = (body.get(codec.columns[0]) for body in bodies if isinstance(body, dict))
+    ids = (body.get(codec.id_column) for body in bodies if isinstance(body, dict))
     return next((found for found in ids if isinstance(found, str)), None)
 
 
@@ -168,5 +168,5 @@ def _unknown(connection: Any, known: Container[Name]) -> int:
     # A cursor on the server: the ids of all orders may not fit into memory.
     with connection.cursor("orders") as cursor:
         cursor.itersize = _CHUNK
-        cursor.execute(f"SELECT {CODECS[ORDERS].columns[0]} FROM {ORDERS}")
+        cursor.execute(f"SELECT {CODECS[ORDERS].id_column} FROM {ORDERS}")
         return sum((ORDERS, order_id) not in known for (order_id,) in cursor)

@@ -56,7 +56,7 @@ def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
     """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
     row_security.require_visible(cursor)
     cursor.execute(
-        f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].columns[0]}),"
+        f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].id_column}),"
         f" {offsets.STORED_IN_TOPIC}"
         " + (SELECT coalesce(sum(change), 0) FROM row_changes WHERE table_name = %s)::bigint"
         f" FROM {kind}",

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sesacctl.cache.rows import COLUMNS, TABLES, Table
+from sesacctl.cache.rows import TABLES, Table
 from sesacctl.database.connections import transaction
+from sesacctl.events import CODECS
 from sesacctl.settings import Settings
 
 # Any number: what matters is that all refreshes and resets of one database ask for the same lock.
@@ -46,7 +47,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
-    key = COLUMNS[table][0]
+    key = CODECS[table].id_column
     # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
@@ -109,7 +110,7 @@ def _count(cursor: Any, table: Table) -> int:
 def _reset_table(
     cursor: Any, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
 ) -> TableReset:
-    key, total, after = COLUMNS[table][0], 0, ""
+    key, total, after = CODECS[table].id_column, 0, ""
     cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
     newest = cursor.fetchone()[0]
     cursor.connection.commit()
