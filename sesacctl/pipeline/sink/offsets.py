@@ -1,12 +1,13 @@
 """Every statement on `sink_offsets`: a group's offset in each partition, what tells its log from another, and counters.
 
-Each function is one statement in the caller's transaction; psycopg2's errors pass through.
+Each function works in the caller's transaction; psycopg2's errors pass through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from operator import attrgetter
 from typing import Any
 
 from psycopg2.extras import execute_values
@@ -20,6 +21,7 @@ STORED_IN_TOPIC = f"(SELECT coalesce(sum(stored), 0)::bigint FROM {TABLE} WHERE 
 
 _MARK = ("next_offset", "leader_epoch", "last_offset", "last_timestamp", "last_crc")
 _FIGURES = (*COUNTERS, "ahead")
+_figures = attrgetter(*_FIGURES)
 _ADDED = ", ".join(f"{name} = o.{name} + v.{name}" for name in _FIGURES)
 _KEY = "consumer_group, topic_id, partition"
 _SAME_KEY = "o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
@@ -161,7 +163,3 @@ def reset(cursor: Any, group: str, starts: Mapping[PartitionKey, tuple[str, int]
         " updated_at = now()",
         [(group, topic, *key, offset, offset, offset) for key, (topic, offset) in sorted(starts.items())],
     )
-
-
-def _figures(counts: Counts) -> tuple[int, ...]:
-    return tuple(getattr(counts, name) for name in _FIGURES)
