@@ -177,7 +177,7 @@ def _own_key(codec: Codec, key: bytes | None, body: bytes) -> bytes | None:
 
 def _key_of(codec: Codec, document: Mapping[str, Any], row: Mapping[str, Any]) -> bytes | None:
     names = document.keys() & set(codec.columns)
-    own = row.get(codec.key)
+    own = row.get(codec.message_key)
     agrees = all(document[name] == row.get(name) for name in names)
-    is_id = not names.isdisjoint({codec.columns[0], codec.key})
+    is_id = not names.isdisjoint({codec.id_column, codec.message_key})
     return own.encode() if agrees and is_id and isinstance(own, str) else b""

@@ -146,12 +146,13 @@ _outline = msgspec.json.Decoder(_Outline)
 class Codec:
     """Decodes and checks the messages of one topic.
 
-    `row` is the struct of the table, `columns` its column names in order; the first is the primary key.
-    `key` is the column that a record is keyed by, `field` the member of the `event` that holds the row.
+    `row` is the struct of the table, `columns` its column names in order; the first is the primary key, `id_column`.
+    `message_key` is the column that a record is keyed by, `field` the member of the `event` that holds the row.
     """
 
-    def __init__(self, event: type[Event], row: type[Row], field: str, key: str) -> None:
-        self.row, self.columns, self.key = row, row.__struct_fields__, key
+    def __init__(self, event: type[Event], row: type[Row], field: str, message_key: str) -> None:
+        self.row, self.columns, self.message_key = row, row.__struct_fields__, message_key
+        self.id_column = self.columns[0]
         self.event, self.field = event, field
         self._field = field
         # Strict first: it is as fast, and only what it refuses needs a look at unknown fields.
@@ -163,6 +164,10 @@ class Codec:
         self._strict_row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(strict_row)
         self._lenient: msgspec.json.Decoder[Any] = msgspec.json.Decoder(event)
         self._lenient_row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
+
+    def id_of(self, row: Row) -> str:
+        """The row's primary key."""
+        return str(getattr(row, self.id_column))
 
     def decode(self, key: bytes | None, value: bytes | None, timestamp_ms: int, zone: tzinfo = UTC) -> tuple[Row, bool]:
         """The row, and whether unknown fields were ignored.
@@ -185,8 +190,8 @@ class Codec:
             raise Malformed(Reason.INVALID_FIELD, "created_at: the year is out of range")
         if row.created_at.tzinfo is None:
             row.created_at = row.created_at.replace(tzinfo=zone).astimezone(UTC)
-        if key != getattr(row, self.key).encode():
-            raise Malformed(Reason.WRONG_KEY, f"the record's key is not its {self.key}")
+        if key != getattr(row, self.message_key).encode():
+            raise Malformed(Reason.WRONG_KEY, f"the record's key is not its {self.message_key}")
         if b"\\u0000" in value and any("\0" in text for text in msgspec.structs.astuple(row) if isinstance(text, str)):
             raise Malformed(Reason.INVALID_FIELD, "PostgreSQL cannot store the character U+0000")
         return row, unknown

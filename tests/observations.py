@@ -11,7 +11,7 @@ from sesacctl.broker.cluster import Cluster
 from sesacctl.cache.state import CacheState, HashState
 from sesacctl.errors import ServerUnreachable
 from sesacctl.pipeline.audit.partitions import Progress
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.watch.observation import Observation
 from sesacctl.pipeline.watch.probes import DatabaseView, RedisView
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.consume.parked import retry_parked
-from sesacctl.pipeline.sink.batch import COUNTERS, Batch, Counts
+from sesacctl.pipeline.sink.batch import Batch
+from sesacctl.pipeline.sink.counts import COUNTERS, Counts
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.events import Message, batch, query

@@ -33,7 +33,7 @@ def tables(result: AuditResult) -> RenderableType:
 
 def _totals(result: AuditResult) -> Table:
     """A column per topic, a row per figure; the verdict in the title."""
-    from sesacctl.pipeline.sink.batch import COUNTERS, Counts
+    from sesacctl.pipeline.sink.counts import COUNTERS, Counts
 
     kinds = list(result.rows)
     totals = {kind: Counts() for kind in kinds}

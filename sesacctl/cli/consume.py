@@ -15,7 +15,7 @@ from sesacctl.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sesacctl.pipeline.sink.batch import Counts
+    from sesacctl.pipeline.sink.counts import Counts
     from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
     from sesacctl.settings import Settings
 

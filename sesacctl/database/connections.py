@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import psycopg2
 import stamina
 from psycopg2 import extensions
+from psycopg2.extras import register_uuid
 
 from sesacctl.database import refusals
 from sesacctl.database.deadline import deadline
@@ -20,10 +21,21 @@ from sesacctl.database.search_path import connect_in
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable
 from sesacctl.settings import DbType, Settings
 
-__all__ = ["as_ours", "connect", "read_row", "require_writable", "translated", "wait_until", "warn_of_unverified_host"]
+__all__ = [
+    "as_ours",
+    "connect",
+    "read_row",
+    "require_writable",
+    "transaction",
+    "translated",
+    "wait_until",
+    "warn_of_unverified_host",
+]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+register_uuid()  # topic ids, as values and in rows
 
 # `localhost` may be two addresses, each tried for this long: a one-shot command gives up within ten seconds.
 CONNECT_SECONDS = 4
@@ -98,8 +110,13 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     return connection
 
 
-def read_row(settings: Settings, statement: str, values: Sequence[Any], *, command: str) -> tuple[Any, ...]:
-    """The only row of a query, over a connection of its own.
+@contextmanager
+def transaction(
+    settings: Settings, *, command: str, bound: float = STATEMENT_SECONDS, commit: bool = False
+) -> Iterator[Any]:
+    """A cursor in a transaction on a connection of its own; with `commit` it is committed at the end, else undone.
+
+    The connection is the cursor's `connection`: for more cursors, or to commit on the way. `bound` as in `connect`.
 
     Raises:
         ConfigurationError: a setting of the connection is missing or wrong.
@@ -108,14 +125,22 @@ def read_row(settings: Settings, statement: str, values: Sequence[Any], *, comma
         DatabaseMissing: the server has no such database.
         SchemaNotAtHead: a table or column of the query does not exist.
     """
-    connection = connect(settings, command=command)
+    connection = connect(settings, command=command, bound=bound)
     try:
         with translated(settings), connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            row: tuple[Any, ...] = cursor.fetchone()
-            return row
+            yield cursor
+            if commit:
+                connection.commit()
     finally:
         connection.close()
+
+
+def read_row(settings: Settings, statement: str, values: Sequence[Any], *, command: str) -> tuple[Any, ...]:
+    """The only row of a query, over a connection of its own; errors as `transaction`."""
+    with transaction(settings, command=command) as cursor:
+        cursor.execute(statement, values)
+        row: tuple[Any, ...] = cursor.fetchone()
+        return row
 
 
 def require_writable(connection: extensions.connection, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from psycopg2 import sql
 from sesacctl import log
 from sesacctl import settings as settings_module
 from sesacctl.database import database
-from sesacctl.database.connections import read_row
+from sesacctl.database.connections import read_row, transaction
 from sesacctl.database.samples import seed
 from sesacctl.database.schema import adoption, plan, revisions, times
 from sesacctl.database.schema import state as state_module
@@ -194,14 +194,11 @@ def _create_schema(settings: Settings, name: str) -> bool:
     """Whether the schema was missing, and is there now."""
     if _has_schema(settings):
         return False
-    connection = database.connect(settings, command="db-init")
     try:
-        with database.translated(settings), connection, connection.cursor() as cursor:
+        with transaction(settings, command="db-init", commit=True) as cursor:
             cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     except (psycopg2.errors.DuplicateSchema, psycopg2.errors.UniqueViolation):  # somebody else was quicker
         return False
-    finally:
-        connection.close()
     logger.info("schema created", extra={"action": "schema.created", "schema": name})
     return True
 

@@ -18,7 +18,7 @@ from sesacctl.pipeline.audit.report import AuditResult, audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
 from sesacctl.pipeline.refresh.worker import Refresher
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -14,7 +15,8 @@ from psycopg2 import sql
 from sqlalchemy import text
 
 from sesacctl.database import database
-from sesacctl.errors import DatabaseMissing, ServerRefused, ServerUnreachable
+from sesacctl.database.connections import read_row, transaction
+from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings
 from tests.integration.postgres_cluster import Cluster, cluster
 from tests.waiting import BUSY_SECONDS
@@ -147,6 +149,32 @@ def test_deadlines_that_hold_harm_nothing(settings: Settings) -> None:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
     connection.close()
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_transaction_is_committed_only_if_that_is_asked_for_and_its_connection_closed(
+    settings: Settings, commit: bool
+) -> None:
+    with transaction(settings, command="test", commit=commit) as cursor:
+        cursor.execute("CREATE TABLE notes ()")
+    assert cursor.connection.closed
+    assert read_row(settings, "SELECT to_regclass('notes') IS NOT NULL", (), command="test") == (commit,)
+
+
+def test_an_error_undoes_a_transaction_and_is_told_in_our_words(settings: Settings) -> None:
+    with (
+        pytest.raises(SchemaNotAtHead, match="nowhere"),
+        transaction(settings, command="test", commit=True) as cursor,
+    ):
+        cursor.execute("CREATE TABLE notes ()")
+        cursor.execute("SELECT FROM nowhere")
+    assert cursor.connection.closed
+    assert read_row(settings, "SELECT to_regclass('notes')", (), command="test") == (None,)
+
+
+def test_a_transaction_takes_and_returns_topic_ids(settings: Settings) -> None:
+    topic_id = uuid4()
+    assert read_row(settings, "SELECT %s, ARRAY[%s]", (topic_id, topic_id), command="test") == (topic_id, [topic_id])
 
 
 def test_an_error_within_a_deadline_stays_what_it_is(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.refresh.stats import read_stats
 from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.watch.probes import read_database
 from sesacctl.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 from sesacctl.events import ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.consume.parked import retry_parked
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.store import Fenced
 from sesacctl.settings import Settings
 from tests.events import add_parents, batch, many_orders, message, order, product, query, user

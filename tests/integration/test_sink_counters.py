@@ -13,7 +13,7 @@ from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.repair import dead_letters, reset_offsets
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.pipeline.repair.reset_offsets import Move
-from sesacctl.pipeline.sink.batch import COUNTERS
+from sesacctl.pipeline.sink.counts import COUNTERS
 from sesacctl.settings import Settings
 from tests.events import Message, add_parents, batch, message, order, query, user
 from tests.rig import TOPIC, Rig

@@ -13,7 +13,8 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
-from sesacctl.pipeline.sink.batch import Batch, Counts
+from sesacctl.pipeline.sink.batch import Batch
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.retained import try_again
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings

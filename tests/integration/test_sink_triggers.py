@@ -14,7 +14,7 @@ from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.consume import postgres_link
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.settings import Settings
 from tests.conftest import Cli

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _SINK = "sesacctl/pipeline/sink/store.py"
 _KEPT = "sesacctl/pipeline/sink/retained.py"
+_OFFSETS = "sesacctl/pipeline/sink/offsets.py"
 _NEIGHBOURS = "tests/integration/test_db_neighbours.py"
 _PARKED = "sesacctl/pipeline/consume/parked.py"
 _LETTERS = "sesacctl/pipeline/repair/dead_letters.py"
@@ -50,7 +51,7 @@ PLANTS = (
     Plant(
         "retry-without-offsets-lock",
         _PARKED,
-        (("    lock_offsets(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
+        (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
         (f"{_LOCKS}::test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing",),
     ),
     Plant(
@@ -62,7 +63,7 @@ PLANTS = (
     Plant(
         "replay-without-offsets-lock",
         _LETTERS,
-        (("        lock_offsets(cursor, settings.kafka_group, keys)", "        assert keys"),),
+        (("        offsets.lock(cursor, settings.kafka_group, keys)", "        assert keys"),),
         (f"{_LOCKS}::test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing",),
     ),
     Plant(
@@ -86,19 +87,19 @@ PLANTS = (
     ),
     Plant(
         "session-time-zone",
-        _KEPT,
+        _OFFSETS,
         (("\" SET LOCAL TimeZone = 'UTC'; SELECT", '" SELECT'),),
         (f"{_LOCKS}::test_naive_times_are_utc_whatever_the_servers_time_zone",),
     ),
     Plant(
         "no-lock-timeout",
-        _KEPT,
+        _OFFSETS,
         (("SET LOCAL lock_timeout = '10s'; ", ""),),
         (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
     ),
     Plant(
         "no-idle-timeout",
-        _KEPT,
+        _OFFSETS,
         ((" SET LOCAL idle_in_transaction_session_timeout = '20s';", ""),),
         (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
     ),

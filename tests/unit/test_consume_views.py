@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from sesacctl.cli.consume import _line, _table
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
 
 

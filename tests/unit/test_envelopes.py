@@ -80,7 +80,7 @@ def test_the_other_topics() -> None:
     for kind, event, key in ((USERS, user(1), b"u1"), (PRODUCTS, product(1), b"p1")):
         row = json.loads(message(event)[1] or b"")[kind[:-1]] | {"last_cached_at": None}
         found, unknown = envelopes.decode(kind, key, encoded(debezium("r", row)), 0)
-        assert (getattr(found, CODECS[kind].columns[0]).encode(), unknown) == (key, True)
+        assert (getattr(found, CODECS[kind].id_column).encode(), unknown) == (key, True)
 
 
 def test_the_time_of_a_cloud_event_is_that_of_a_row_without_one() -> None:
@@ -212,4 +212,4 @@ def test_nothing_but_a_row_or_a_refusal_comes_out(document: object, key: bytes |
     except Malformed:
         return
     assert row.created_at is not None
-    assert getattr(row, CODECS[ORDERS].key) == "u1"
+    assert getattr(row, CODECS[ORDERS].message_key) == "u1"

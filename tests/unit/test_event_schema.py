@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Event, Malformed
 from sesacctl.pipeline.contract.check import check
 from sesacctl.pipeline.contract.schema import schema
 from tests.events import message, order, product, user
@@ -75,8 +75,8 @@ def test_what_the_schema_describes_is_accepted(event: tuple[str, Any]) -> None:
     body = document.get(codec.field, document)
     for ascii_only in (True, False):
         value = json.dumps(document, ensure_ascii=ascii_only).encode()
-        row, _ = codec.decode(body[codec.key].encode(), value, LAST_MS // 2)
-        assert {name: getattr(row, name) for name in ("created_at", codec.columns[0])}
+        row, _ = codec.decode(body[codec.message_key].encode(), value, LAST_MS // 2)
+        assert {name: getattr(row, name) for name in ("created_at", codec.id_column)}
     assert check(value, kind).events[0].reason is None
 
 
@@ -202,7 +202,23 @@ def both(kind: str, document: Any) -> tuple[bool, bool]:
     """Whether the schema and the decoder accept a document, with the key that its row asks for."""
     body = (document.get(CODECS[kind].field) or document) if isinstance(document, dict) else {}
     try:
-        CODECS[kind].decode(str(body.get(CODECS[kind].key)).encode(), json.dumps(document).encode(), 0)
+        CODECS[kind].decode(str(body.get(CODECS[kind].message_key)).encode(), json.dumps(document).encode(), 0)
     except Malformed:
         return VALIDATORS[kind].is_valid(document), False
     return VALIDATORS[kind].is_valid(document), True
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "id_column", "message_key", "found"),
+    [
+        (ORDERS, order(7), "order_id", "user_id", "o7"),
+        (USERS, user(7), "user_id", "user_id", "u7"),
+        (PRODUCTS, product(7), "product_id", "product_id", "p7"),
+    ],
+)
+def test_a_codec_knows_the_id_of_its_rows_and_what_messages_are_keyed_by(
+    kind: str, event: Event, id_column: str, message_key: str, found: str
+) -> None:
+    codec = CODECS[kind]
+    row, _ = codec.decode(*message(event), 0)
+    assert (codec.id_column, codec.message_key, codec.id_of(row)) == (id_column, message_key, found)

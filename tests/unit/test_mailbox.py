@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.budget import Take
 from sesacctl.pipeline.supervise.mailbox import Mailbox
 from sesacctl.pipeline.supervise.messages import Crash

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sesacctl.pipeline.consume.status import Status
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import HEALTHY_SECONDS, TAKEN_SECONDS, Figures, Member
 from sesacctl.pipeline.supervise.messages import Crash
 

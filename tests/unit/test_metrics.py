@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sesacctl.errors import ConfigurationError
 from sesacctl.pipeline.produce.producer import ProduceReport
 from sesacctl.pipeline.refresh.worker import RefreshResult, TableRefresh
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
 from sesacctl.pipeline.watch.exporter import Family, published, serve_metrics, text
 from sesacctl.pipeline.watch.metric_families import of_consume, of_observation, of_produce, of_refresh

@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.database import database, row_security
+from sesacctl.database import row_security
+from sesacctl.database.connections import transaction
 from sesacctl.database.samples.generate import (
     PRODUCT_COLUMNS,
     USER_COLUMNS,
@@ -24,6 +24,7 @@ from sesacctl.database.samples.generate import (
 )
 from sesacctl.database.schema import revisions
 from sesacctl.errors import AlreadySeeded, CheckFailed
+from sesacctl.events import CODECS
 from sesacctl.settings import Settings
 
 __all__ = ["TABLES", "Progress", "Seeded", "Table", "is_empty", "make_product", "make_user", "no_progress", "seed"]
@@ -123,19 +124,14 @@ def seed(
         DatabaseMissing: the server has no such database.
     """
     started = time.monotonic()
-    connection = database.connect(settings, command="db-seed", bound=COPY_SECONDS)
-    try:
-        with database.translated(settings):
-            revisions.require_head(connection)
-            with connection.cursor() as cursor:
-                row_security.require_all(cursor, ("users", "products", "row_changes"), ("SELECT", "INSERT"))
-            _take_turn(connection, append=append)
-            for table, count in zip(TABLES, (users, products), strict=True):
-                _load(connection, table, count, random_seed, on_progress)
-            connection.commit()
-            _analyze(connection)
-    finally:
-        connection.close()
+    with transaction(settings, command="db-seed", bound=COPY_SECONDS, commit=True) as cursor:
+        revisions.require_head(cursor.connection)
+        row_security.require_all(cursor, ("users", "products", "row_changes"), ("SELECT", "INSERT"))
+        _take_turn(cursor, append=append)
+        for table, count in zip(TABLES, (users, products), strict=True):
+            _load(cursor, table, count, random_seed, on_progress)
+        cursor.connection.commit()
+        cursor.execute("ANALYZE users, products")  # the aging queries' plans need to know that these are not empty
     seconds = time.monotonic() - started
     logger.info("sample rows added", extra={"action": "seed.done", "users": users, "products": products})
     rate = round((users + products) / seconds)
@@ -144,46 +140,40 @@ def seed(
 
 def is_empty(settings: Settings) -> bool:
     """Whether there are neither users nor products; errors as `seed`."""
-    connection = database.connect(settings, command="db-seed")
-    try:
-        with database.translated(settings):
-            return _is_empty(connection)
-    finally:
-        connection.close()
+    with transaction(settings, command="db-seed") as cursor:
+        return _is_empty(cursor)
 
 
-def _is_empty(connection: RawConnection) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM products)")
-        return bool(cursor.fetchone()[0])
+def _is_empty(cursor: Any) -> bool:
+    cursor.execute("SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM products)")
+    return bool(cursor.fetchone()[0])
 
 
-def _take_turn(connection: RawConnection, *, append: bool) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
-        if not cursor.fetchone()[0]:
-            raise CheckFailed("Another `db seed` is adding rows to this database", hint="sesacctl db check")
-        if append or _is_empty(connection):
-            return
-        cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
-        users, products = cursor.fetchone()
+def _take_turn(cursor: Any, *, append: bool) -> None:
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+    if not cursor.fetchone()[0]:
+        raise CheckFailed("Another `db seed` is adding rows to this database", hint="sesacctl db check")
+    if append or _is_empty(cursor):
+        return
+    cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
+    users, products = cursor.fetchone()
     raise AlreadySeeded(f"There are {users:,} users and {products:,} products already; nothing was added")
 
 
-def _load(connection: RawConnection, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT coalesce(max(substr({table.columns[0]}, 3)::integer), 0) + 1 FROM {table.name}"
-            f" WHERE {table.columns[0]} ~ '^{table.prefix}[0-9]{{8}}$'"
-        )
-        lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
-        target = _target(cursor, table)
-        stored = 0
-        for done in range(0, count, _ROWS_A_COPY):
-            reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
-            stored += _copy(cursor, table, target, _Reader(islice(lines, reads)))
-        change = "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, 'seed')"
-        cursor.execute(change, (table.name, stored))
+def _load(cursor: Any, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
+    key = CODECS[table.name].id_column
+    cursor.execute(
+        f"SELECT coalesce(max(substr({key}, 3)::integer), 0) + 1 FROM {table.name}"
+        f" WHERE {key} ~ '^{table.prefix}[0-9]{{8}}$'"
+    )
+    lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
+    target = _target(cursor, table)
+    stored = 0
+    for done in range(0, count, _ROWS_A_COPY):
+        reads = -(-min(_ROWS_A_COPY, count - done) // _ROWS_A_READ)
+        stored += _copy(cursor, table, target, _Reader(islice(lines, reads)))
+    change = "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, 'seed')"
+    cursor.execute(change, (table.name, stored))
     on_progress(table.name, count)
 
 
@@ -220,10 +210,3 @@ def _watched(table: Table, lines: Iterator[bytes], on_progress: Progress) -> Ite
     for number, some in enumerate(lines):
         on_progress(table.name, number * _ROWS_A_READ)
         yield some
-
-
-def _analyze(connection: RawConnection) -> None:
-    """The aging queries' plans need to know at once that the tables are no longer empty."""
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users, products")
-    connection.commit()

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.script.revision import RevisionError
 
 from sesacctl.database import database
+from sesacctl.database.connections import transaction
 from sesacctl.database.schema import revisions
 from sesacctl.database.schema.dependants import Dependant, dependants, require_none
 from sesacctl.database.schema.state import State, look
@@ -117,12 +118,8 @@ def _gives_zone(steps: tuple[Step, ...]) -> bool:
 
 def in_the_way(settings: Settings, modules: list[Any], *, downgrade: bool = False) -> tuple[Dependant, ...]:
     """What the migrations, given as modules, would be stopped by."""
-    connection = database.connect(settings, command="db-check")
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            return dependants(cursor, modules, downgrade=downgrade)
-    finally:
-        connection.close()
+    with transaction(settings, command="db-check") as cursor:
+        return dependants(cursor, modules, downgrade=downgrade)
 
 
 def require_utf8(settings: Settings, state: State) -> None:

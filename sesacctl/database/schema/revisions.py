@@ -16,6 +16,7 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.database import database, poolers
+from sesacctl.database.connections import transaction
 from sesacctl.database.schema import version_table
 from sesacctl.database.schema.ddl_errors import refused_change
 from sesacctl.errors import CheckFailed, ConfigurationError, SchemaNotAtHead
@@ -88,12 +89,8 @@ def head() -> str:
 def current(target: Settings | RawConnection) -> str | None:
     """The database's revision; None if it has none."""
     if isinstance(target, Settings):
-        connection = database.connect(target, command="db-check")
-        try:
-            with database.translated(target):
-                return current(connection)
-        finally:
-            connection.close()
+        with transaction(target, command="db-check") as cursor:
+            return current(cursor.connection)
     with target.cursor() as cursor:
         return version_table.read(cursor).revision
 
@@ -217,15 +214,11 @@ def run_on(
 
 def _lock_holders(settings: Settings) -> str:
     """The sessions that hold locks on tables here, longest transaction first."""
-    connection = database.connect(settings, command="db-migrate")
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT DISTINCT a.pid, coalesce(nullif(a.application_name, ''), a.usename), a.state, a.xact_start"
-                " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation"
-                " WHERE l.granted AND l.locktype = 'relation' AND c.relkind = 'r' AND a.pid <> pg_backend_pid()"
-                " AND c.relnamespace = current_schema()::regnamespace ORDER BY a.xact_start"
-            )
-            return ", ".join(f"{name} (process {pid}, {state})" for pid, name, state, _ in cursor.fetchall())
-    finally:
-        connection.close()
+    with transaction(settings, command="db-migrate") as cursor:
+        cursor.execute(
+            "SELECT DISTINCT a.pid, coalesce(nullif(a.application_name, ''), a.usename), a.state, a.xact_start"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation"
+            " WHERE l.granted AND l.locktype = 'relation' AND c.relkind = 'r' AND a.pid <> pg_backend_pid()"
+            " AND c.relnamespace = current_schema()::regnamespace ORDER BY a.xact_start"
+        )
+        return ", ".join(f"{name} (process {pid}, {state})" for pid, name, state, _ in cursor.fetchall())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sesacctl.database import database
+from sesacctl.database.connections import transaction
 from sesacctl.database.schema import revisions, version_table
 from sesacctl.database.schema.encoding import encoding_problem
 from sesacctl.database.schema.strangers import require_room
@@ -40,26 +40,22 @@ def look(settings: Settings) -> State:
         ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
         DatabaseMissing: the server has no such database.
     """
-    connection = database.connect(settings, command="db-check")
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            found = version_table.read(cursor)
-            revisions.require_known(found.revision)
-            require_room(cursor, found.revision, postgres_schema=settings.postgres_schema)
-            cursor.execute(
-                "SELECT count(to_regclass(quote_ident(current_schema()) || '.' || name)) > 0,"
-                " current_setting('TimeZone')"
-                " FROM unnest(ARRAY['users', 'products', 'orders']) AS name"
-            )
-            has_tables, server_zone = cursor.fetchone()
-            return State(
-                revision=found.revision,
-                has_tables=has_tables,
-                is_legacy=found.is_legacy,
-                foreign_version=found.foreign,
-                encoding_problem=encoding_problem(connection),
-                without_zone=columns_without_zone(cursor) if found.revision in (None, revisions.revisions()[0]) else (),
-                server_zone=server_zone,
-            )
-    finally:
-        connection.close()
+    with transaction(settings, command="db-check") as cursor:
+        found = version_table.read(cursor)
+        revisions.require_known(found.revision)
+        require_room(cursor, found.revision, postgres_schema=settings.postgres_schema)
+        cursor.execute(
+            "SELECT count(to_regclass(quote_ident(current_schema()) || '.' || name)) > 0,"
+            " current_setting('TimeZone')"
+            " FROM unnest(ARRAY['users', 'products', 'orders']) AS name"
+        )
+        has_tables, server_zone = cursor.fetchone()
+        return State(
+            revision=found.revision,
+            has_tables=has_tables,
+            is_legacy=found.is_legacy,
+            foreign_version=found.foreign,
+            encoding_problem=encoding_problem(cursor.connection),
+            without_zone=columns_without_zone(cursor) if found.revision in (None, revisions.revisions()[0]) else (),
+            server_zone=server_zone,
+        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sesacctl import envelopes
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
 from sesacctl.events import CODECS, Malformed, Row
 from sesacctl.pipeline.audit.partitions import Progress
@@ -78,15 +78,11 @@ def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bo
     """
     wanted = [part for part in partitions if part.taken]
     log, looks = Log(settings, wanted), _Looks(settings.kafka_group, COMPARED if values else {})
-    connection = connect(settings, command="audit", bound=600)
-    try:
-        connection.autocommit = True  # reading takes long, and each look is to see what is there by then
-        with translated(settings), connection.cursor() as cursor:
-            for part, records in log.chunks():
-                if records:
-                    looks.look_up(cursor, part, records)
-    finally:
-        connection.close()
+    with transaction(settings, command="audit", bound=600) as cursor:
+        cursor.connection.autocommit = True  # reading takes long, and each look is to see what is there by then
+        for part, records in log.chunks():
+            if records:
+                looks.look_up(cursor, part, records)
     return DeepAudit(
         read=looks.counts["read"],
         found=looks.counts["found"],
@@ -154,14 +150,14 @@ def _event(kind: str, record: Any) -> Row | None:
 
 
 def _id(kind: str, event: Row) -> str:
-    return str(getattr(event, CODECS[kind].columns[0]))
+    return CODECS[kind].id_of(event)
 
 
 def _rows(
     cursor: Any, kind: str, ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str | None, list[tuple[object, ...]]]:
     """The columns of each row with one of these ids: more than one where an id is stored more than once."""
-    key = CODECS[kind].columns[0]
+    key = CODECS[kind].id_column
     cursor.execute(f"SELECT {', '.join((key, *columns))} FROM {kind} WHERE {key} = ANY(%s)", (list(ids),))
     found: dict[str | None, list[tuple[object, ...]]] = {}
     for row in cursor.fetchall():

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.events import CODECS, ORDERS, Malformed
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
@@ -73,20 +73,14 @@ def ledger_audit(settings: Settings, acknowledged: Mapping[Name, bool]) -> Ledge
         SchemaNotAtHead: a table or column is missing.
         DatabaseMissing: PostgreSQL has no such database.
     """
-    connection = connect(settings, command="audit", bound=600)
-    try:
-        with translated(settings):
-            with connection.cursor() as cursor:
-                times = _times_stored(cursor, acknowledged)
-            kept: dict[Name, str] = {}
-            if absent := {name for name, acked in acknowledged.items() if acked and name not in times}:
-                kept = _kept(connection, settings, absent)
-                # Once more, after that look: a running consumer may have moved a parked one into its table before it.
-                with connection.cursor() as cursor:
-                    times |= _times_stored(cursor, absent - kept.keys())
-            unknown = _unknown(connection, acknowledged)
-    finally:
-        connection.close()
+    with transaction(settings, command="audit", bound=600) as cursor:
+        times = _times_stored(cursor, acknowledged)
+        kept: dict[Name, str] = {}
+        if absent := {name for name, acked in acknowledged.items() if acked and name not in times}:
+            kept = _kept(cursor.connection, settings, absent)
+            # Once more, after that look: a running consumer may have moved a parked one into its table before it.
+            times |= _times_stored(cursor, absent - kept.keys())
+        unknown = _unknown(cursor.connection, acknowledged)
     return _result(acknowledged, times, kept, unknown)
 
 
@@ -122,7 +116,7 @@ def _times_stored(cursor: Any, names: Iterable[Name]) -> dict[Name, int]:
         ids[kind].append(row_id)
     times: dict[Name, int] = {}
     for kind, codec in CODECS.items():
-        statement = f"SELECT {codec.columns[0]}, count(*) FROM {kind} WHERE {codec.columns[0]} = ANY(%s) GROUP BY 1"
+        statement = f"SELECT {codec.id_column}, count(*) FROM {kind} WHERE {codec.id_column} = ANY(%s) GROUP BY 1"
         for start in range(0, len(ids[kind]), _CHUNK):
             cursor.execute(statement, (ids[kind][start : start + _CHUNK],))
             times |= {(kind, row_id): count for row_id, count in cursor.fetchall()}
@@ -154,7 +148,7 @@ def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
     """The id of the event that a kept record holds, also where it was kept because something else of it is wrong."""
     codec = CODECS[kind]
     try:
-        return str(getattr(codec.decode(key, value, 0)[0], codec.columns[0]))
+        return codec.id_of(codec.decode(key, value, 0)[0])
     except Malformed:
         pass
     try:
@@ -162,7 +156,7 @@ def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     bodies = [document, *document.values()] if isinstance(document, dict) else []
-    ids = (body.get(codec.columns[0]) for body in bodies if isinstance(body, dict))
+    ids = (body.get(codec.id_column) for body in bodies if isinstance(body, dict))
     return next((found for found in ids if isinstance(found, str)), None)
 
 
@@ -174,5 +168,5 @@ def _unknown(connection: Any, known: Container[Name]) -> int:
     # A cursor on the server: the ids of all orders may not fit into memory.
     with connection.cursor("orders") as cursor:
         cursor.itersize = _CHUNK
-        cursor.execute(f"SELECT {CODECS[ORDERS].columns[0]} FROM {ORDERS}")
+        cursor.execute(f"SELECT {CODECS[ORDERS].id_column} FROM {ORDERS}")
         return sum((ORDERS, order_id) not in known for (order_id,) in cursor)

@@ -11,10 +11,11 @@ from kafka import TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from sesacctl.broker import clients
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.pipeline.consume.owned_log import contradiction
-from sesacctl.pipeline.sink.batch import Key, LogMark
+from sesacctl.pipeline.sink.batch import LogMark
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog, cut_log, record, stops
 from sesacctl.settings import Settings
 
@@ -22,7 +23,7 @@ POLL_MS = 500
 LOOK_SECONDS = 30.0
 
 
-def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[Key, CutLog]:
+def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[PartitionKey, CutLog]:
     """The logs that were cut or replaced since they were stored: by standing verdicts, and by reading them.
 
     Raises:
@@ -64,18 +65,14 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
     cut_parts = [part for part in partitions if part.key in cuts]
     if not cut_parts:
         return
-    connection = connect(settings, command="log-cuts")
-    try:
-        with translated(settings), connection, connection.cursor() as cursor:
-            for part in cut_parts:
-                record(cursor, settings.kafka_group, part.topic, part.key, cuts[part.key])
-    finally:
-        connection.close()
+    with transaction(settings, command="log-cuts", commit=True) as cursor:
+        for part in cut_parts:
+            record(cursor, settings.kafka_group, part.topic, part.key, cuts[part.key])
     first = cut_parts[0]
     raise stops(first.topic, first.partition, cuts[first.key])
 
 
-def known_cuts(partitions: Sequence[Progress]) -> dict[Key, CutLog]:
+def known_cuts(partitions: Sequence[Progress]) -> dict[PartitionKey, CutLog]:
     """The part of `find_cuts` that does not read the logs: verdicts that stand, and logs that end too early."""
     return {part.key: cut for part in partitions if (cut := part.cut_log or _shorter(part))}
 

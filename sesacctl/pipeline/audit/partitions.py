@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg2.extras import register_uuid
-
 from sesacctl.broker.offsets import LogOffsets, log_offsets
 from sesacctl.broker.transactions import OpenTransaction, open_transactions
 from sesacctl.database import row_security
-from sesacctl.database.connections import connect, translated
-from sesacctl.pipeline.sink.batch import COUNTERS, Counts, Key, LogMark
+from sesacctl.database.connections import transaction
+from sesacctl.pipeline.sink import offsets
+from sesacctl.pipeline.sink.batch import LogMark
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog, read_open
+from sesacctl.pipeline.sink.offsets import StoredPartition
 from sesacctl.settings import Settings
-
-register_uuid()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Progress:
     cut_log: CutLog | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PartitionKey:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.partition
 
@@ -97,41 +96,19 @@ def held_back(settings: Settings, partitions: Sequence[Progress]) -> list[OpenTr
     return open_transactions(settings, held)
 
 
-def next_offsets(settings: Settings) -> dict[Key, int]:
+def next_offsets(settings: Settings) -> dict[PartitionKey, int]:
     """PostgreSQL's next offset of every partition that the group has taken up."""
     return {key: stored.mark.next_offset for key, stored in _stored(settings)[0].items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    first: int
-    mark: LogMark
-    counts: Counts
+def _stored(settings: Settings) -> tuple[dict[PartitionKey, StoredPartition], dict[PartitionKey, CutLog]]:
+    group = settings.kafka_group
+    with transaction(settings, command="progress") as cursor:
+        row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
+        return offsets.read_partitions(cursor, group), read_open(cursor, group)
 
 
-def _stored(settings: Settings) -> tuple[dict[Key, _Stored], dict[Key, CutLog]]:
-    connection = connect(settings, command="progress")
-    try:
-        with translated(settings), connection.cursor() as cursor:
-            row_security.require_visible(cursor, ("sink_offsets", "log_cuts"))
-            cursor.execute(
-                "SELECT topic_id, partition, first_offset, next_offset, leader_epoch, last_offset, last_timestamp,"
-                f" last_crc, {', '.join(COUNTERS)}, ahead FROM sink_offsets WHERE consumer_group = %s",
-                (settings.kafka_group,),
-            )
-            stored = {
-                (row[0], row[1]): _Stored(row[2], LogMark(*row[3:8]), _counts(row[8:])) for row in cursor.fetchall()
-            }
-            return stored, read_open(cursor, settings.kafka_group)
-    finally:
-        connection.close()
-
-
-def _counts(values: Sequence[int]) -> Counts:
-    return Counts(**dict(zip((*COUNTERS, "ahead"), values, strict=True)))
-
-
-def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progress:
+def _join(log: LogOffsets, stored: StoredPartition | None, cut: CutLog | None) -> Progress:
     return Progress(
         kind=log.kind,
         topic=log.topic,
@@ -140,7 +117,7 @@ def _join(log: LogOffsets, stored: _Stored | None, cut: CutLog | None) -> Progre
         log_start=log.start,
         log_end=log.end,
         log_stable_end=log.stable_end,
-        first=stored.first if stored else None,
+        first=stored.first_offset if stored else None,
         next=stored.mark.next_offset if stored else None,
         kafka_offset=log.committed,
         counts=stored.counts if stored else Counts(),

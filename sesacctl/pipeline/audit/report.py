@@ -13,7 +13,7 @@ from sesacctl.pipeline.audit.ledgers import LedgerAudit, ledger_audit, read_ledg
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
 from sesacctl.pipeline.audit.row_counts import count_rows
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.settings import Settings
 

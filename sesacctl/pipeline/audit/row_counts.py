@@ -8,8 +8,9 @@ from typing import Any
 from psycopg2 import extensions
 
 from sesacctl.database import row_security
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.events import CODECS
+from sesacctl.pipeline.sink import offsets
 from sesacctl.settings import Settings
 
 _BOUND = 600  # counting takes as long as the tables are large
@@ -46,24 +47,19 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
         ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    connection = connect(settings, command="audit", bound=_BOUND)
-    try:
-        with translated(settings):
-            connection.set_session(isolation_level=extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
-            with connection.cursor() as cursor:
-                # Before the snapshot: TRUNCATE and a restore between two looks would make rows seem gone.
-                cursor.execute(f"LOCK TABLE sink_offsets, row_changes, {', '.join(CODECS)} IN ACCESS SHARE MODE")
-                return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
-    finally:
-        connection.close()
+    with transaction(settings, command="audit", bound=_BOUND) as cursor:
+        cursor.connection.set_session(isolation_level=extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+        # Before the snapshot: TRUNCATE and a restore between two looks would make rows seem gone.
+        cursor.execute(f"LOCK TABLE {offsets.TABLE}, row_changes, {', '.join(CODECS)} IN ACCESS SHARE MODE")
+        return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
 
 
 def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
     """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
     row_security.require_visible(cursor)
     cursor.execute(
-        f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].columns[0]}),"
-        " (SELECT coalesce(sum(stored), 0) FROM sink_offsets WHERE topic = %s)::bigint"
+        f"SELECT count(*), count(*) - count(DISTINCT {CODECS[kind].id_column}),"
+        f" {offsets.STORED_IN_TOPIC}"
         " + (SELECT coalesce(sum(change), 0) FROM row_changes WHERE table_name = %s)::bigint"
         f" FROM {kind}",
         (settings.topic(kind), kind),

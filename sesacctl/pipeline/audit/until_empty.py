@@ -10,7 +10,7 @@ from sesacctl.errors import HeldBack
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.audit.log_identity import require_same_logs
 from sesacctl.pipeline.audit.partitions import held_back, next_offsets, progress
-from sesacctl.pipeline.sink.batch import Key
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.settings import Settings
 
 HELD_SECONDS = 75.0
@@ -36,7 +36,7 @@ class UntilEmpty:
         self._ends = {part.key: part.log_end for part in logs if part.log_end > part.log_start}
         self._partitions = tuple((part.topic, part.partition) for part in logs)
         self._reached_at: datetime | None = None
-        self._offsets: dict[Key, int] = {}
+        self._offsets: dict[PartitionKey, int] = {}
         self._moved_at = time.monotonic()
 
     def __call__(self) -> bool:
@@ -55,7 +55,7 @@ class UntilEmpty:
                 return False
         return not self._untried()
 
-    def _require_progress(self, reached: dict[Key, int]) -> None:
+    def _require_progress(self, reached: dict[PartitionKey, int]) -> None:
         if reached != self._offsets:
             self._offsets, self._moved_at = reached, time.monotonic()
         if time.monotonic() - self._moved_at < HELD_SECONDS:

@@ -21,7 +21,8 @@ from sesacctl.pipeline.consume.postgres_link import PostgresLink
 from sesacctl.pipeline.consume.status import Status, Timer, max_rss_bytes
 from sesacctl.pipeline.consume.step_size import StepSize
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Batch, Counts, truncate
+from sesacctl.pipeline.sink.batch import Batch, truncate
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.log_cuts import CutFound, stops
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings

@@ -14,7 +14,8 @@ from sesacctl.broker import clients
 from sesacctl.broker.topic_state import wait_until
 from sesacctl.errors import OffsetGap
 from sesacctl.pipeline.consume.owned_log import OwnedLog, StrangeLog
-from sesacctl.pipeline.sink.batch import Batch, Key, LogMark
+from sesacctl.pipeline.sink.batch import Batch, LogMark
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutFound, cut_log
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,12 @@ class LogGuard:
         self._consumer = consumer
         self._accept_gap = accept_gap
         # By the brokers' leader epochs, where logs differ from what was stored; None: somewhere.
-        self._diverged: dict[Key, int | None] = {}
-        self._unreadable: dict[Key, LogMark] = {}
+        self._diverged: dict[PartitionKey, int | None] = {}
+        self._unreadable: dict[PartitionKey, LogMark] = {}
 
     # ---- before reading
 
-    def note_unreadable(self, key: Key, mark: LogMark) -> None:
+    def note_unreadable(self, key: PartitionKey, mark: LogMark) -> None:
         """The last record before PostgreSQL's offset is not in the log any more."""
         self._unreadable[key] = mark
 
@@ -53,7 +54,7 @@ class LogGuard:
         """
         self._diverged |= {log.key: end and end.offset for log, end in diverged}
 
-    def forget_epochs(self, key: Key) -> None:
+    def forget_epochs(self, key: PartitionKey) -> None:
         """The epoch that PostgreSQL has now is the log's own."""
         self._diverged.pop(key, None)
 

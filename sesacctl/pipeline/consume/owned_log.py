@@ -9,7 +9,8 @@ from uuid import UUID
 
 from kafka import TopicPartition
 
-from sesacctl.pipeline.sink.batch import Batch, Key, LogMark, mark_of
+from sesacctl.pipeline.sink.batch import Batch, LogMark, mark_of
+from sesacctl.pipeline.sink.counts import PartitionKey
 
 
 class StrangeLog(Exception):
@@ -59,7 +60,7 @@ class OwnedLog:
         self.recognised = not self.readable or self.mark.last_offset is None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PartitionKey:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.tp.partition
 

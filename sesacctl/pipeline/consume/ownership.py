@@ -24,7 +24,8 @@ from sesacctl.broker import clients
 from sesacctl.broker.kafka_python.consumer_records import skipped
 from sesacctl.pipeline.consume.log_gaps import LogGuard, ReadAgain
 from sesacctl.pipeline.consume.owned_log import OwnedLog
-from sesacctl.pipeline.sink.batch import Batch, Key, LogMark
+from sesacctl.pipeline.sink.batch import Batch, LogMark
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import stops
 from sesacctl.pipeline.sink.store import Sink
 
@@ -224,7 +225,7 @@ class Ownership:
         passed = skipped(self._consumer).within(owned.tp, owned.next_offset, end)
         return owned.batch(end, records, skipped=passed, leader_epoch=clients.leader_epoch(self._consumer, owned.tp))
 
-    def baselines(self) -> list[tuple[Key, LogMark]]:
+    def baselines(self) -> list[tuple[PartitionKey, LogMark]]:
         """What was seen right before the offsets of partitions of which PostgreSQL knows no record; each once."""
         marks = ((owned.key, owned.take_baseline()) for owned in self._owned.values())
         return [(key, mark) for key, mark in marks if mark is not None]

@@ -13,12 +13,12 @@ from kafka import TopicPartition
 from sesacctl.broker import clients
 from sesacctl.database.connections import read_row
 from sesacctl.events import PARTITIONS, Reason
-from sesacctl.pipeline.sink.batch import Counts, Key, Refusal
+from sesacctl.pipeline.sink import offsets
+from sesacctl.pipeline.sink.batch import Refusal
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.retained import (
     KeptRecord,
-    adjust_counters,
     forget,
-    lock_offsets,
     move_count,
     save_dead_letters,
     select,
@@ -85,7 +85,7 @@ def retry_parked(
 
 def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bool:
     """Whether all that is in the topics of users and products is in PostgreSQL; False when that cannot be known now."""
-    keys: dict[TopicPartition, Key] = {}
+    keys: dict[TopicPartition, PartitionKey] = {}
     for topic in parents:
         topic_id, found = clients.topic_id(consumer, topic), clients.partitions(consumer, topic)
         if topic_id is None or not found:
@@ -107,7 +107,7 @@ def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[l
     found = cursor.fetchall()
     if not found:
         return [], False
-    lock_offsets(cursor, owned[0], sorted({(topic_id, partition) for _, topic_id, partition in found}))
+    offsets.lock(cursor, owned[0], sorted({(topic_id, partition) for _, topic_id, partition in found}))
     ids = [row[0] for row in found]
     # Again, locked: somebody else may have been quicker with some of them.
     records = select(cursor, "parked_events", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE SKIP LOCKED")
@@ -125,7 +125,7 @@ def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) ->
 def _settle(
     cursor: Any, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
 ) -> Counts:
-    changes = defaultdict[Key, Counts](Counts)
+    changes = defaultdict[PartitionKey, Counts](Counts)
     still: list[int] = []
     dead: dict[bool, list[Refusal]] = {True: [], False: []}
     for record in records:
@@ -142,7 +142,7 @@ def _settle(
         dead[record.counted].append(refusal)
     for counted, refusals in dead.items():
         save_dead_letters(cursor, group, refusals, counted=counted)
-    adjust_counters(cursor, group, changes)
+    offsets.adjust_counters(cursor, group, changes)
     _forget(cursor, [record.id for record in records], still)
     total = Counts()
     for change in changes.values():

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 
 log = logging.getLogger(__name__)
 

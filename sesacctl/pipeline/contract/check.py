@@ -88,7 +88,7 @@ def _check(line: int, value: bytes, kind: str | None, zone: tzinfo) -> CheckedEv
         line=line,
         kind=known,
         action=STORE,
-        id=getattr(row, codec.columns[0]),
+        id=codec.id_of(row),
         created_at=row.created_at,
         unknown_fields=unknown,
         reason=None,
@@ -118,5 +118,5 @@ def _kind(document: dict[str, Any]) -> str | None:
 
 def _key(codec: Codec, document: dict[str, Any]) -> bytes:
     row = document.get(codec.field, document)
-    own = row.get(codec.key) if isinstance(row, dict) else None
+    own = row.get(codec.message_key) if isinstance(row, dict) else None
     return own.encode() if isinstance(own, str) else b""

@@ -12,7 +12,8 @@ from sesacctl.cache.client import connect
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
-from sesacctl.database import database, row_security
+from sesacctl.database import row_security
+from sesacctl.database.connections import transaction
 from sesacctl.pipeline.refresh.simulation import bound
 from sesacctl.settings import Settings
 
@@ -56,15 +57,12 @@ def read_fairness(settings: Settings) -> Fairness:
     """
     redis = connect(settings)
     state = read_state(redis)
-    with database.translated(settings):
-        postgres = database.connect(settings, command="cache-fairness")
-        try:
-            with postgres.cursor() as cursor:
-                row_security.require_visible(cursor, TABLES)
-                tables = tuple(_table(cursor, redis, table, state.size, state.fresh) for table in TABLES)
-        finally:
-            postgres.close()
-            redis.close()
+    try:
+        with transaction(settings, command="cache-fairness") as cursor:
+            row_security.require_visible(cursor, TABLES)
+            tables = tuple(_table(cursor, redis, table, state.size, state.fresh) for table in TABLES)
+    finally:
+        redis.close()
     return Fairness(size=state.size, fresh=state.fresh, holds=all(table.holds for table in tables), tables=tables)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812
-
-from sesacctl.cache.rows import COLUMNS, TABLES, Table
-from sesacctl.database import database
+from sesacctl.cache.rows import TABLES, Table
+from sesacctl.database.connections import transaction
+from sesacctl.events import CODECS
 from sesacctl.settings import Settings
 
 # Any number: what matters is that all refreshes and resets of one database ask for the same lock.
@@ -47,7 +47,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
-    key = COLUMNS[table][0]
+    key = CODECS[table].id_column
     # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
@@ -100,50 +100,44 @@ def reset_aging(
         CheckFailed: a refresh or another session held the rows for too long, or was in a deadlock with this one; what
             was reset stays reset.
     """
-    with database.translated(settings):
-        postgres = database.connect(settings, command="cache-reset-aging")
-        try:
-            if dry_run:
-                return tuple(TableReset(table=table, rows=_count(postgres, table)) for table in tables)
-            return tuple(_reset_table(postgres, table, stop or threading.Event(), on_batch) for table in tables)
-        finally:
-            postgres.close()
+    with transaction(settings, command="cache-reset-aging") as cursor:
+        if dry_run:
+            return tuple(TableReset(table=table, rows=_count(cursor, table)) for table in tables)
+        return tuple(_reset_table(cursor, table, stop or threading.Event(), on_batch) for table in tables)
 
 
-def _count(postgres: Connection, table: Table) -> int:
-    with postgres.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NOT NULL")
-        return int(cursor.fetchone()[0])
+def _count(cursor: Any, table: Table) -> int:
+    cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NOT NULL")
+    return int(cursor.fetchone()[0])
 
 
 def _reset_table(
-    postgres: Connection, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
+    cursor: Any, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
 ) -> TableReset:
-    key, total, after = COLUMNS[table][0], 0, ""
-    with postgres.cursor() as cursor:
-        cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
-        newest = cursor.fetchone()[0]
-        postgres.commit()
-        while newest is not None and not stop.is_set():
-            cursor.execute("SET LOCAL lock_timeout = '10s'")
-            # Otherwise a refresh could stamp the same rows in another order, and one of the two would be a deadlock.
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (GATE,))
-            # By key: the index on last_cached_at would lead over the dead entries of all batches before.
-            cursor.execute(
-                f"""
-                WITH batch AS MATERIALIZED (
-                    SELECT {key} AS id FROM {table} WHERE {key} > %s AND last_cached_at <= %s
-                    ORDER BY {key} LIMIT {RESET_BATCH}),
-                done AS (
-                    UPDATE {table} SET last_cached_at = NULL WHERE {key} = ANY (ARRAY(SELECT id FROM batch))
-                    RETURNING 1)
-                SELECT max(id), (SELECT count(*) FROM done) FROM batch""",
-                (after, newest),
-            )
-            after, rows = cursor.fetchone()
-            postgres.commit()
-            if after is None:
-                break
-            total += rows
-            on_batch(table, rows)
+    key, total, after = CODECS[table].id_column, 0, ""
+    cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
+    newest = cursor.fetchone()[0]
+    cursor.connection.commit()
+    while newest is not None and not stop.is_set():
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        # Otherwise a refresh could stamp the same rows in another order, and one of the two would be a deadlock.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (GATE,))
+        # By key: the index on last_cached_at would lead over the dead entries of all batches before.
+        cursor.execute(
+            f"""
+            WITH batch AS MATERIALIZED (
+                SELECT {key} AS id FROM {table} WHERE {key} > %s AND last_cached_at <= %s
+                ORDER BY {key} LIMIT {RESET_BATCH}),
+            done AS (
+                UPDATE {table} SET last_cached_at = NULL WHERE {key} = ANY (ARRAY(SELECT id FROM batch))
+                RETURNING 1)
+            SELECT max(id), (SELECT count(*) FROM done) FROM batch""",
+            (after, newest),
+        )
+        after, rows = cursor.fetchone()
+        cursor.connection.commit()
+        if after is None:
+            break
+        total += rows
+        on_batch(table, rows)
     return TableReset(table=table, rows=total)

@@ -9,7 +9,8 @@ from typing import Any
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.state import CacheState, HashState, read_state
-from sesacctl.database import database, row_security
+from sesacctl.database import row_security
+from sesacctl.database.connections import transaction
 from sesacctl.settings import Settings
 
 # Upper ends of the histogram's bins, in seconds.
@@ -67,16 +68,11 @@ def read_stats(settings: Settings) -> CacheStats:
     redis = connect(settings)
     state = read_state(redis)
     redis.close()
-    with database.translated(settings):
-        postgres = database.connect(settings, command="cache-stats")
-        try:
-            with postgres.cursor() as cursor:
-                row_security.require_visible(cursor, TABLES)
-                cursor.execute("SELECT now()")
-                now: datetime = cursor.fetchone()[0]
-                tables = tuple(_table(cursor, side) for side in state.hashes)
-        finally:
-            postgres.close()
+    with transaction(settings, command="cache-stats") as cursor:
+        row_security.require_visible(cursor, TABLES)
+        cursor.execute("SELECT now()")
+        now: datetime = cursor.fetchone()[0]
+        tables = tuple(_table(cursor, side) for side in state.hashes)
     return _stats(state, now, tables)
 
 

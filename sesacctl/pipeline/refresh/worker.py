@@ -14,10 +14,11 @@ from typing import Self
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from sesacctl.cache.client import connect
+from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import adopt_rounds, publish, record_round
-from sesacctl.database import database, row_security
+from sesacctl.database import row_security
+from sesacctl.database.connections import connect, translated
 from sesacctl.database.schema import revisions
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.heartbeat import Heartbeat
@@ -77,7 +78,7 @@ class Refresher:
         self._tables = tuple(tables)
         self._plan = {"size": size, "fresh": fresh}
         self._statement = refresh_statement(tables, size=size, fresh=fresh)
-        self._redis = connect(settings)
+        self._redis = connect_redis(settings)
         self._postgres: Connection | None = None
         self._adopted = False
 
@@ -103,7 +104,7 @@ class Refresher:
         """
         started = monotonic()
         try:
-            with database.translated(self._settings):
+            with translated(self._settings):
                 postgres = self._postgres = self._postgres or self._connect()
                 with postgres.cursor() as cursor:
                     cursor.execute(self._statement)
@@ -176,7 +177,7 @@ class Refresher:
                 logger.debug("%s", error, extra={"action": "refresh.unrecorded"})
 
     def _connect(self) -> Connection:
-        postgres = database.connect(self._settings, command="cache-refresh")
+        postgres = connect(self._settings, command="cache-refresh")
         revisions.require_head(postgres)
         postgres.rollback()
         return postgres

@@ -16,20 +16,13 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from sesacctl.database import row_security
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import PARTITIONS
-from sesacctl.pipeline.sink.batch import Counts, Key
-from sesacctl.pipeline.sink.retained import (
-    KeptRecord,
-    adjust_counters,
-    forget,
-    lock_offsets,
-    select,
-    settle,
-    try_again,
-)
+from sesacctl.pipeline.sink import offsets
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
+from sesacctl.pipeline.sink.retained import KeptRecord, forget, select, settle, try_again
 from sesacctl.settings import Settings
 
 _CHUNK = 500
@@ -189,7 +182,7 @@ def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecor
     """Those that are still there: another replay may have been quicker with some."""
     cursor.execute("SELECT DISTINCT topic_id, partition FROM dead_letters WHERE id = ANY(%s)", (ids,))
     if keys := cursor.fetchall():
-        lock_offsets(cursor, settings.kafka_group, keys)
+        offsets.lock(cursor, settings.kafka_group, keys)
     return select(cursor, "dead_letters", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE")
 
 
@@ -200,11 +193,11 @@ def _replay_chunk(
     known = [record for record in records if record.topic in kinds]
     results = try_again(cursor, kinds, known, settings.event_timezone, unwrap=unwrap)
     outcome: Counter[str] = Counter()
-    changes: defaultdict[Key, Counts] = defaultdict(Counts)
+    changes: defaultdict[PartitionKey, Counts] = defaultdict(Counts)
     done, refused = [], []
     for record in known:
         refusal = results[record.id]
-        name = settle(changes, record, "dead", refusal)
+        name: str | None = settle(changes, record, "dead", refusal)
         if name:
             done.append(record.id)
         else:
@@ -212,7 +205,7 @@ def _replay_chunk(
             name = refusal.reason.value
             refused.append((record.id, name, refusal.detail))
         outcome[name] += 1
-    adjust_counters(cursor, settings.kafka_group, changes)
+    offsets.adjust_counters(cursor, settings.kafka_group, changes)
     forget(cursor, "dead_letters", done)
     if refused:
         execute_values(
@@ -278,14 +271,7 @@ def _transaction(
     settings: Settings, command: str, *, commit: bool = True, on_server: str | None = None
 ) -> Iterator[Any]:
     """`on_server` names a cursor whose rows stay on the server until they are read."""
-    connection = connect(settings, command=command)
-    try:
-        with translated(settings):
-            with connection.cursor() as first:
-                row_security.require_all(first, ("dead_letters", "sink_offsets"))
-            with connection.cursor(on_server) as cursor:
-                yield cursor
-            if commit:
-                connection.commit()
-    finally:
-        connection.close()
+    with transaction(settings, command=command, commit=commit) as first:
+        row_security.require_all(first, ("dead_letters", offsets.TABLE))
+        with first.connection.cursor(on_server) as cursor:
+            yield cursor

@@ -8,18 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg2.extras import execute_values
-
 from sesacctl.broker.offsets import offsets_at
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.errors import UsageError
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.audit.partitions import Progress, progress
 from sesacctl.pipeline.audit.row_counts import select_row_counts
-from sesacctl.pipeline.sink import log_cuts
-from sesacctl.pipeline.sink.batch import COUNTERS, Key
+from sesacctl.pipeline.sink import log_cuts, offsets
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
-from sesacctl.pipeline.sink.retained import lock_offsets
 from sesacctl.settings import Settings
 
 
@@ -42,7 +39,7 @@ class Move:
     cut: CutLog | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PartitionKey:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.partition
 
@@ -113,12 +110,8 @@ def _carry_rows_over(cursor: Any, settings: Settings, moves: Sequence[Move]) -> 
     """What was stored stays in the audit's count of rows, and what is gone by now does not: it may be read again."""
     for kind in {move.kind for move in moves}:
         gone = select_row_counts(cursor, settings, kind).gone
-        cursor.execute(
-            "SELECT coalesce(sum(stored), 0)::bigint FROM sink_offsets"
-            " WHERE consumer_group = %s AND (topic_id, partition) IN %s",
-            (settings.kafka_group, tuple(move.key for move in moves if move.kind == kind)),
-        )
-        changes = {"offsets reset": cursor.fetchone()[0], "gone before a reset": -gone}
+        stored = offsets.count_stored(cursor, settings.kafka_group, [move.key for move in moves if move.kind == kind])
+        changes = {"offsets reset": stored, "gone before a reset": -gone}
         for reason, change in changes.items():
             if change:
                 cursor.execute(
@@ -152,31 +145,14 @@ def move(settings: Settings, moves: Sequence[Move]) -> None:
     group, keys = settings.kafka_group, tuple(move.key for move in moves)
     if not keys:
         return
-    connection = connect(settings, command="offsets-reset")
-    try:
-        with translated(settings), connection, connection.cursor() as cursor:
-            lock_offsets(cursor, group, keys)
-            _carry_rows_over(cursor, settings, moves)
-            execute_values(
-                cursor,
-                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"
-                " epoch_offset) VALUES %s ON CONFLICT (consumer_group, topic_id, partition) DO UPDATE SET"
-                " first_offset = EXCLUDED.first_offset, next_offset = EXCLUDED.next_offset,"
-                " epoch_offset = EXCLUDED.epoch_offset, leader_epoch = NULL, last_offset = NULL,"
-                f" last_timestamp = NULL, last_crc = NULL, {', '.join(f'{name} = 0' for name in COUNTERS)},"
-                " ahead = 0,"
-                " updated_at = now()",
-                [
-                    (group, move.topic, *move.key, *[move.after] * 3)
-                    for move in sorted(moves, key=lambda each: each.key)
-                ],
+    with transaction(settings, command="offsets-reset", commit=True) as cursor:
+        offsets.lock(cursor, group, keys)
+        _carry_rows_over(cursor, settings, moves)
+        offsets.reset(cursor, group, {move.key: (move.topic, move.after) for move in moves})
+        for table in ("dead_letters", "parked_events"):
+            cursor.execute(
+                f"UPDATE {table} SET counted = false"
+                " WHERE consumer_group = %s AND (topic_id, partition) IN %s AND counted",
+                (group, keys),
             )
-            for table in ("dead_letters", "parked_events"):
-                cursor.execute(
-                    f"UPDATE {table} SET counted = false"
-                    " WHERE consumer_group = %s AND (topic_id, partition) IN %s AND counted",
-                    (group, keys),
-                )
-            log_cuts.accept(cursor, group, keys)
-    finally:
-        connection.close()
+        log_cuts.accept(cursor, group, keys)

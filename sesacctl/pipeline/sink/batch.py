@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from sesacctl import formats
 from sesacctl.envelopes import DoesNotFit
 from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
 from sesacctl.log import printable
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.sqlstates import Failure
 
 log = logging.getLogger(__name__)
@@ -22,40 +23,10 @@ log = logging.getLogger(__name__)
 # Parents first, so that an order finds a user who came in the same step.
 WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
 
-# The counters of `sink_offsets`; together they account for every offset.
-COUNTERS = ("stored", "duplicates", "dead", "parked", "expired", "control")
 # An event whose time is later than its record's by more than this: as of clocks that are wrong, or of a zone left out.
 AHEAD = timedelta(hours=1)
 
-Key = tuple[UUID, int]
 _WORDS = 399  # each of the two halves of a detail
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the offsets of one partition, as in `sink_offsets`, and how many events had unknown fields.
-
-    `ahead`: how many events, whatever became of them, have a time that is later than their record's by over an hour.
-    """
-
-    stored: int = 0
-    duplicates: int = 0
-    dead: int = 0
-    parked: int = 0
-    expired: int = 0
-    control: int = 0
-    unknown_fields: int = 0
-    ahead: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add another's figures to these."""
-        for entry in fields(self):
-            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
-
-    @property
-    def offsets(self) -> int:
-        """How many offsets these figures account for."""
-        return sum(getattr(self, name) for name in COUNTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +75,7 @@ class Batch:
     counts: Counts = field(default_factory=Counts)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PartitionKey:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.partition
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sesacctl.errors import LogCut
-from sesacctl.pipeline.sink.batch import Key
+from sesacctl.pipeline.sink.counts import PartitionKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def cut_log(next_offset: int, found: str, diverged_at: int | None) -> CutLog:
 class CutFound(Exception):
     """What a consumer has seen just now, to be kept before anybody is told."""
 
-    def __init__(self, topic: str, key: Key, cut: CutLog) -> None:
+    def __init__(self, topic: str, key: PartitionKey, cut: CutLog) -> None:
         super().__init__(topic, key, cut)
         self.topic, self.key, self.cut = topic, key, cut
 
@@ -46,7 +46,7 @@ def stops(topic: str, partition: int, cut: CutLog) -> LogCut:
     return LogCut(f"{topic}-{partition}: {cut.detail}")
 
 
-def read_open(cursor: Any, group: str) -> dict[Key, CutLog]:
+def read_open(cursor: Any, group: str) -> dict[PartitionKey, CutLog]:
     """The verdicts of a group that stand, by topic id and partition."""
     cursor.execute(
         "SELECT topic_id, partition, next_offset, diverged_at, detail, found_at FROM log_cuts"
@@ -59,7 +59,7 @@ def read_open(cursor: Any, group: str) -> dict[Key, CutLog]:
     }
 
 
-def record(cursor: Any, group: str, topic: str, key: Key, cut: CutLog) -> None:
+def record(cursor: Any, group: str, topic: str, key: PartitionKey, cut: CutLog) -> None:
     """Keep a verdict; the first one that stands for a partition is the one that counts."""
     cursor.execute(
         "INSERT INTO log_cuts (consumer_group, topic, topic_id, partition, next_offset, diverged_at, detail)"
@@ -69,7 +69,7 @@ def record(cursor: Any, group: str, topic: str, key: Key, cut: CutLog) -> None:
     )
 
 
-def accept(cursor: Any, group: str, keys: Sequence[Key]) -> None:
+def accept(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> None:
     """A person has decided: the verdicts on these partitions stand no longer."""
     cursor.execute(
         "UPDATE log_cuts SET accepted_at = now()"

@@ -9,17 +9,16 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
-from psycopg2.extras import Json, execute_values, register_uuid
+from psycopg2.extras import Json, execute_values
 
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed
 from sesacctl.events import CODECS, LAST_MS, Malformed, Row
-from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Counts, Entry, Key, Refusal, malformed
+from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
+from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.staging import write_staged
-
-register_uuid()
 
 _RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
 _RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
@@ -48,7 +47,7 @@ class KeptRecord:
     counted: bool
 
     @property
-    def source(self) -> Key:
+    def source(self) -> PartitionKey:
         """The partition that it came from, as `sink_offsets` knows it."""
         return self.topic_id, self.partition
 
@@ -110,22 +109,6 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, byte
     return [(b64decode(name), None if value is None else b64decode(value)) for name, value in packed]
 
 
-def lock_offsets(cursor: Any, group: str, keys: Sequence[Key]) -> dict[Key, int]:
-    """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
-
-    Gives PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
-    a counter; the limits are there because a stopped instance must not hold its partitions' rows for ever.
-    """
-    cursor.execute(
-        "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
-        " SET LOCAL TimeZone = 'UTC'; SELECT topic_id, partition, next_offset FROM sink_offsets"
-        " WHERE consumer_group = %s AND (topic_id, partition) IN %s"
-        " ORDER BY topic_id, partition FOR NO KEY UPDATE",
-        (group, tuple(keys)),
-    )
-    return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
-
-
 def try_again(
     cursor: Any,
     kinds: Mapping[str, str],
@@ -164,21 +147,21 @@ def _decode(kind: str, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None
     return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
 
 
-def settle(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, refusal: Refusal | None) -> str | None:
+def settle(
+    changes: Mapping[PartitionKey, Counts], record: KeptRecord, origin: Counter, refusal: Refusal | None
+) -> Counter | None:
     """Move a record that was tried again from the counter `origin` to the one that it returns; None: refused again."""
     if refusal is not None and refusal.failure is not Failure.DUPLICATE:
         return None
-    to = "stored" if refusal is None else "duplicates"
+    to: Counter = "stored" if refusal is None else "duplicates"
     move_count(changes, record, origin, to)
     return to
 
 
-def move_count(changes: Mapping[Key, Counts], record: KeptRecord, origin: str, to: str) -> None:
+def move_count(changes: Mapping[PartitionKey, Counts], record: KeptRecord, origin: Counter, to: Counter) -> None:
     """Count a record less as `origin` and more as `to`, if it is in its partition's counters at all."""
     if record.counted:
-        counts = changes[record.source]
-        setattr(counts, origin, getattr(counts, origin) - 1)
-        setattr(counts, to, getattr(counts, to) + 1)
+        changes[record.source].move(origin, to)
 
 
 def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
@@ -192,17 +175,4 @@ def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
         raise CheckFailed(
             f"{table}: PostgreSQL deleted {cursor.rowcount} of {len(ids)} rows and raised nothing",
             hint=f"drop the trigger or the policy that keeps rows of {table}; then the same command again",
-        )
-
-
-def adjust_counters(cursor: Any, group: str, changes: Mapping[Key, Counts]) -> None:
-    """Add changes to the counters of `sink_offsets`, without moving any offset."""
-    if changes:
-        execute_values(
-            cursor,
-            "UPDATE sink_offsets AS o SET stored = o.stored + v.stored, duplicates = o.duplicates + v.duplicates,"
-            " dead = o.dead + v.dead, parked = o.parked + v.parked, updated_at = now()"
-            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, stored, duplicates, dead, parked)"
-            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition",
-            [(group, *key, c.stored, c.duplicates, c.dead, c.parked) for key, c in changes.items()],
         )

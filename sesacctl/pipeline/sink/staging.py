@@ -121,7 +121,7 @@ def _refuse(entry: Entry, failure: Failure, error: PostgresError, broken: list[P
 
 def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str]:
     """The ids that were inserted."""
-    columns, key = ", ".join(CODECS[kind].columns), _key(kind)
+    columns, key = ", ".join(CODECS[kind].columns), CODECS[kind].id_column
     first: dict[str, Entry] = {}
     for entry in entries:  # the log's order is kept: a unique index of the user's own is to refuse the later one
         first.setdefault(_id(kind, entry), entry)
@@ -140,14 +140,14 @@ def _arbiter(cursor: Any, kind: str) -> str:
         "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisunique AND NOT indimmediate)",
         (kind,),
     )
-    return f"({_key(kind)})" if cursor.fetchone()[0] else ""
+    return f"({CODECS[kind].id_column})" if cursor.fetchone()[0] else ""
 
 
 def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
     """Why rows were not inserted: theirs or another one is there, a parent is missing, or PostgreSQL dropped them."""
     if not entries:
         return []
-    key, identity = _key(kind), IDENTITY[kind]
+    key, identity = CODECS[kind].id_column, IDENTITY[kind]
     there = _find(cursor, kind, (key, *identity), [_id(kind, entry) for entry in entries])
     refusals, absent = [], []
     for entry in entries:
@@ -189,7 +189,7 @@ def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry], broken: li
     """
     if not entries:
         return []
-    columns, key = ", ".join(CODECS[kind].columns), _key(kind)
+    columns, key = ", ".join(CODECS[kind].columns), CODECS[kind].id_column
     cursor.execute(f"TRUNCATE stage_{kind}; SAVEPOINT plain")
     copy_rows(cursor, kind, [entry.row for entry in entries], table=f"stage_{kind}")
     try:
@@ -227,12 +227,8 @@ def _find(cursor: Any, kind: str, columns: Sequence[str], ids: Sequence[str]) ->
     return {row[0]: row[1:] for row in cursor.fetchall()}
 
 
-def _key(kind: str) -> str:
-    return CODECS[kind].columns[0]
-
-
 def _id(kind: str, entry: Entry) -> str:
-    return str(getattr(entry.row, _key(kind)))
+    return CODECS[kind].id_of(entry.row)
 
 
 def _take(counter: Counter[str], name: str) -> bool:

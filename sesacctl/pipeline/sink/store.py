@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from datetime import UTC, tzinfo
 from typing import Any
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import extensions
 from psycopg2.errors import FeatureNotSupported
-from psycopg2.extras import execute_values, register_uuid
 
 from sesacctl.database import row_security
-from sesacctl.pipeline.sink import log_cuts
-from sesacctl.pipeline.sink.batch import (
-    COUNTERS,
-    WRITE_ORDER,
-    Batch,
-    Counts,
-    Entry,
-    Key,
-    LogMark,
-    Refusal,
-    decode,
-    tally,
-)
+from sesacctl.pipeline.sink import log_cuts, offsets
+from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.sink.copy_rows import copy_rows
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
-from sesacctl.pipeline.sink.retained import lock_offsets, save_dead_letters, save_parked
+from sesacctl.pipeline.sink.retained import save_dead_letters, save_parked
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.sink.staging import RAISE_NOW, write_staged
-
-register_uuid()
 
 
 class Fenced(Exception):
@@ -61,51 +47,36 @@ class Sink:
         self._checkpoint = checkpoint
         self._copies = True
 
-    def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
+    def positions(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
         """PostgreSQL's next offset of each partition that it knows."""
         return {key: mark.next_offset for key, mark in self.marks(keys).items()}
 
-    def marks(self, keys: Sequence[Key]) -> dict[Key, LogMark]:
+    def marks(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, LogMark]:
         """Next offset of each partition that PostgreSQL knows, and what tells its log from another one."""
         if not keys:
             return {}
         with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT topic_id, partition, next_offset, leader_epoch, last_offset, last_timestamp, last_crc"
-                " FROM sink_offsets WHERE consumer_group = %s AND (topic_id, partition) IN %s",
-                (self._group, tuple(keys)),
-            )
-            return {(row[0], row[1]): LogMark(*row[2:]) for row in cursor.fetchall()}
+            return offsets.read_marks(cursor, self._group, keys)
 
-    def keep_mark(self, key: Key, mark: LogMark) -> None:
+    def keep_mark(self, key: PartitionKey, mark: LogMark) -> None:
         """Keep what tells a log from another where nothing was stored from it since it is kept."""
         with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE sink_offsets SET leader_epoch = %s, last_offset = %s, last_timestamp = %s, last_crc = %s"
-                " WHERE consumer_group = %s AND topic_id = %s AND partition = %s AND next_offset = %s",
-                (*astuple(mark)[1:], self._group, *key, mark.next_offset),
-            )
+            offsets.keep_mark(cursor, self._group, key, mark)
 
-    def open_cuts(self) -> dict[Key, CutLog]:
+    def open_cuts(self) -> dict[PartitionKey, CutLog]:
         """The group's verdicts on cut logs that nobody has accepted yet."""
         with self._connection, self._connection.cursor() as cursor:
             return log_cuts.read_open(cursor, self._group)
 
-    def record_cut(self, topic: str, key: Key, cut: CutLog) -> None:
+    def record_cut(self, topic: str, key: PartitionKey, cut: CutLog) -> None:
         """Keep the verdict that a log was cut."""
         with self._connection, self._connection.cursor() as cursor:
             log_cuts.record(cursor, self._group, topic, key, cut)
 
-    def begin_partition(self, topic: str, key: Key, offset: int) -> int:
+    def begin_partition(self, topic: str, key: PartitionKey, offset: int) -> int:
         """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
         with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset,"
-                " epoch_offset) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (consumer_group, topic_id, partition)"
-                " DO UPDATE SET topic = EXCLUDED.topic RETURNING next_offset",
-                (self._group, topic, *key, offset, offset, offset),
-            )
-            return int(cursor.fetchone()[0])
+            return offsets.begin(cursor, self._group, topic, key, offset)
 
     def store(self, batches: Sequence[Batch]) -> None:
         """Store the batches in one transaction and fill in their counts.
@@ -148,12 +119,12 @@ class Sink:
 
     def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets, and compare them with what this step saw."""
-        found = lock_offsets(cursor, self._group, [batch.key for batch in batches])
+        found = offsets.lock(cursor, self._group, [batch.key for batch in batches])
         moved = [
             f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
         ]
         if moved:
-            row_security.require_all(cursor, ("sink_offsets",))  # hidden offsets would be read again and again
+            row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again and again
             raise Fenced(", ".join(moved))
 
     def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
@@ -181,24 +152,5 @@ class Sink:
         return True
 
     def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
-        names = (*COUNTERS, "ahead")
-        counters = ", ".join(f"{name} = o.{name} + v.{name}" for name in names)
-        execute_values(
-            cursor,
-            f"UPDATE sink_offsets AS o SET next_offset = v.next_offset, epoch_offset = v.next_offset, {counters},"
-            " leader_epoch = coalesce(v.leader_epoch::integer, o.leader_epoch),"
-            " last_offset = coalesce(v.last_offset::bigint, o.last_offset),"
-            " last_timestamp = coalesce(v.last_timestamp::bigint, o.last_timestamp),"
-            " last_crc = coalesce(v.last_crc::bigint, o.last_crc), updated_at = now()"
-            " FROM (VALUES %s) AS v (consumer_group, topic_id, partition, seen,"
-            f" next_offset, leader_epoch, last_offset, last_timestamp, last_crc, {', '.join(names)})"
-            " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
-            " AND o.next_offset = v.seen",
-            [
-                (self._group, *b.key, b.seen, *astuple(b.mark), *(getattr(b.counts, name) for name in names))
-                for b in batches
-            ],
-            page_size=len(batches),
-        )
-        if cursor.rowcount != len(batches):
+        if offsets.advance(cursor, self._group, batches, {b.key: b.counts for b in batches}) != len(batches):
             raise Fenced("an offset was moved in spite of our lock")

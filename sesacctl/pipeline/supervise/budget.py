@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from sesacctl.database.connections import read_row
+from sesacctl.database.connections import transaction
+from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings
 
@@ -93,9 +94,5 @@ def stored_events(settings: Settings, kinds: tuple[str, ...]) -> int:
         ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    statement = (
-        "SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM sink_offsets"
-        " WHERE consumer_group = %s AND topic = ANY(%s)"
-    )
-    values = (settings.kafka_group, [settings.topic(kind) for kind in kinds])
-    return int(read_row(settings, statement, values, command="consume-count")[0])
+    with transaction(settings, command="consume-count") as cursor:
+        return offsets.count_events(cursor, settings.kafka_group, [settings.topic(kind) for kind in kinds])

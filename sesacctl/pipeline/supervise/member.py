@@ -13,7 +13,7 @@ from typing import Any
 
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Counts
+from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.messages import Crash
 
 HEALTHY_SECONDS = 60.0

@@ -8,18 +8,19 @@ from time import monotonic
 
 from sesacctl.broker import groups, topics
 from sesacctl.database import row_security
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import transaction
 from sesacctl.database.schema import revisions
 from sesacctl.database.user_code import require_no_rules
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable, SesacctlError, TopicMissing
 from sesacctl.events import CODECS
+from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _WAITED_FOR = (ServerUnreachable, DatabaseMissing, SchemaNotAtHead, TopicMissing)
-_OWN = ("sink_offsets", "dead_letters", "parked_events", "log_cuts")
+_OWN = (offsets.TABLE, "dead_letters", "parked_events", "log_cuts")
 _EVERY_SECONDS = 1.0
 _TICK_SECONDS = 0.1
 
@@ -36,15 +37,11 @@ def require(settings: Settings) -> None:
         TopicMissing: one of the topics does not exist.
         GroupShared: another application is in the consumer group.
     """
-    connection = connect(settings, command="consume")
-    try:
-        with translated(settings), connection.cursor() as cursor:
-            revisions.require_head(connection)
-            row_security.require_all(cursor, tuple(CODECS), ("SELECT", "INSERT"))
-            row_security.require_all(cursor, _OWN)
-            require_no_rules(cursor, tuple(CODECS))
-    finally:
-        connection.close()
+    with transaction(settings, command="consume") as cursor:
+        revisions.require_head(cursor.connection)
+        row_security.require_all(cursor, tuple(CODECS), ("SELECT", "INSERT"))
+        row_security.require_all(cursor, _OWN)
+        require_no_rules(cursor, tuple(CODECS))
     topics.require(settings)
     groups.require_own(settings)
 

@@ -15,7 +15,7 @@ from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.pipeline.audit.log_identity import find_cuts, known_cuts
 from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
-from sesacctl.pipeline.sink.batch import Key
+from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.watch.probes import DatabaseView, RedisView, read_database, read_redis
 from sesacctl.settings import Settings
@@ -42,7 +42,7 @@ class Observation:
     kafka: Cluster | None
     partitions: list[Progress] | None
     held_back: list[OpenTransaction]
-    cuts: dict[Key, CutLog]
+    cuts: dict[PartitionKey, CutLog]
     compared: bool
     silent: list[str]
     problems: Mapping[str, SesacctlError]
@@ -106,7 +106,7 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
 class _Loop:
     partitions: list[Progress]
     held_back: list[OpenTransaction]
-    cuts: dict[Key, CutLog]
+    cuts: dict[PartitionKey, CutLog]
     compared: bool
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.rows import TABLES
 from sesacctl.cache.state import CacheState, read_info, read_state
-from sesacctl.database import database, row_security
+from sesacctl.database import row_security
+from sesacctl.database.connections import transaction
 from sesacctl.database.row_security import SecuredTable
 from sesacctl.database.schema import revisions
 from sesacctl.database.schema.encoding import encoding_problem
+from sesacctl.pipeline.sink import offsets
 from sesacctl.settings import Settings
 
 ANSWER_SECONDS = 4.0
@@ -68,21 +70,18 @@ def read_database(settings: Settings) -> DatabaseView:
         DatabaseMissing: the server has no such database.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    connection = database.connect(settings, command="health", bound=ANSWER_SECONDS)
-    try:
-        with database.translated(settings), connection.cursor() as cursor:
-            revisions.require_head(connection)
-            cursor.execute(
-                "SELECT current_setting('server_version'), pg_is_in_recovery(),"
-                " current_setting('transaction_read_only') = 'on', now()"
-            )
-            version, standby, read_only, now = cursor.fetchone()
-            secured = row_security.look(cursor)
-            waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
-            problem = encoding_problem(connection)
-            refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
-    finally:
-        connection.close()
+    with transaction(settings, command="health", bound=ANSWER_SECONDS) as cursor:
+        revisions.require_head(cursor.connection)
+        cursor.execute(
+            "SELECT current_setting('server_version'), pg_is_in_recovery(),"
+            " current_setting('transaction_read_only') = 'on', now()"
+        )
+        version, standby, read_only, now = cursor.fetchone()
+        secured = row_security.look(cursor)
+        waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
+        problem = encoding_problem(cursor.connection)
+        stored_age = offsets.read_idle_seconds(cursor, settings.kafka_group)
+        refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
     return DatabaseView(
         version=version.split()[0],
         revision=revisions.head(),
@@ -95,6 +94,7 @@ def read_database(settings: Settings) -> DatabaseView:
         inserted={table: row["inserted"] for table, row in waiting.items()},
         never_cached={table: row["never_cached"] for table, row in waiting.items()},
         oldest_turn={table: row["oldest_turn"] for table, row in waiting.items()},
+        stored_age=stored_age,
         **refused,
     )
 
@@ -109,9 +109,7 @@ _WAITING = """
          WHERE last_cached_at IS NOT NULL) AS oldest_turn
     FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"""
 _REFUSED = """
-    SELECT (SELECT extract(epoch FROM now() - max(updated_at))::float8 FROM sink_offsets
-            WHERE consumer_group = %(group)s) AS stored_age,
-        (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
+    SELECT (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
                                LIMIT %(most)s) AS t) AS dead_letters,
         (SELECT count(*) FROM (SELECT FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t)
             AS parked"""

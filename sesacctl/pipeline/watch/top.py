@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sesacctl import formatting
-from sesacctl.database import database
+from sesacctl.database.location import locate
 from sesacctl.pipeline.watch.observation import Observation, observe
 from sesacctl.settings import Settings
 
@@ -71,7 +71,7 @@ class Top:
             ConfigurationError: a variable that this `DB_TYPE` needs is not set.
         """
         self._settings = settings
-        self._database = database.locate(settings).database
+        self._database = locate(settings).database
         self._last: Observation | None = None
         self._history = {key: deque[float](maxlen=HISTORY) for key, *_ in _STAGES}
 
