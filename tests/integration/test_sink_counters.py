@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -59,8 +60,7 @@ def step(rig: Rig, logs: Logs, random: Random) -> None:
             seen = rig.sink.begin_partition(f"{rig.settings.kafka_topic_prefix}{kind}", key, 0)
         found = log[seen : seen + random.randrange(6)]
         one = batch(found, kind=kind, topic_id=TOPIC, partition=key[1], seen=seen)
-        one.topic = f"{rig.settings.kafka_topic_prefix}{kind}"
-        batches.append(one)
+        batches.append(replace(one, topic=f"{rig.settings.kafka_topic_prefix}{kind}"))
     rig.sink.store(batches)
 
 

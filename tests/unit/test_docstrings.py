@@ -54,7 +54,6 @@ PENDING: frozenset[str] = frozenset(
         "pipeline/refresh/worker.py",
         "pipeline/repair/reset_offsets.py",
         "pipeline/audit/row_counts.py",
-        "pipeline/sink/store.py",
         "pipeline/supervise/supervisor.py",
         "pipeline/audit/until_empty.py",
         "pipeline/watch/probes.py",

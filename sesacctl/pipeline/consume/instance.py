@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 import psycopg2
@@ -21,7 +21,7 @@ from sesacctl.pipeline.consume.postgres_link import PostgresLink
 from sesacctl.pipeline.consume.status import Status, Timer, max_rss_bytes
 from sesacctl.pipeline.consume.step_size import StepSize
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Batch, Counts, truncate
+from sesacctl.pipeline.sink.batch import Batch, Counts, Key, truncate
 from sesacctl.pipeline.sink.log_cuts import CutFound, stops
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
@@ -170,14 +170,15 @@ class Instance:
 
     def _step(self, sink: Sink, records: Records) -> int:
         self._checkpoint("after poll")
-        batches = self._ownership.batches(records)
-        if self._step_size.cut(batches):
-            self._ownership.invalidate()  # what is cut is read again
-        granted = self._keep_to_budget(batches)
+        polled = self._ownership.batches(records)
+        batches = self._within_budget(self._step_size.truncated(polled))
+        if batches is not polled:
+            self._ownership.invalidate()  # what is left out is read again
+        granted = sum(len(batch.records) for batch in batches)
         if not granted:
             return 0
         try:
-            sink.store(batches)
+            counts = sink.store(batches)
         except BaseException as error:
             if self._budget is not None:
                 self._budget.in_doubt()
@@ -189,24 +190,21 @@ class Instance:
         now_ms = time.time() * 1000
         for batch in batches:
             self._status.latency.observe(now_ms, [record.timestamp for record in batch.records])
-        self._stored(batches)
+        self._stored(batches, counts)
         return granted
 
-    def _keep_to_budget(self, batches: list[Batch]) -> int:
-        """Cut the batches to what may still be stored; what is cut is read again from PostgreSQL's offset."""
+    def _within_budget(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """The batches with what may still be stored; the same ones if that is all."""
         polled = sum(len(batch.records) for batch in batches)
         if self._budget is None or polled == 0:
-            return polled
+            return batches
         granted = self._budget.take(polled)
-        if granted < polled:
-            truncate(batches, granted)
-            self._ownership.invalidate()
-        return granted
+        return batches if granted >= polled else truncate(batches, granted)
 
-    def _stored(self, batches: list[Batch]) -> None:
+    def _stored(self, batches: Sequence[Batch], counts: Mapping[Key, Counts]) -> None:
         self._postgres.note_stored()
-        for batch in batches:
-            self._status.counts.add(batch.counts)
+        for found in counts.values():
+            self._status.counts.add(found)
         self._ownership.moved(batches)
 
     def _look_around(self, sink: Sink, *, idle: bool) -> None:
@@ -220,8 +218,7 @@ class Instance:
         if self._comparing.due():
             self._compare(sink)
         elif idle and (passed := self._ownership.control_batches()):
-            sink.store(passed)
-            self._stored(passed)
+            self._stored(passed, sink.store(passed))
 
     def _compare(self, sink: Sink) -> None:
         self._ownership.require_whole_logs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -95,7 +96,7 @@ class LogGuard:
             if log.has_moved or not self._is_in_same_topic([log]):
                 raise ReadAgain
             pass_holes(log.tp, batch, accept=self._accept_gap)
-            batch.holes_accepted = True
+            return replace(batch, holes_accepted=True)
         return batch
 
     def expired(self, positions: Sequence[tuple[OwnedLog, int]]) -> Iterator[tuple[OwnedLog, int]]:
@@ -187,7 +188,7 @@ def pass_holes(tp: TopicPartition, batch: Batch, *, accept: bool) -> None:
         OffsetGap: nobody has accepted that; it names the first hole.
     """
     seen = sorted([*((record.offset, record.offset + 1) for record in batch.records), *batch.skipped])
-    first = batch.seen
+    first = batch.next_offset
     for begin, end in [*seen, (batch.end, batch.end)]:
         if begin > first:
             why = f"something has deleted {batch.holes} records from the middle of the log, such as compaction"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -238,7 +238,7 @@ class Ownership:
         ends = ((owned, clients.highwater(self._consumer, tp)) for tp, owned in self._owned.items())
         self._guard.require_ends([owned for owned, end in ends if end is not None and end < owned.next_offset])
 
-    def moved(self, batches: list[Batch]) -> None:
+    def moved(self, batches: Sequence[Batch]) -> None:
         """Note the new offsets of stored batches."""
         for batch in batches:
             tp = TopicPartition(batch.topic, batch.partition)

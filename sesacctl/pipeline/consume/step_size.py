@@ -26,13 +26,9 @@ class StepSize:
         self._most: int | None = None
         self._alone = 0
 
-    def cut(self, batches: Sequence[Batch]) -> bool:
-        """Leave as many records in the batches as a step may have; whether any were left out."""
-        records = _records(batches)
-        if self._most is None or records <= self._most:
-            return False
-        truncate(batches, self._most)
-        return True
+    def truncated(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """The batches with as many records as a step may have; the same ones if none are left out."""
+        return batches if self._most is None or _records(batches) <= self._most else truncate(batches, self._most)
 
     def fitted(self, batches: Sequence[Batch]) -> None:
         """A step with these was stored."""

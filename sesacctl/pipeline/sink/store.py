@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from datetime import UTC, tzinfo
+from operator import attrgetter
 from typing import Any
 
 from psycopg2 import Error as PostgresError
@@ -42,7 +43,7 @@ class Fenced(Exception):
 class Sink:
     """Stores batches for one consumer group over one connection.
 
-    Every method is one transaction and leaves none open. psycopg2's errors pass through: see `failures.classify`.
+    Every method is one transaction and leaves none open. psycopg2's errors pass through: see `sqlstates.classify`.
     `zone` is that of event times that have none. `checkpoint` is called with a label between the parts of a step, for
     fault tests.
     """
@@ -107,16 +108,14 @@ class Sink:
             )
             return int(cursor.fetchone()[0])
 
-    def store(self, batches: Sequence[Batch]) -> None:
-        """Store the batches in one transaction and fill in their counts.
+    def store(self, batches: Sequence[Batch]) -> dict[Key, Counts]:
+        """Store the batches in one transaction; returns what became of their offsets, for each partition.
 
         Raises:
             Fenced: nothing was stored; read `positions` again and seek.
             psycopg2.Error: nothing was stored, or the connection broke during COMMIT and it is not known.
         """
-        for batch in batches:
-            batch.counts = Counts()
-        entries, refusals = decode(batches, self._zone)
+        entries, refusals, counts = decode(batches, self._zone)
         try:
             with self._connection.cursor() as cursor:
                 self._fence(cursor, batches)
@@ -125,8 +124,8 @@ class Sink:
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
                 )
                 save_parked(cursor, self._group, [r for r in refusals if r.failure is Failure.PARK])
-                tally(batches, entries, refusals)
-                self._advance(cursor, batches)
+                tally(counts, refusals)
+                self._advance(cursor, batches, counts)
                 self._checkpoint("before commit")
             self._connection.commit()
         except BaseException:
@@ -134,23 +133,26 @@ class Sink:
                 self._connection.rollback()
             raise
         self._checkpoint("after commit")
+        return counts
 
     def skip_expired(self, batch: Batch) -> None:
         """Move over offsets that are gone from the log, counted as `expired`.
 
         Raises:
-            Fenced, psycopg2.Error: nothing was changed.
+            Fenced: nothing was changed.
+            psycopg2.Error: nothing was changed.
         """
-        batch.counts = Counts(expired=batch.end - batch.seen)
         with self._connection, self._connection.cursor() as cursor:
             self._fence(cursor, [batch])
-            self._advance(cursor, [batch])
+            self._advance(cursor, [batch], {batch.key: Counts(expired=batch.end - batch.next_offset)})
 
     def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets, and compare them with what this step saw."""
         found = lock_offsets(cursor, self._group, [batch.key for batch in batches])
         moved = [
-            f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
+            f"{b.topic}-{b.partition}: {b.next_offset} → {found.get(b.key)}"
+            for b in batches
+            if found.get(b.key) != b.next_offset
         ]
         if moved:
             row_security.require_all(cursor, ("sink_offsets",))  # hidden offsets would be read again and again
@@ -180,8 +182,9 @@ class Sink:
         cursor.execute(RAISE_NOW)
         return True
 
-    def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
+    def _advance(self, cursor: Any, batches: Sequence[Batch], counts: Mapping[Key, Counts]) -> None:
         names = (*COUNTERS, "ahead")
+        counters_of = attrgetter(*names)
         counters = ", ".join(f"{name} = o.{name} + v.{name}" for name in names)
         execute_values(
             cursor,
@@ -194,10 +197,7 @@ class Sink:
             f" next_offset, leader_epoch, last_offset, last_timestamp, last_crc, {', '.join(names)})"
             " WHERE o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND o.partition = v.partition"
             " AND o.next_offset = v.seen",
-            [
-                (self._group, *b.key, b.seen, *astuple(b.mark), *(getattr(b.counts, name) for name in names))
-                for b in batches
-            ],
+            [(self._group, *b.key, b.next_offset, *astuple(b.mark), *counters_of(counts[b.key])) for b in batches],
             page_size=len(batches),
         )
         if cursor.rowcount != len(batches):
