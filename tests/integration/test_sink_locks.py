@@ -173,10 +173,10 @@ def test_two_replays_at_once_store_a_letter_once(
     leave_rows_alone(rig)
     beside = Beside(rig, pool, lambda: replay(rig))
 
-    def beside_another(*arguments: Any) -> Any:
+    def beside_another(*arguments: Any, **keywords: Any) -> Any:
         monkeypatch.setattr(dead_letters, "try_again", try_again)
         beside.start()
-        return try_again(*arguments)
+        return try_again(*arguments, **keywords)
 
     monkeypatch.setattr(dead_letters, "try_again", beside_another)
     first = replay(rig)

@@ -110,8 +110,8 @@ PLANTS = (
     ),
     Plant(
         "poll-error-keeps-position",
-        "sesacctl/pipeline/consume/ownership.py",
-        (("        self.invalidate()  # the position may have passed", "        # the position may have passed"),),
+        "sesacctl/pipeline/consume/reader.py",
+        (("return Polled(None, skipped(", "return Polled(self.membership(), skipped("),),
         (f"{_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
     ),
     Plant(
@@ -386,7 +386,7 @@ PLANTS = (
     Plant(
         "back-with-a-server-that-takes-no-writes",
         "sesacctl/pipeline/consume/postgres_link.py",
-        (("            require_writable(self.connection, self._settings)", "            _ = require_writable"),),
+        (("            require_writable(connection, self._settings)", "            _ = require_writable"),),
         (
             "tests/integration/test_read_only.py"
             "::test_a_consumer_waits_without_a_word_in_between_and_stores_each_order_once",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -27,15 +27,28 @@ class ReadAgain(Exception):
     """What was polled is not to be trusted: drop it, look up what is owned, and seek."""
 
 
+class Logs(Protocol):
+    """What the brokers are asked of logs in doubt."""
+
+    def log_starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """The first offset of each log; None if they are not known soon."""
+
+    def log_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """The end of each log; None if they are not known soon."""
+
+    def is_same_topic(self, ids: Mapping[str, UUID]) -> bool:
+        """Whether the topics of these names still have these ids."""
+
+
 class LogGuard:
     """Holds what a consumer reads against what PostgreSQL knows of the logs; a fault is told, or the way on accepted.
 
     Before it says that a log was cut, it makes sure that its topic was not created again: then it begins anew.
     """
 
-    def __init__(self, consumer: Any, *, accept_gap: bool) -> None:
+    def __init__(self, logs: Logs, *, accept_gap: bool) -> None:
         """`accept_gap`: records that are gone are counted as expired."""
-        self._consumer = consumer
+        self._logs = logs
         self._accept_gap = accept_gap
         # By the brokers' leader epochs, where logs differ from what was stored; None: somewhere.
         self._diverged: dict[Key, int | None] = {}
@@ -110,9 +123,8 @@ class LogGuard:
         logs = [log for log, _ in positions]
         if not logs or not self._is_in_same_topic(logs):
             return
-        starts, ends = (
-            look(self._consumer, [log.tp for log in logs]) for look in (clients.log_starts, clients.log_ends)
-        )
+        partitions = [log.tp for log in logs]
+        starts, ends = self._logs.log_starts(partitions), self._logs.log_ends(partitions)
         if starts is None or ends is None:
             return
         for log, position in positions:
@@ -134,7 +146,7 @@ class LogGuard:
             CutFound
         """
         if logs and self._is_in_same_topic(logs):
-            ends = clients.log_ends(self._consumer, [log.tp for log in logs]) or {}
+            ends = self._logs.log_ends([log.tp for log in logs]) or {}
             for log in logs:
                 if ends.get(log.tp, log.next_offset) < log.next_offset:
                     raise self._too_short(log, ends[log.tp])
@@ -155,7 +167,7 @@ class LogGuard:
         return CutFound(log.tp.topic, log.key, cut_log(log.next_offset, found, self._diverged.get(log.key)))
 
     def _is_in_same_topic(self, logs: Sequence[OwnedLog]) -> bool:
-        return is_same_topic(self._consumer, {log.tp.topic: log.topic_id for log in logs})
+        return self._logs.is_same_topic({log.tp.topic: log.topic_id for log in logs})
 
 
 def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:

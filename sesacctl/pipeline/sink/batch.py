@@ -180,6 +180,11 @@ def _tidy(text: str) -> str:
     return shown if len(shown) <= _WORDS else f"{shown[: _WORDS - 1]}…"
 
 
+def count_records(batches: Sequence[Batch]) -> int:
+    """How many records all batches have together."""
+    return sum(len(batch.records) for batch in batches)
+
+
 def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
     """The batches with the first `most` records of all of them together; a batch may keep none."""
     kept = []

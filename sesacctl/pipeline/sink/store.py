@@ -62,6 +62,11 @@ class Sink:
         self._checkpoint = checkpoint
         self._copies = True
 
+    @property
+    def connection(self) -> extensions.connection:
+        """What it writes over."""
+        return self._connection
+
     def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
         return {key: mark.next_offset for key, mark in self.marks(keys).items()}
