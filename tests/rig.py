@@ -45,7 +45,7 @@ class Rig:
     def store(self, messages: list[Message], *, kind: str = ORDERS, partition: int = 0) -> Counts:
         """Store messages as the next of a partition."""
         key = (TOPIC, partition)
-        seen = self.sink.positions([key]).get(key) or self.sink.begin_partition(kind, key, 0)
+        seen = self.sink.next_offsets([key]).get(key) or self.sink.begin_partition(kind, key, 0)
         one = batch(messages, kind=kind, topic_id=TOPIC, partition=partition, seen=seen)
         return self.sink.store([one])[one.key]
 
@@ -66,7 +66,7 @@ class Rig:
         return retry_parked(
             self.connection,
             group=self.group,
-            kinds={"orders": "orders"},
+            kind_of={"orders": "orders"},
             partitions=[("orders", 0)],
             beyond=beyond or {},
             park_seconds=park_seconds,

@@ -67,7 +67,7 @@ def test_a_death_after_commit_is_seen_in_the_offset(rig: Rig) -> None:
     with pytest.raises(Killed):
         rig.store(many_orders(10))
     rig.reconnect()
-    assert rig.sink.positions([(TOPIC, 0)]) == {(TOPIC, 0): 10}
+    assert rig.sink.next_offsets([(TOPIC, 0)]) == {(TOPIC, 0): 10}
     assert rig.count("orders") == 10
 
 
@@ -228,7 +228,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
         random, own = Random(seed), Rig(rig.settings)
         for _ in range(60):
             chosen = random.sample(keys, 3)
-            found = own.sink.positions(chosen)
+            found = own.sink.next_offsets(chosen)
             batches = [
                 batch([*many_orders(2), *orphans], topic_id=TOPIC, partition=key[1], seen=found[key]) for key in chosen
             ]
@@ -239,7 +239,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
             retry_parked(
                 own.connection,
                 group=own.group,
-                kinds={ORDERS: ORDERS},
+                kind_of={ORDERS: ORDERS},
                 partitions=[(ORDERS, key[1]) for key in random.sample(keys, 4)],
                 beyond={},
                 park_seconds=600,

@@ -55,7 +55,7 @@ def step(rig: Rig, logs: Logs, random: Random) -> None:
     batches = []
     for (kind, partition), log in logs.records.items():
         key = (TOPIC, partition + 10 * (kind == USERS))
-        seen = rig.sink.positions([key]).get(key)
+        seen = rig.sink.next_offsets([key]).get(key)
         if seen is None:
             seen = rig.sink.begin_partition(f"{rig.settings.kafka_topic_prefix}{kind}", key, 0)
         found = log[seen : seen + random.randrange(6)]
@@ -109,7 +109,7 @@ def retry(rig: Rig, park_seconds: float) -> None:
     retry_parked(
         rig.connection,
         group=rig.group,
-        kinds=topics,
+        kind_of=topics,
         partitions=[(topic, number) for topic in topics for number in range(20)],
         beyond={},
         park_seconds=park_seconds,

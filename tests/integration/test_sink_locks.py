@@ -68,7 +68,7 @@ def retry(rig: Rig) -> Counts:
         return parked.retry_parked(
             own.connection,
             group=own.group,
-            kinds={own.settings.topic(ORDERS): ORDERS},
+            kind_of={own.settings.topic(ORDERS): ORDERS},
             partitions=[(own.settings.topic(ORDERS), 0)],
             beyond={},
             park_seconds=600,

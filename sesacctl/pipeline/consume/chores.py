@@ -59,7 +59,7 @@ class Chores:
         assignment.require_whole_logs(reader.high_watermarks(assignment.partitions))
         for key, mark in assignment.take_baselines():
             sink.keep_mark(key, mark)
-        if not assignment.offsets_match(sink.positions(list(assignment.next_offsets))):
+        if not assignment.offsets_match(sink.next_offsets(list(assignment.next_offsets))):
             log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
             assignment.mark_changed()
 
@@ -77,7 +77,7 @@ class Chores:
         changes = retry_parked(
             sink.connection,
             group=self._settings.kafka_group,
-            kinds=self._kind_of,
+            kind_of=self._kind_of,
             partitions=owned,
             beyond={topic: count for topic, count in counts.items() if count},
             park_seconds=self._park_seconds,

@@ -127,17 +127,14 @@ class Instance:
         self._report_when_due()
         if (sink := self._connected_sink()) is None:
             return 0
+        self._watch_kafka()
         try:
             polled = reader.poll(timeout_ms=POLL_MS)
             for expired in assignment.expired(polled):
                 sink.skip_expired(expired)
-            self._watch_kafka()
             if assignment.changed(polled.membership):
-                seek_to_stored(sink, reader, assignment)  # what was polled is dropped: it comes again
-                self._status.partitions = assignment.names
+                self._seek_to_stored(sink)  # what was polled is dropped: it comes again
                 return 0
-            if polled.records:
-                self._checkpoint("after poll")
             batches = self._within_limits(assignment.batches(polled))
             stored = self._store(sink, batches)
             assignment.advance(stored)
@@ -172,7 +169,7 @@ class Instance:
         """The verdict is kept first: it must outlive this process, and a log that grows again.
 
         Raises:
-            LogCut
+            LogCut: the verdict is in PostgreSQL.
         """
         try:
             sink.record_cut(found.topic, found.key, found.cut)
@@ -181,8 +178,14 @@ class Instance:
         else:
             raise stops(found.topic, found.key[1], found.cut)
 
+    def _seek_to_stored(self, sink: Sink) -> None:
+        seek_to_stored(sink, *self._member.place)
+        self._status.partitions = self._member.place[1].names
+
     def _within_limits(self, polled: Sequence[Batch]) -> Sequence[Batch]:
         """The batches with what may be stored now; what is left out is read again from PostgreSQL's offset."""
+        if polled:
+            self._checkpoint("after poll")
         batches = self._step_size.granted(polled)
         if batches is not polled:
             self._member.place[1].mark_changed()

@@ -89,12 +89,22 @@ class LogGuard:
     # ---- while reading
 
     def fresh(self, log: OwnedLog, polled: list[Any]) -> list[Any]:
-        """`OwnedLog.fresh`. Raises CutFound, ReadAgain."""
+        """`OwnedLog.fresh`, with its verdict.
+
+        Raises:
+            CutFound: the log was cut.
+            ReadAgain: its topic was created again.
+        """
         with self._same_log():
             return log.fresh(polled)
 
     def require_recognised(self, log: OwnedLog, position: int) -> None:
-        """`OwnedLog.require_recognised`. Raises CutFound, ReadAgain."""
+        """`OwnedLog.require_recognised`, with its verdict.
+
+        Raises:
+            CutFound: the log was cut.
+            ReadAgain: its topic was created again.
+        """
         with self._same_log():
             log.require_recognised(position)
 
@@ -102,7 +112,8 @@ class LogGuard:
         """The batch, if every offset in it is accounted for.
 
         Raises:
-            OffsetGap: records are gone, and that is not accepted; ReadAgain
+            OffsetGap: records are gone, and that is not accepted.
+            ReadAgain: the position may have run ahead, or the topic was created again.
         """
         if batch.holes:
             # Only where reading began right before it is a hole one of the log's own: the position may have run ahead.
@@ -118,7 +129,8 @@ class LogGuard:
         Brokers say the same when they do not know the leader epoch that they were asked with.
 
         Raises:
-            OffsetGap: and that is not accepted; CutFound: a log ends before PostgreSQL's offset.
+            OffsetGap: and that is not accepted.
+            CutFound: a log ends before PostgreSQL's offset.
         """
         logs = [log for log, _ in positions]
         if not logs or not self._is_in_same_topic(logs):
@@ -143,7 +155,7 @@ class LogGuard:
         """Return only if these logs, which seem to end before PostgreSQL's offset, do not.
 
         Raises:
-            CutFound
+            CutFound: one of them does.
         """
         if logs and self._is_in_same_topic(logs):
             ends = self._logs.log_ends([log.tp for log in logs]) or {}

@@ -67,7 +67,7 @@ class Sink:
         """What it writes over."""
         return self._connection
 
-    def positions(self, keys: Sequence[Key]) -> dict[Key, int]:
+    def next_offsets(self, keys: Sequence[Key]) -> dict[Key, int]:
         """PostgreSQL's next offset of each partition that it knows."""
         return {key: mark.next_offset for key, mark in self.marks(keys).items()}
 
@@ -117,7 +117,7 @@ class Sink:
         """Store the batches in one transaction; returns what became of their offsets, for each partition.
 
         Raises:
-            Fenced: nothing was stored; read `positions` again and seek.
+            Fenced: nothing was stored; read `next_offsets` again and seek.
             psycopg2.Error: nothing was stored, or the connection broke during COMMIT and it is not known.
         """
         entries, refusals, counts = decode(batches, self._zone)
