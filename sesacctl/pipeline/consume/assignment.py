@@ -1,4 +1,4 @@
-"""The partitions that an instance owns, and how far each is stored. Calls no server."""
+"""The partitions that an instance owns, and how far each is stored. Only its guard asks brokers, of a log in doubt."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Instance:
     def run_once(self) -> int:
         """Poll once and store what came; returns the number of records stored or accounted for.
 
-        Only here, what Kafka has meets what PostgreSQL has.
+        Here, what Kafka has meets what PostgreSQL has.
         """
         reader, assignment = self._member.place
         self._report_when_due()
