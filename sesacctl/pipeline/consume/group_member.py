@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from kafka.errors import KafkaError
 
@@ -21,8 +22,15 @@ CLOSE_MS = 2_000
 LEAVE_SECONDS = 5.0
 
 
+class Place(NamedTuple):
+    """What reads for a member of the group, and what it owns."""
+
+    reader: Reader
+    assignment: Assignment
+
+
 class GroupMember:
-    """A static member; `reader` and `assignment` are there while `joined`."""
+    """A static member; its place is there while it has `joined`."""
 
     def __init__(self, settings: Settings, kind_of: Mapping[str, str], *, member_id: str, accept_gap: bool) -> None:
         """`kind_of` has the kind of event for each topic name."""
@@ -30,7 +38,7 @@ class GroupMember:
         self._kind_of = kind_of
         self._member_id = member_id
         self._accept_gap = accept_gap
-        self._place: tuple[Reader, Assignment] | None = None
+        self._place: Place | None = None
 
     @property
     def joined(self) -> bool:
@@ -38,8 +46,8 @@ class GroupMember:
         return self._place is not None
 
     @property
-    def place(self) -> tuple[Reader, Assignment]:
-        """What reads, and what is owned."""
+    def place(self) -> Place:
+        """Its place; only while it has joined."""
         assert self._place is not None, "not in the group"
         return self._place
 
@@ -54,7 +62,7 @@ class GroupMember:
         consumer: ConsumerLike = clients.consumer(self._settings, group_instance_id=self._member_id)
         consumer.subscribe(list(self._kind_of))
         reader = Reader(consumer, list(self._kind_of))
-        self._place = reader, Assignment(self._kind_of, LogGuard(reader, accept_gap=self._accept_gap))
+        self._place = Place(reader, Assignment(self._kind_of, LogGuard(reader, accept_gap=self._accept_gap)))
 
     def leave(self) -> None:
         """Have the partitions given to other members now: a static one that only closes keeps them for its session."""
@@ -66,6 +74,6 @@ class GroupMember:
         place, self._place = self._place, None
         if place is not None:
             try:
-                place[0].close(timeout_ms=CLOSE_MS)
+                place.reader.close(timeout_ms=CLOSE_MS)
             except (KafkaError, OSError, RuntimeError) as error:
                 log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})

@@ -180,7 +180,7 @@ class Instance:
 
     def _seek_to_stored(self, sink: Sink) -> None:
         seek_to_stored(sink, *self._member.place)
-        self._status.partitions = self._member.place[1].names
+        self._status.partitions = self._member.place.assignment.names
 
     def _within_limits(self, polled: Sequence[Batch]) -> Sequence[Batch]:
         """The batches with what may be stored now; what is left out is read again from PostgreSQL's offset."""
@@ -188,7 +188,7 @@ class Instance:
             self._checkpoint("after poll")
         batches = self._step_size.granted(polled)
         if batches is not polled:
-            self._member.place[1].mark_changed()
+            self._member.place.assignment.mark_changed()
         return batches
 
     def _store(self, sink: Sink, batches: Sequence[Batch]) -> Sequence[Batch]:
@@ -200,7 +200,7 @@ class Instance:
         except BaseException as error:
             if not self._step_size.halved(error, batches, sink.connection):
                 raise
-            self._member.place[1].mark_changed()
+            self._member.place.assignment.mark_changed()
             return []
         self._step_size.fitted(batches)
         now_ms = time.time() * 1000
@@ -211,7 +211,7 @@ class Instance:
 
     def _store_control(self, sink: Sink, polled: Polled) -> None:
         """Move over transaction markers at the ends of logs."""
-        assignment = self._member.place[1]
+        assignment = self._member.place.assignment
         if not assignment.changed(polled.membership) and (batches := assignment.control_batches(polled)):
             self._count(sink.store(batches))
             assignment.advance(batches)
@@ -237,7 +237,7 @@ class Instance:
         self._status.wait_for("PostgreSQL", self._postgres.give_up(error))
 
     def _watch_kafka(self) -> None:
-        if self._member.place[0].connected:
+        if self._member.place.reader.connected:
             self._connected_at = time.monotonic()
             self._status.resume()
         elif time.monotonic() - self._connected_at > LOST_SECONDS:
