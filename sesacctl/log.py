@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -82,13 +82,28 @@ class _StderrHandler(logging.StreamHandler[Any]):
         super().emit(record)
 
 
-def configure(level: str = "info", form: Format = "text") -> None:
+class _Fields(logging.Filter):
+    """Gives each record of a process the same fields; one of its own with such a name stays."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._fields = fields
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, value in self._fields.items():
+            vars(record).setdefault(name, value)
+        return True
+
+
+def configure(level: str = "info", form: Format = "text", **fields: Any) -> None:
     """Send our records at `level` and above to stderr; other libraries speak only from `error` up.
 
-    Their warnings repeat what our own records say in the user's words (kafka-python logs every reconnect).
+    Their warnings repeat what our own records say in the user's words (kafka-python logs every reconnect). `fields`
+    are those of every record of this process.
     """
     handler = _StderrHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(_Fields(fields))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.ERROR)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)

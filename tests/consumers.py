@@ -94,7 +94,7 @@ class Running:
 
     @property
     def consumer(self) -> KafkaConsumer:
-        return self.instance._ownership._consumer
+        return self.instance._member.place.reader.consumer
 
 
 @contextmanager

@@ -41,15 +41,14 @@ class Rig:
 
     def begin(self, *batches: Batch) -> None:
         for found in batches:
-            self.sink.begin_partition(found.topic, found.key, found.seen)
+            self.sink.begin_partition(found.topic, found.key, found.next_offset)
 
     def store(self, messages: list[Message], *, kind: str = ORDERS, partition: int = 0) -> Counts:
         """Store messages as the next of a partition."""
         key = (TOPIC, partition)
-        seen = self.sink.positions([key]).get(key) or self.sink.begin_partition(kind, key, 0)
+        seen = self.sink.next_offsets([key]).get(key) or self.sink.begin_partition(kind, key, 0)
         one = batch(messages, kind=kind, topic_id=TOPIC, partition=partition, seen=seen)
-        self.sink.store([one])
-        return one.counts
+        return self.sink.store([one])[one.key]
 
     def count(self, table: str) -> int:
         return int(query(self.settings, f"SELECT count(*) FROM {table}")[0][0])
@@ -68,7 +67,7 @@ class Rig:
         return retry_parked(
             self.connection,
             group=self.group,
-            kinds={"orders": "orders"},
+            kind_of={"orders": "orders"},
             partitions=[("orders", 0)],
             beyond=beyond or {},
             park_seconds=park_seconds,

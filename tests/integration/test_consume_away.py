@@ -91,8 +91,8 @@ def test_others_get_the_partitions_of_an_instance_that_never_had_a_connection(do
 def test_an_instance_that_is_stopped_while_it_is_away_ends(door: Door) -> None:
     with running(door.settings) as away:
         wait_until(lambda: away.errors or away.instance._postgres.away_since, message="it does not try")
-        wait_until(lambda: away.errors or away.instance._member.consumer is None, message="it does not leave")
-        wait_until(lambda: away.errors or away.instance._member.consumer is None)
+        wait_until(lambda: away.errors or not away.instance._member.joined, message="it does not leave")
+        wait_until(lambda: away.errors or not away.instance._member.joined)
 
 
 def test_all_of_them_leave_and_come_back_without_a_restart(

@@ -241,7 +241,9 @@ def test_a_member_that_joins_in_the_middle_of_a_batch_doubles_nothing(shop: Sett
         with running(shop, ORDERS) as second:
             wait_until(lambda: group_state(shop) == "PreparingRebalance", message="nobody else joins")
             rebalancing.set()
-            wait_until(lambda: second.instance._ownership.names, message="the second one has no partitions")
+            wait_until(
+                lambda: second.instance._member.place.assignment.names, message="the second one has no partitions"
+            )
             send(shop, ORDERS, many_orders(500))
             wait_until(lambda: stored(shop) >= 1_000, message="not all is stored")
     assert (stored(shop), rows(shop), audit(shop).lag) == (1_000, 1_000, 0)

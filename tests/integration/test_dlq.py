@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,8 +32,7 @@ def refuse(settings: Settings, messages: list[Message]) -> None:
         sink = Sink(connection, group=settings.kafka_group)
         topic = settings.topic(ORDERS)
         seen = sink.begin_partition(topic, (TOPIC, 0), 0)
-        found = batch(messages, kind=ORDERS, topic_id=TOPIC, seen=seen)
-        found.topic = topic
+        found = replace(batch(messages, kind=ORDERS, topic_id=TOPIC, seen=seen), topic=topic)
         sink.store([found])
     finally:
         connection.close()
@@ -100,8 +100,7 @@ def test_all_headers_are_kept_shown_and_survive_a_replay(settings: Settings, ses
     """Also where a name is there twice, or a value is not there at all, which is not the same as an empty one."""
     connection = connect(settings, command="test")
     sink = Sink(connection, group=settings.kafka_group)
-    found = batch([(b"u1", NASTY)], topic_id=TOPIC)
-    found.topic = settings.topic(ORDERS)
+    found = replace(batch([(b"u1", NASTY)], topic_id=TOPIC), topic=settings.topic(ORDERS))
     found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     sink.begin_partition(found.topic, found.key, 0)
     sink.store([found])

@@ -9,8 +9,11 @@ from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
-from sesacctl.pipeline.consume.ownership import Ownership
+from sesacctl.pipeline.consume.assignment import Assignment
+from sesacctl.pipeline.consume.log_gaps import LogGuard
 from sesacctl.pipeline.consume.parked import count_parked, parents_without_lag
+from sesacctl.pipeline.consume.reader import Reader
+from sesacctl.pipeline.consume.seek import seek_to_stored
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
@@ -71,9 +74,10 @@ def test_nothing_dies_while_users_lag(settings: Settings) -> None:
     try:
         consumer.subscribe(list(kinds))
         parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
-        ownership = Ownership(consumer, kinds, accept_gap=False)
-        wait_until(lambda: ownership.poll(sink, timeout_ms=100) == {} and consumer.assignment(), message="it is in")
-        ownership.take_over(sink)
+        reader = Reader(consumer, list(kinds))
+        assignment = Assignment(kinds, LogGuard(reader, accept_gap=False))
+        wait_until(lambda: not reader.poll(timeout_ms=100).records and consumer.assignment(), message="it is in")
+        seek_to_stored(sink, reader, assignment)
         assert not parents_without_lag(consumer, sink, parents)
         topic_id = clients.topic_id(consumer, settings.topic(USERS))
         found = batch([message(user(1))], kind=USERS, topic_id=topic_id, partition=0)

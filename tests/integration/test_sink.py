@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from random import Random
 from typing import Any
 
@@ -43,8 +43,8 @@ def test_events_of_all_three_topics_go_in_one_transaction_parents_first(rig: Rig
         batch([message(product(900))], kind=PRODUCTS),
     ]
     rig.begin(*batches)
-    rig.sink.store(batches)
-    assert [found.counts.stored for found in batches] == [1, 1, 1]
+    counts = rig.sink.store(batches)
+    assert [counts[found.key].stored for found in batches] == [1, 1, 1]
     assert query(rig.settings, "SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM orders UNION ALL "
                  "SELECT xmin FROM users WHERE user_id = 'u900') AS written") == [(1,)]  # fmt: skip
 
@@ -67,7 +67,7 @@ def test_a_death_after_commit_is_seen_in_the_offset(rig: Rig) -> None:
     with pytest.raises(Killed):
         rig.store(many_orders(10))
     rig.reconnect()
-    assert rig.sink.positions([(TOPIC, 0)]) == {(TOPIC, 0): 10}
+    assert rig.sink.next_offsets([(TOPIC, 0)]) == {(TOPIC, 0): 10}
     assert rig.count("orders") == 10
 
 
@@ -204,17 +204,14 @@ def test_a_table_dropped_under_it_stops_and_loses_nothing(rig: Rig) -> None:
 
 
 def test_control_records_take_offsets_and_are_counted(rig: Rig) -> None:
-    found = batch(many_orders(3), topic_id=TOPIC)
-    found.end += 2
-    found.skipped = [(3, 4), (4, 9)]
+    found = replace(batch(many_orders(3), topic_id=TOPIC), end=5, skipped=[(3, 4), (4, 9)])
     rig.begin(found)
     rig.sink.store([found])
     assert rig.offsets() == (5, Counts(stored=3, control=2))
 
 
 def test_an_expired_gap_is_counted(rig: Rig) -> None:
-    found = batch([], topic_id=TOPIC)
-    found.end = 7
+    found = replace(batch([], topic_id=TOPIC), end=7)
     rig.begin(found)
     rig.sink.skip_expired(found)
     assert rig.offsets() == (7, Counts(expired=7))
@@ -231,7 +228,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
         random, own = Random(seed), Rig(rig.settings)
         for _ in range(60):
             chosen = random.sample(keys, 3)
-            found = own.sink.positions(chosen)
+            found = own.sink.next_offsets(chosen)
             batches = [
                 batch([*many_orders(2), *orphans], topic_id=TOPIC, partition=key[1], seen=found[key]) for key in chosen
             ]
@@ -242,7 +239,7 @@ def test_two_owners_of_the_same_partitions_never_deadlock(rig: Rig) -> None:
             retry_parked(
                 own.connection,
                 group=own.group,
-                kinds={ORDERS: ORDERS},
+                kind_of={ORDERS: ORDERS},
                 partitions=[(ORDERS, key[1]) for key in random.sample(keys, 4)],
                 beyond={},
                 park_seconds=600,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -54,13 +55,12 @@ def step(rig: Rig, logs: Logs, random: Random) -> None:
     batches = []
     for (kind, partition), log in logs.records.items():
         key = (TOPIC, partition + 10 * (kind == USERS))
-        seen = rig.sink.positions([key]).get(key)
+        seen = rig.sink.next_offsets([key]).get(key)
         if seen is None:
             seen = rig.sink.begin_partition(f"{rig.settings.kafka_topic_prefix}{kind}", key, 0)
         found = log[seen : seen + random.randrange(6)]
         one = batch(found, kind=kind, topic_id=TOPIC, partition=key[1], seen=seen)
-        one.topic = f"{rig.settings.kafka_topic_prefix}{kind}"
-        batches.append(one)
+        batches.append(replace(one, topic=f"{rig.settings.kafka_topic_prefix}{kind}"))
     rig.sink.store(batches)
 
 
@@ -109,7 +109,7 @@ def retry(rig: Rig, park_seconds: float) -> None:
     retry_parked(
         rig.connection,
         group=rig.group,
-        kinds=topics,
+        kind_of=topics,
         partitions=[(topic, number) for topic in topics for number in range(20)],
         beyond={},
         park_seconds=park_seconds,

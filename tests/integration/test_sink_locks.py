@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,9 +45,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def orders(rig: Rig, messages: list[Message], *, seen: int = 0) -> Batch:
     """A batch of partition 0, under the name that `dlq replay` knows."""
-    found = batch(messages, topic_id=TOPIC, seen=seen)
-    found.topic = rig.settings.topic(ORDERS)
-    return found
+    return replace(batch(messages, topic_id=TOPIC, seen=seen), topic=rig.settings.topic(ORDERS))
 
 
 def keep(rig: Rig, refused: Message) -> None:
@@ -70,7 +69,7 @@ def retry(rig: Rig) -> Counts:
         return parked.retry_parked(
             own.connection,
             group=own.group,
-            kinds={own.settings.topic(ORDERS): ORDERS},
+            kind_of={own.settings.topic(ORDERS): ORDERS},
             partitions=[(own.settings.topic(ORDERS), 0)],
             beyond={},
             park_seconds=600,
@@ -119,8 +118,8 @@ class Beside:
     def store(self, messages: list[Message]) -> Counts:
         """The step."""
         found = orders(self._rig, messages)
-        Sink(self._rig.connection, group=self._rig.group, checkpoint=self.checkpoint).store([found])
-        return found.counts
+        sink = Sink(self._rig.connection, group=self._rig.group, checkpoint=self.checkpoint)
+        return sink.store([found])[found.key]
 
 
 def test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig, pool: ThreadPoolExecutor) -> None:

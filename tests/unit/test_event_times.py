@@ -9,7 +9,7 @@ import pytest
 
 from sesacctl.errors import ConfigurationError
 from sesacctl.events import CODECS, ORDERS
-from sesacctl.pipeline.sink.batch import Batch, decode
+from sesacctl.pipeline.sink.batch import decode
 from sesacctl.settings import load
 from tests.events import AT, batch, message, order
 
@@ -61,9 +61,9 @@ def test_the_setting_is_the_name_of_a_zone(monkeypatch: pytest.MonkeyPatch) -> N
 
 def ahead(*times: datetime) -> int:
     """How many of these events are counted; the record of each is a second later than the one before."""
-    found: Batch = batch([message(order(number, created_at=at)) for number, at in enumerate(times)])
-    decode([found])
-    return found.counts.ahead
+    found = batch([message(order(number, created_at=at)) for number, at in enumerate(times)])
+    _, _, counts = decode([found])
+    return counts[found.key].ahead
 
 
 def test_only_what_is_later_than_its_own_record_by_more_than_an_hour_is_counted() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kafka import TopicPartition
 
@@ -22,8 +24,7 @@ def test_expired_records_are_passed_only_if_that_is_accepted() -> None:
 
 def holed(*offsets: int, seen: int = 0, end: int) -> Batch:
     """A batch with records at these offsets alone."""
-    found = batch(many_orders(len(offsets)), seen=seen)
-    found.end = end
+    found = replace(batch(many_orders(len(offsets)), seen=seen), end=end)
     for record, offset in zip(found.records, offsets, strict=True):
         record.offset = offset
     return found
@@ -48,21 +49,19 @@ def test_a_hole_is_named_and_passed_only_if_that_is_accepted(found: Batch, gap: 
 
 
 def test_what_the_reader_skipped_is_no_hole() -> None:
-    found = holed(2, 5, end=7)
-    found.skipped = [(0, 2), (3, 5), (6, 9)]
+    found = replace(holed(2, 5, end=7), skipped=[(0, 2), (3, 5), (6, 9)])
     assert (found.control, found.holes) == (5, 0)
-    found.skipped = [(0, 2), (3, 4), (6, 9)]
+    found = replace(found, skipped=[(0, 2), (3, 4), (6, 9)])
     assert (found.control, found.holes) == (4, 1)
     with pytest.raises(OffsetGap, match="offsets 4 to 4"):
         log_gaps.pass_holes(ORDERS, found, accept=False)
 
 
 def test_a_batch_that_is_truncated_accounts_for_what_is_left() -> None:
-    found = holed(2, 5, end=7)
-    found.skipped = [(0, 2), (3, 5), (6, 7)]
-    truncate([found], 1)
+    found = replace(holed(2, 5, end=7), skipped=[(0, 2), (3, 5), (6, 7)])
+    [found] = truncate([found], 1)
     assert (found.end, found.control, found.holes) == (3, 2, 0)
-    truncate([found], 0)
+    [found] = truncate([found], 0)
     assert (found.end, found.control, found.holes) == (0, 0, 0)
 
 
@@ -72,5 +71,5 @@ def test_the_mark_of_a_batch_is_its_last_record() -> None:
     assert found.mark.is_of(last)
     last.timestamp += 1
     assert not found.mark.is_of(last)
-    found.records, found.leader_epoch = [], 4
+    found = replace(found, records=[], leader_epoch=4)
     assert (found.mark.next_offset, found.mark.leader_epoch, found.mark.last_offset) == (10, 4, None)

@@ -98,6 +98,33 @@ def test_only_ours_are_heard_below_errors(capsys: pytest.CaptureFixture[str]) ->
     assert [line.split(": ", 1)[1] for line in err.splitlines()] == ["ours", "theirs"]
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_each_line_of_a_process_has_the_fields_that_it_is_configured_with(
+    form: log.Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.root
+    before, level = root.handlers[:], root.level
+    try:
+        log.configure("info", form, instance=0)
+        logging.getLogger("sesacctl.x").warning("one", extra={"action": "x.y", "rows": 3})
+        logging.getLogger("sqlalchemy").error("two")
+        logging.getLogger("sesacctl.x").info("three", extra={"action": "x.y", "instance": 7})
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        logging.getLogger("sesacctl").setLevel(logging.NOTSET)
+        logging.getLogger("kafka").setLevel(logging.NOTSET)
+    lines = capsys.readouterr().err.splitlines()
+    if form == "json":
+        assert [json.loads(line)["instance"] for line in lines] == [0, 0, 7]
+    else:
+        assert [line.split(": ", 1)[1] for line in lines] == [
+            "one rows=3 instance=0",
+            "two instance=0",
+            "three instance=7",
+        ]
+
+
 def calls_without_an_action() -> list[str]:
     """Every call of a logger in our sources without `extra={"action": …}` of the form noun.verb."""
     found = []

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from kafka.errors import KafkaError
 
 from sesacctl.broker import clients
+from sesacctl.broker.consumer_like import ConsumerLike
 from sesacctl.broker.groups import leave_group
-from sesacctl.pipeline.consume.ownership import Ownership
+from sesacctl.pipeline.consume.assignment import Assignment
+from sesacctl.pipeline.consume.log_gaps import LogGuard
+from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -19,27 +22,47 @@ CLOSE_MS = 2_000
 LEAVE_SECONDS = 5.0
 
 
-class GroupMember:
-    """A static member; `consumer` and `ownership` are None outside the group."""
+class Place(NamedTuple):
+    """What reads for a member of the group, and what it owns."""
 
-    def __init__(self, settings: Settings, kinds: Mapping[str, str], *, member_id: str, accept_gap: bool) -> None:
-        """`kinds` gives the kind of event for each topic name."""
+    reader: Reader
+    assignment: Assignment
+
+
+class GroupMember:
+    """A static member; its place is there while it has `joined`."""
+
+    def __init__(self, settings: Settings, kind_of: Mapping[str, str], *, member_id: str, accept_gap: bool) -> None:
+        """`kind_of` has the kind of event for each topic name."""
         self._settings = settings
-        self._kinds = dict(kinds)
+        self._kind_of = kind_of
         self._member_id = member_id
         self._accept_gap = accept_gap
-        self.consumer: Any = None
-        self.ownership: Ownership | None = None
+        self._place: Place | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether this is in the group."""
+        return self._place is not None
+
+    @property
+    def place(self) -> Place:
+        """Its place; only while it has joined."""
+        assert self._place is not None, "not in the group"
+        return self._place
 
     def join(self) -> None:
         """Become a member.
 
         Raises:
-            ServerUnreachable, ServerRefused: there is no broker to talk to.
+            ServerUnreachable: there is no broker to talk to.
+            ServerRefused: a broker refuses us.
+            ConfigurationError: settings do not fit each other.
         """
-        consumer = clients.consumer(self._settings, group_instance_id=self._member_id)
-        consumer.subscribe(list(self._kinds))
-        self.consumer, self.ownership = consumer, Ownership(consumer, self._kinds, accept_gap=self._accept_gap)
+        consumer: ConsumerLike = clients.consumer(self._settings, group_instance_id=self._member_id)
+        consumer.subscribe(list(self._kind_of))
+        reader = Reader(consumer, list(self._kind_of))
+        self._place = Place(reader, Assignment(self._kind_of, LogGuard(reader, accept_gap=self._accept_gap)))
 
     def leave(self) -> None:
         """Have the partitions given to other members now: a static one that only closes keeps them for its session."""
@@ -48,9 +71,9 @@ class GroupMember:
 
     def close(self) -> None:
         """Close the consumer, if there is one."""
-        consumer, self.consumer, self.ownership = self.consumer, None, None
-        if consumer is not None:
+        place, self._place = self._place, None
+        if place is not None:
             try:
-                consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+                place.reader.close(timeout_ms=CLOSE_MS)
             except (KafkaError, OSError, RuntimeError) as error:
                 log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 import psycopg2
 
 from sesacctl.broker.addresses import missed
 from sesacctl.errors import ServerUnreachable, SesacctlError
-from sesacctl.events import PRODUCTS, USERS
 from sesacctl.pipeline.consume.budget import Budget
+from sesacctl.pipeline.consume.chores import Chores
 from sesacctl.pipeline.consume.group_member import CLOSE_MS, GroupMember
-from sesacctl.pipeline.consume.ownership import Ownership, Records
-from sesacctl.pipeline.consume.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.consume.postgres_link import PostgresLink
+from sesacctl.pipeline.consume.reader import Polled
+from sesacctl.pipeline.consume.seek import seek_to_stored
 from sesacctl.pipeline.consume.status import Status, Timer, max_rss_bytes
 from sesacctl.pipeline.consume.step_size import StepSize
 from sesacctl.pipeline.latency import Latency
-from sesacctl.pipeline.sink.batch import Batch, truncate
-from sesacctl.pipeline.sink.counts import Counts
+from sesacctl.pipeline.sink.batch import Batch, count_records
+from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutFound, stops
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
@@ -56,18 +56,15 @@ class Instance:
     ) -> None:
         """`checkpoint` is called with a label between the parts of a step, for fault tests."""
         self._settings = settings
-        self._kinds = {settings.topic(kind): kind for kind in kinds}
-        self._parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
+        self._kind_of = {settings.topic(kind): kind for kind in kinds}
         self._report = report
-        self._budget = budget
-        self._park_seconds = park_seconds
         self._checkpoint = checkpoint
         self._status = Status(number, pid=os.getpid())
         self._postgres = PostgresLink(settings, checkpoint)
-        self._member = GroupMember(settings, self._kinds, member_id=member_id, accept_gap=accept_gap)
-        self._step_size = StepSize()
-        self._reporting, self._parked = Timer(1.0), Timer(1.0)
-        self._comparing, self._telling = Timer(5.0), Timer(1.0)
+        self._member = GroupMember(settings, self._kind_of, member_id=member_id, accept_gap=accept_gap)
+        self._step_size = StepSize(budget)
+        self._chores = Chores(settings, self._kind_of, self._status, park_seconds=park_seconds, checkpoint=checkpoint)
+        self._reporting = Timer(1.0)
         self._connected_at = time.monotonic()  # to Kafka
 
     def run(self, stop: Event) -> None:
@@ -78,7 +75,7 @@ class Instance:
         """
         try:
             while not stop.is_set():
-                if self._member.consumer is None:
+                if not self._member.joined:
                     self._join(stop)
                 elif self._is_away():
                     self._leave(stop)
@@ -92,9 +89,11 @@ class Instance:
 
     def _drain(self) -> None:
         self._status.state = "draining"
-        if self._member.ownership is not None:
-            self._last_try()
-            self._ownership.tell_kafka(wait_ms=CLOSE_MS)
+        if self._member.joined:
+            reader, assignment = self._member.place
+            if self._postgres.sink is not None:
+                self._chores.try_parked_once_more(self._postgres.sink, reader, assignment)
+            reader.commit_to_kafka(assignment.take_uncommitted(), wait_ms=CLOSE_MS)
 
     def _join(self, stop: Event) -> None:
         try:
@@ -120,47 +119,58 @@ class Instance:
                 self._send_status()
             stop.wait(0.1)
 
-    @property
-    def _ownership(self) -> Ownership:
-        assert self._member.ownership is not None, "not in the group"
-        return self._member.ownership
-
     def run_once(self) -> int:
-        """Poll once and store what came; gives the number of records stored or accounted for."""
-        if self._reporting.due():
-            self._status.lag = self._ownership.lag
-            self._send_status()
-        if self._postgres.sink is None:
-            if not self._reconnect():
-                self._ownership.poll_paused(timeout_ms=100)
-                return 0
-            self._ownership.invalidate()
-        sink = self._postgres.sink
-        assert sink is not None
+        """Poll once and store what came; returns the number of records stored or accounted for.
+
+        Here, what Kafka has meets what PostgreSQL has.
+        """
+        reader, assignment = self._member.place
+        self._report_when_due()
+        if (sink := self._connected_sink()) is None:
+            return 0
+        self._watch_kafka()
         try:
-            records = self._ownership.poll(sink, timeout_ms=POLL_MS)
-            self._watch_kafka()
-            if self._ownership.stale():
-                self._ownership.take_over(sink)
-                self._status.partitions = self._ownership.names
-            else:
-                stored = self._step(sink, records) if records else 0
-                self._look_around(sink, idle=not records)
-                return stored
+            polled = reader.poll(timeout_ms=POLL_MS)
+            for expired in assignment.expired(polled):
+                sink.skip_expired(expired)
+            if assignment.changed(polled.membership):
+                self._seek_to_stored(sink)  # what was polled is dropped: it comes again
+                return 0
+            batches = self._within_limits(assignment.batches(polled))
+            stored = self._store(sink, batches)
+            assignment.advance(stored)
+            self._chores.run(sink, reader, assignment)
+            self._store_control(sink, polled)
+            return count_records(stored)
         except CutFound as found:
             self._stop_for_cut(sink, found)
         except Fenced as error:
             log.info("%s; reading again", error, extra={"action": "consume.fenced"})
-            self._ownership.invalidate()
+            assignment.mark_changed()
         except psycopg2.Error as error:
             self._handle_database_error(error)
         return 0
+
+    def _report_when_due(self) -> None:
+        if self._reporting.due():
+            reader, assignment = self._member.place
+            self._status.lag = assignment.lag(reader.high_watermarks(assignment.partitions))
+            self._send_status()
+
+    def _connected_sink(self) -> Sink | None:
+        """The way into PostgreSQL; while there is none, the group is kept waiting."""
+        if self._postgres.sink is None:
+            reader, assignment = self._member.place
+            if not self._reconnect():
+                reader.poll_paused(timeout_ms=100)
+            assignment.mark_changed()
+        return self._postgres.sink
 
     def _stop_for_cut(self, sink: Sink, found: CutFound) -> None:
         """The verdict is kept first: it must outlive this process, and a log that grows again.
 
         Raises:
-            LogCut
+            LogCut: the verdict is in PostgreSQL.
         """
         try:
             sink.record_cut(found.topic, found.key, found.cut)
@@ -169,89 +179,48 @@ class Instance:
         else:
             raise stops(found.topic, found.key[1], found.cut)
 
-    def _step(self, sink: Sink, records: Records) -> int:
-        self._checkpoint("after poll")
-        batches = self._ownership.batches(records)
-        if self._step_size.cut(batches):
-            self._ownership.invalidate()  # what is cut is read again
-        granted = self._keep_to_budget(batches)
-        if not granted:
-            return 0
+    def _seek_to_stored(self, sink: Sink) -> None:
+        seek_to_stored(sink, *self._member.place)
+        self._status.partitions = self._member.place.assignment.names
+
+    def _within_limits(self, polled: Sequence[Batch]) -> Sequence[Batch]:
+        """The batches with what may be stored now; what is left out is read again from PostgreSQL's offset."""
+        if polled:
+            self._checkpoint("after poll")
+        batches = self._step_size.granted(polled)
+        if batches is not polled:
+            self._member.place.assignment.mark_changed()
+        return batches
+
+    def _store(self, sink: Sink, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Store batches in one transaction; returns those that are stored, which are all or none."""
+        if not count_records(batches):
+            return []
         try:
-            sink.store(batches)
+            counts = sink.store(batches)
         except BaseException as error:
-            if self._budget is not None:
-                self._budget.in_doubt()
-            if not self._step_size.halved(error, batches, self._postgres.connection):
+            if not self._step_size.halved(error, batches, sink.connection):
                 raise
-            self._ownership.invalidate()
-            return 0
+            self._member.place.assignment.mark_changed()
+            return []
         self._step_size.fitted(batches)
         now_ms = time.time() * 1000
         for batch in batches:
             self._status.latency.observe(now_ms, [record.timestamp for record in batch.records])
-        self._stored(batches)
-        return granted
+        self._count(counts)
+        return batches
 
-    def _keep_to_budget(self, batches: list[Batch]) -> int:
-        """Cut the batches to what may still be stored; what is cut is read again from PostgreSQL's offset."""
-        polled = sum(len(batch.records) for batch in batches)
-        if self._budget is None or polled == 0:
-            return polled
-        granted = self._budget.take(polled)
-        if granted < polled:
-            truncate(batches, granted)
-            self._ownership.invalidate()
-        return granted
+    def _store_control(self, sink: Sink, polled: Polled) -> None:
+        """Move over transaction markers at the ends of logs."""
+        assignment = self._member.place.assignment
+        if not assignment.changed(polled.membership) and (batches := assignment.control_batches(polled)):
+            self._count(sink.store(batches))
+            assignment.advance(batches)
 
-    def _stored(self, batches: list[Batch]) -> None:
+    def _count(self, stored: Mapping[PartitionKey, Counts]) -> None:
         self._postgres.note_stored()
-        for batch in batches:
-            self._status.counts.add(batch.counts)
-        self._ownership.moved(batches)
-
-    def _look_around(self, sink: Sink, *, idle: bool) -> None:
-        """What is due between two steps, under load as well as without."""
-        if self._telling.due():  # not in each step: a commit costs the brokers as much as the events themselves
-            self._checkpoint("before offset commit")
-            self._ownership.tell_kafka()
-            self._checkpoint("after offset commit")
-        if self._parked.due():
-            self._retry_parked(sink)
-        if self._comparing.due():
-            self._compare(sink)
-        elif idle and (passed := self._ownership.control_batches()):
-            sink.store(passed)
-            self._stored(passed)
-
-    def _compare(self, sink: Sink) -> None:
-        self._ownership.require_whole_logs()
-        for key, mark in self._ownership.baselines():
-            sink.keep_mark(key, mark)
-        if not self._ownership.agrees(sink):
-            log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
-            self._ownership.invalidate()
-
-    def _retry_parked(self, sink: Sink) -> None:
-        counts = retry_parked(
-            self._postgres.connection,
-            group=self._settings.kafka_group,
-            kinds=self._kinds,
-            partitions=self._ownership.partitions,
-            beyond=self._ownership.beyond,
-            park_seconds=self._park_seconds,
-            parents_without_lag=lambda: parents_without_lag(self._member.consumer, sink, self._parents),
-            zone=self._settings.event_timezone,
-        )
-        self._status.counts.add(counts)
-
-    def _last_try(self) -> None:
-        """Parked rows once more before the end; if PostgreSQL is away now, they stay parked."""
-        try:
-            if self._postgres.sink is not None:
-                self._retry_parked(self._postgres.sink)
-        except psycopg2.Error as error:
-            log.debug("parked rows: %s", error, extra={"action": "consume.parked"})
+        for counts in stored.values():
+            self._status.counts.add(counts)
 
     def _reconnect(self) -> bool:
         try:
@@ -269,7 +238,7 @@ class Instance:
         self._status.wait_for("PostgreSQL", self._postgres.give_up(error))
 
     def _watch_kafka(self) -> None:
-        if self._ownership.connected:
+        if self._member.place.reader.connected:
             self._connected_at = time.monotonic()
             self._status.resume()
         elif time.monotonic() - self._connected_at > LOST_SECONDS:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -27,15 +28,28 @@ class ReadAgain(Exception):
     """What was polled is not to be trusted: drop it, look up what is owned, and seek."""
 
 
+class Logs(Protocol):
+    """What the brokers are asked of logs in doubt."""
+
+    def log_starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """The first offset of each log; None if they are not known soon."""
+
+    def log_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """The end of each log; None if they are not known soon."""
+
+    def is_same_topic(self, ids: Mapping[str, UUID]) -> bool:
+        """Whether the topics of these names still have these ids."""
+
+
 class LogGuard:
     """Holds what a consumer reads against what PostgreSQL knows of the logs; a fault is told, or the way on accepted.
 
     Before it says that a log was cut, it makes sure that its topic was not created again: then it begins anew.
     """
 
-    def __init__(self, consumer: Any, *, accept_gap: bool) -> None:
+    def __init__(self, logs: Logs, *, accept_gap: bool) -> None:
         """`accept_gap`: records that are gone are counted as expired."""
-        self._consumer = consumer
+        self._logs = logs
         self._accept_gap = accept_gap
         # By the brokers' leader epochs, where logs differ from what was stored; None: somewhere.
         self._diverged: dict[PartitionKey, int | None] = {}
@@ -76,12 +90,22 @@ class LogGuard:
     # ---- while reading
 
     def fresh(self, log: OwnedLog, polled: list[Any]) -> list[Any]:
-        """`OwnedLog.fresh`. Raises CutFound, ReadAgain."""
+        """`OwnedLog.fresh`, with its verdict.
+
+        Raises:
+            CutFound: the log was cut.
+            ReadAgain: its topic was created again.
+        """
         with self._same_log():
             return log.fresh(polled)
 
     def require_recognised(self, log: OwnedLog, position: int) -> None:
-        """`OwnedLog.require_recognised`. Raises CutFound, ReadAgain."""
+        """`OwnedLog.require_recognised`, with its verdict.
+
+        Raises:
+            CutFound: the log was cut.
+            ReadAgain: its topic was created again.
+        """
         with self._same_log():
             log.require_recognised(position)
 
@@ -89,14 +113,15 @@ class LogGuard:
         """The batch, if every offset in it is accounted for.
 
         Raises:
-            OffsetGap: records are gone, and that is not accepted; ReadAgain
+            OffsetGap: records are gone, and that is not accepted.
+            ReadAgain: the position may have run ahead, or the topic was created again.
         """
         if batch.holes:
             # Only where reading began right before it is a hole one of the log's own: the position may have run ahead.
             if log.has_moved or not self._is_in_same_topic([log]):
                 raise ReadAgain
             pass_holes(log.tp, batch, accept=self._accept_gap)
-            batch.holes_accepted = True
+            return replace(batch, holes_accepted=True)
         return batch
 
     def expired(self, positions: Sequence[tuple[OwnedLog, int]]) -> Iterator[tuple[OwnedLog, int]]:
@@ -105,14 +130,14 @@ class LogGuard:
         Brokers say the same when they do not know the leader epoch that they were asked with.
 
         Raises:
-            OffsetGap: and that is not accepted; CutFound: a log ends before PostgreSQL's offset.
+            OffsetGap: and that is not accepted.
+            CutFound: a log ends before PostgreSQL's offset.
         """
         logs = [log for log, _ in positions]
         if not logs or not self._is_in_same_topic(logs):
             return
-        starts, ends = (
-            look(self._consumer, [log.tp for log in logs]) for look in (clients.log_starts, clients.log_ends)
-        )
+        partitions = [log.tp for log in logs]
+        starts, ends = self._logs.log_starts(partitions), self._logs.log_ends(partitions)
         if starts is None or ends is None:
             return
         for log, position in positions:
@@ -131,10 +156,10 @@ class LogGuard:
         """Return only if these logs, which seem to end before PostgreSQL's offset, do not.
 
         Raises:
-            CutFound
+            CutFound: one of them does.
         """
         if logs and self._is_in_same_topic(logs):
-            ends = clients.log_ends(self._consumer, [log.tp for log in logs]) or {}
+            ends = self._logs.log_ends([log.tp for log in logs]) or {}
             for log in logs:
                 if ends.get(log.tp, log.next_offset) < log.next_offset:
                     raise self._too_short(log, ends[log.tp])
@@ -155,7 +180,7 @@ class LogGuard:
         return CutFound(log.tp.topic, log.key, cut_log(log.next_offset, found, self._diverged.get(log.key)))
 
     def _is_in_same_topic(self, logs: Sequence[OwnedLog]) -> bool:
-        return is_same_topic(self._consumer, {log.tp.topic: log.topic_id for log in logs})
+        return self._logs.is_same_topic({log.tp.topic: log.topic_id for log in logs})
 
 
 def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
@@ -188,7 +213,7 @@ def pass_holes(tp: TopicPartition, batch: Batch, *, accept: bool) -> None:
         OffsetGap: nobody has accepted that; it names the first hole.
     """
     seen = sorted([*((record.offset, record.offset + 1) for record in batch.records), *batch.skipped])
-    first = batch.seen
+    first = batch.next_offset
     for begin, end in [*seen, (batch.end, batch.end)]:
         if begin > first:
             why = f"something has deleted {batch.holes} records from the middle of the log, such as compaction"

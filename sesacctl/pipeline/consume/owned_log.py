@@ -85,7 +85,7 @@ class OwnedLog:
         """What is not stored yet; what comes before that must be the last stored record, and nothing else.
 
         Raises:
-            StrangeLog
+            StrangeLog: another record is there.
         """
         if self.recognised and polled[0].offset >= self.next_offset:
             return polled
@@ -100,7 +100,7 @@ class OwnedLog:
         """Return if reading may have passed PostgreSQL's offset without a record.
 
         Raises:
-            StrangeLog
+            StrangeLog: nothing else tells that the log is the same.
         """
         if not self.recognised and position > self.next_offset:
             self._recognise([])

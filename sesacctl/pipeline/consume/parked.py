@@ -41,7 +41,7 @@ def retry_parked(
     connection: Any,
     *,
     group: str,
-    kinds: Mapping[str, str],
+    kind_of: Mapping[str, str],
     partitions: Sequence[tuple[str, int]],
     beyond: Mapping[str, int],
     park_seconds: float,
@@ -53,8 +53,8 @@ def retry_parked(
     They are found by the topic's name: they outlive a topic that is deleted and created again under another id. What
     came from partitions that no longer exist is tried, too: `beyond` has topics with their numbers of partitions. What
     is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only while
-    users and products have no lag. `zone` is that of event times that have
-    none. Returns the change of the counters: `parked` goes down.
+    users and products have no lag. `kind_of` has the kind of event for each topic name, `zone` is that of event times
+    that have none. Returns the change of the counters: `parked` goes down.
 
     Raises:
         psycopg2.Error: the transactions before, of a thousand events each, stay done.
@@ -78,7 +78,7 @@ def retry_parked(
         with connection, connection.cursor() as cursor:
             records, more = _lock_next(cursor, owned, began)
             overdue = _overdue(cursor, records, park_seconds) if may_die else set()
-            total.add(_settle(cursor, group, records, try_again(cursor, kinds, records, zone), overdue))
+            total.add(_settle(cursor, group, records, try_again(cursor, kind_of, records, zone), overdue))
         if not more or time.monotonic() >= until:
             return total
 
@@ -92,7 +92,7 @@ def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bo
             return False
         keys |= {tp: (topic_id, tp.partition) for tp in found}
     ends = clients.log_ends(consumer, list(keys))
-    known = sink.positions(list(keys.values()))
+    known = sink.next_offsets(list(keys.values()))
     return ends is not None and all(known.get(keys[tp], 0) >= end for tp, end in ends.items())
 
 
@@ -163,7 +163,9 @@ def count_parked(settings: Settings, kinds: Sequence[str] = tuple(PARTITIONS)) -
     """How many events of these kinds are parked by the group.
 
     Raises:
-        ServerUnreachable, ServerRefused, SchemaNotAtHead
+        ServerUnreachable: PostgreSQL does not answer.
+        ServerRefused: PostgreSQL refuses the login or the statement.
+        SchemaNotAtHead: its schema is not this version's.
     """
     statement = "SELECT count(*) FROM parked_events WHERE consumer_group = %s AND topic = ANY(%s)"
     values = (settings.kafka_group, [settings.topic(kind) for kind in kinds])

@@ -27,13 +27,12 @@ _OF_THE_SERVER = ("53", "57")
 
 
 class PostgresLink:
-    """`connection` and `sink` are None while there is none; `away_since` (monotonic) is when it was first missed."""
+    """`sink` is None while there is no connection; `away_since` (monotonic) is when it was first missed."""
 
     def __init__(self, settings: Settings, checkpoint: Callable[[str], None]) -> None:
         self._settings = settings
         self._checkpoint = checkpoint
         self._trying = Timer(1.0)
-        self.connection: Any = None
         self.sink: Sink | None = None
         self.away_since: float | None = None
         self._broken_since: float | None = None
@@ -47,14 +46,14 @@ class PostgresLink:
         if not self._trying.due():
             return False
         self.away_since = self.away_since or time.monotonic()
-        self.connection = connect(self._settings, command="consume")
+        connection = connect(self._settings, command="consume")
         try:
-            require_writable(self.connection, self._settings)
+            require_writable(connection, self._settings)
         except BaseException:
-            self.close()
+            _close(connection)
             raise
         self.sink = Sink(
-            self.connection,
+            connection,
             group=self._settings.kafka_group,
             zone=self._settings.event_timezone,
             checkpoint=self._checkpoint,
@@ -66,7 +65,8 @@ class PostgresLink:
         """Close the connection after an error of the server's; its text.
 
         Raises:
-            SesacctlError, psycopg2.Error: waiting would not help.
+            SesacctlError: waiting would not help.
+            psycopg2.Error: waiting would not help.
         """
         if classify(error) is not Failure.INFRA:
             raise as_ours(error, self._settings) or error
@@ -83,10 +83,14 @@ class PostgresLink:
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        connection, self.connection, self.sink = self.connection, None, None
+        sink, self.sink = self.sink, None
         self.away_since = self.away_since or time.monotonic()
-        if connection is not None:
-            try:
-                connection.close()
-            except psycopg2.Error as error:
-                log.debug("closing: %s", error, extra={"action": "consume.disconnect"})
+        if sink is not None:
+            _close(sink.connection)
+
+
+def _close(connection: Any) -> None:
+    try:
+        connection.close()
+    except psycopg2.Error as error:
+        log.debug("closing: %s", error, extra={"action": "consume.disconnect"})

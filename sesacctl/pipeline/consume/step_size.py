@@ -9,7 +9,8 @@ from typing import Any
 import psycopg2
 
 from sesacctl.errors import ServerRefused
-from sesacctl.pipeline.sink.batch import Batch, truncate
+from sesacctl.pipeline.consume.budget import Budget
+from sesacctl.pipeline.sink.batch import Batch, count_records, truncate
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +23,27 @@ _GROWTH = 8
 class StepSize:
     """Halved at each time-out, and an eighth more after each step that fits, until nothing has to be cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        """`budget`: what may still be stored at all."""
+        self._budget = budget
         self._most: int | None = None
         self._alone = 0
 
-    def cut(self, batches: Sequence[Batch]) -> bool:
-        """Leave as many records in the batches as a step may have; whether any were left out."""
-        records = _records(batches)
-        if self._most is None or records <= self._most:
-            return False
-        truncate(batches, self._most)
-        return True
+    def granted(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """The batches with as many records as a step may have; the same ones if none are left out."""
+        if self._most is not None and count_records(batches) > self._most:
+            batches = truncate(batches, self._most)
+        polled = count_records(batches)
+        if self._budget is None or polled == 0:
+            return batches
+        granted = self._budget.take(polled)
+        return truncate(batches, granted) if granted < polled else batches
 
     def fitted(self, batches: Sequence[Batch]) -> None:
         """A step with these was stored."""
         self._alone = 0
         if self._most is not None:
-            self._most = max(self._most, _records(batches) + _records(batches) // _GROWTH + 1)
+            self._most = max(self._most, count_records(batches) + count_records(batches) // _GROWTH + 1)
 
     def halved(self, error: BaseException, batches: Sequence[Batch], connection: Any) -> bool:
         """Whether the step, which was rolled back, is to be tried again with half of its records.
@@ -46,11 +51,13 @@ class StepSize:
         Raises:
             ServerRefused: `statement_timeout` is too short for a single record.
         """
+        if self._budget is not None:
+            self._budget.in_doubt()
         if not isinstance(error, psycopg2.Error) or error.pgcode != _CANCELLED:
             return False
         if (limit := _statement_timeout(connection)) is None:
             return False
-        records = _records(batches)
+        records = count_records(batches)
         self._alone += records <= 1
         if self._alone >= _TRIES_ALONE:
             raise ServerRefused(
@@ -67,10 +74,6 @@ class StepSize:
             extra={"action": "consume.halved"},
         )
         return True
-
-
-def _records(batches: Sequence[Batch]) -> int:
-    return sum(len(batch.records) for batch in batches)
 
 
 def _statement_timeout(connection: Any) -> str | None:

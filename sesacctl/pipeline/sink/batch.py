@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
@@ -54,9 +54,9 @@ class LogMark:
         return found == (self.last_offset, self.last_timestamp, self.last_crc)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition: offsets from `seen` (PostgreSQL's next) up to but not including `end`.
+    """Records of one partition: offsets from `next_offset`, PostgreSQL's, up to but not including `end`.
 
     `skipped` are spans in which the reader saw transaction markers or aborted records; `holes_accepted`: count what is
     between as expired, as a person has decided. `leader_epoch` is for a batch without records.
@@ -66,13 +66,12 @@ class Batch:
     topic: str
     topic_id: UUID
     partition: int
-    seen: int
+    next_offset: int
     end: int
     records: Sequence[Any]
     skipped: Sequence[tuple[int, int]] = ()
     holes_accepted: bool = False
     leader_epoch: int = -1
-    counts: Counts = field(default_factory=Counts)
 
     @property
     def key(self) -> PartitionKey:
@@ -82,12 +81,12 @@ class Batch:
     @property
     def control(self) -> int:
         """Offsets of markers and aborted records."""
-        return sum(max(0, min(end, self.end) - max(first, self.seen)) for first, end in self.skipped)
+        return sum(max(0, min(end, self.end) - max(first, self.next_offset)) for first, end in self.skipped)
 
     @property
     def holes(self) -> int:
         """Offsets that are neither records nor control: nobody has seen what was there."""
-        return self.end - self.seen - len(self.records) - self.control
+        return self.end - self.next_offset - len(self.records) - self.control
 
     @property
     def mark(self) -> LogMark:
@@ -152,24 +151,39 @@ def _tidy(text: str) -> str:
     return shown if len(shown) <= _WORDS else f"{shown[: _WORDS - 1]}…"
 
 
-def truncate(batches: Sequence[Batch], most: int) -> None:
-    """Leave the first `most` records of all batches together; a batch may keep none."""
+def count_records(batches: Sequence[Batch]) -> int:
+    """How many records all batches have together."""
+    return sum(len(batch.records) for batch in batches)
+
+
+def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
+    """The batches with the first `most` records of all of them together; a batch may keep none."""
+    kept = []
     for batch in batches:
-        if len(batch.records) > most:
-            batch.records = batch.records[:most]
-            batch.end = batch.records[-1].offset + 1 if most else batch.seen
-        most -= len(batch.records)
+        records = batch.records[:most]
+        if len(records) < len(batch.records):
+            end = records[-1].offset + 1 if records else batch.next_offset
+            kept.append(replace(batch, records=records, end=end))
+        else:
+            kept.append(batch)
+        most -= len(records)
+    return kept
 
 
-def decode(batches: Sequence[Batch], zone: tzinfo = UTC) -> tuple[dict[str, list[Entry]], list[Refusal]]:
-    """Entries by kind, and a refusal for every record that is not an event of its topic; counts those `ahead`.
+def decode(
+    batches: Sequence[Batch], zone: tzinfo = UTC
+) -> tuple[dict[str, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
+    """Entries by kind, a refusal for every record that is not an event of its topic, and counts for each partition.
 
-    `zone` is that of event times that have none.
+    The counts take every entry for stored and have no refusals yet: see `tally`. `zone` is that of event times that
+    have none.
     """
     entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     refusals: list[Refusal] = []
+    counts: dict[PartitionKey, Counts] = {}
     for batch in batches:
         read, found = CODECS[batch.kind].decode, entries[batch.kind]
+        before, unknown_fields, ahead = len(found), 0, 0
         # No record of the batch is earlier, so that one comparison a row tells that there is nothing to look at.
         earliest = min((record.timestamp for record in batch.records), default=0)
         suspect = _at(earliest) + AHEAD
@@ -182,32 +196,33 @@ def decode(batches: Sequence[Batch], zone: tzinfo = UTC) -> tuple[dict[str, list
                 log.exception("%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"})
                 refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
             else:
-                batch.counts.unknown_fields += unknown
+                unknown_fields += unknown
                 at: Any = row.created_at  # decode sets it
                 if at > suspect and record.timestamp >= 0:
-                    batch.counts.ahead += at > _at(record.timestamp) + AHEAD
+                    ahead += at > _at(record.timestamp) + AHEAD
                 found.append(Entry(row, record, batch))
-    return entries, refusals
+        counts[batch.key] = Counts(
+            stored=len(found) - before,
+            expired=batch.holes if batch.holes_accepted else 0,
+            control=batch.control,
+            unknown_fields=unknown_fields,
+            ahead=ahead,
+        )
+    return entries, refusals, counts
 
 
 def _at(timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
 
 
-def tally(batches: Sequence[Batch], entries: dict[str, list[Entry]], refusals: Sequence[Refusal]) -> None:
-    """Fill in the batches' counts, which are zero but for `unknown_fields` and `ahead`."""
-    for found in entries.values():
-        for entry in found:
-            entry.batch.counts.stored += 1
+def tally(counts: Mapping[PartitionKey, Counts], refusals: Sequence[Refusal]) -> None:
+    """Count what was refused; a refused event was taken for stored by `decode`."""
     for refusal in refusals:
-        counts = refusal.batch.counts
-        counts.stored -= refusal.decoded
+        found = counts[refusal.batch.key]
+        found.stored -= refusal.decoded
         if refusal.failure is Failure.DUPLICATE:
-            counts.duplicates += 1
+            found.duplicates += 1
         elif refusal.failure is Failure.PARK:
-            counts.parked += 1
+            found.parked += 1
         else:
-            counts.dead += 1
-    for batch in batches:
-        batch.counts.control = batch.control
-        batch.counts.expired = batch.holes if batch.holes_accepted else 0
+            found.dead += 1

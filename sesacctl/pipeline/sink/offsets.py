@@ -134,7 +134,7 @@ def advance(cursor: Any, group: str, batches: Sequence[Batch], counts: Mapping[P
         " last_crc = coalesce(v.last_crc::bigint, o.last_crc), updated_at = now()"
         f" FROM (VALUES %s) AS v ({_KEY}, seen, {', '.join(_MARK)}, {', '.join(_FIGURES)})"
         f" WHERE {_SAME_KEY} AND o.next_offset = v.seen",
-        [(group, *b.key, b.seen, *astuple(b.mark), *_figures(counts[b.key])) for b in batches],
+        [(group, *b.key, b.next_offset, *astuple(b.mark), *_figures(counts[b.key])) for b in batches],
         page_size=len(batches),
     )
     return int(cursor.rowcount)

@@ -111,7 +111,7 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, byte
 
 def try_again(
     cursor: Any,
-    kinds: Mapping[str, str],
+    kind_of: Mapping[str, str],
     records: Sequence[KeptRecord],
     zone: tzinfo = UTC,
     *,
@@ -119,8 +119,8 @@ def try_again(
 ) -> dict[int, Refusal | None]:
     """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
 
-    `kinds` has the kind of event for each topic name, `zone` is that of event times that have none; `unwrap`: take the
-    event out of that envelope where the record is one. In the caller's transaction.
+    `kind_of` has the kind of event for each topic name, `zone` is that of event times that have none; `unwrap`: take
+    the event out of that envelope where the record is one. In the caller's transaction.
 
     Raises:
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
@@ -128,7 +128,7 @@ def try_again(
     outcome: dict[int, Refusal | None] = dict.fromkeys((record.id for record in records), None)
     entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     for record in records:
-        kind = kinds[record.topic]
+        kind = kind_of[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
             row, _ = _decode(kind, record, zone, unwrap)

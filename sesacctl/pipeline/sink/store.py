@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
@@ -28,7 +28,7 @@ class Fenced(Exception):
 class Sink:
     """Stores batches for one consumer group over one connection.
 
-    Every method is one transaction and leaves none open. psycopg2's errors pass through: see `failures.classify`.
+    Every method is one transaction and leaves none open. psycopg2's errors pass through: see `sqlstates.classify`.
     `zone` is that of event times that have none. `checkpoint` is called with a label between the parts of a step, for
     fault tests.
     """
@@ -47,7 +47,12 @@ class Sink:
         self._checkpoint = checkpoint
         self._copies = True
 
-    def positions(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+    @property
+    def connection(self) -> extensions.connection:
+        """What it writes over."""
+        return self._connection
+
+    def next_offsets(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
         """PostgreSQL's next offset of each partition that it knows."""
         return {key: mark.next_offset for key, mark in self.marks(keys).items()}
 
@@ -78,16 +83,14 @@ class Sink:
         with self._connection, self._connection.cursor() as cursor:
             return offsets.begin(cursor, self._group, topic, key, offset)
 
-    def store(self, batches: Sequence[Batch]) -> None:
-        """Store the batches in one transaction and fill in their counts.
+    def store(self, batches: Sequence[Batch]) -> dict[PartitionKey, Counts]:
+        """Store the batches in one transaction; returns what became of their offsets, for each partition.
 
         Raises:
-            Fenced: nothing was stored; read `positions` again and seek.
+            Fenced: nothing was stored; read `next_offsets` again and seek.
             psycopg2.Error: nothing was stored, or the connection broke during COMMIT and it is not known.
         """
-        for batch in batches:
-            batch.counts = Counts()
-        entries, refusals = decode(batches, self._zone)
+        entries, refusals, counts = decode(batches, self._zone)
         try:
             with self._connection.cursor() as cursor:
                 self._fence(cursor, batches)
@@ -96,8 +99,8 @@ class Sink:
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
                 )
                 save_parked(cursor, self._group, [r for r in refusals if r.failure is Failure.PARK])
-                tally(batches, entries, refusals)
-                self._advance(cursor, batches)
+                tally(counts, refusals)
+                self._advance(cursor, batches, counts)
                 self._checkpoint("before commit")
             self._connection.commit()
         except BaseException:
@@ -105,23 +108,26 @@ class Sink:
                 self._connection.rollback()
             raise
         self._checkpoint("after commit")
+        return counts
 
     def skip_expired(self, batch: Batch) -> None:
         """Move over offsets that are gone from the log, counted as `expired`.
 
         Raises:
-            Fenced, psycopg2.Error: nothing was changed.
+            Fenced: nothing was changed.
+            psycopg2.Error: nothing was changed.
         """
-        batch.counts = Counts(expired=batch.end - batch.seen)
         with self._connection, self._connection.cursor() as cursor:
             self._fence(cursor, [batch])
-            self._advance(cursor, [batch])
+            self._advance(cursor, [batch], {batch.key: Counts(expired=batch.end - batch.next_offset)})
 
     def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets, and compare them with what this step saw."""
         found = offsets.lock(cursor, self._group, [batch.key for batch in batches])
         moved = [
-            f"{b.topic}-{b.partition}: {b.seen} → {found.get(b.key)}" for b in batches if found.get(b.key) != b.seen
+            f"{b.topic}-{b.partition}: {b.next_offset} → {found.get(b.key)}"
+            for b in batches
+            if found.get(b.key) != b.next_offset
         ]
         if moved:
             row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again and again
@@ -151,6 +157,6 @@ class Sink:
         cursor.execute(RAISE_NOW)
         return True
 
-    def _advance(self, cursor: Any, batches: Sequence[Batch]) -> None:
-        if offsets.advance(cursor, self._group, batches, {b.key: b.counts for b in batches}) != len(batches):
+    def _advance(self, cursor: Any, batches: Sequence[Batch], counts: Mapping[PartitionKey, Counts]) -> None:
+        if offsets.advance(cursor, self._group, batches, counts) != len(batches):
             raise Fenced("an offset was moved in spite of our lock")

@@ -64,7 +64,8 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
     Any other end is reported to the supervisor; the exit code is 1 for what a restart may fix.
     """
     settings = options.settings
-    log.configure(settings.sesac_log_level, "json" if settings.sesac_log_format == "json" else "text")
+    form: log.Format = "json" if settings.sesac_log_format == "json" else "text"
+    log.configure(settings.sesac_log_level, form, instance=options.number)  # several write to one stderr
     stop = threading.Event()
     gc.freeze()  # what was imported is never garbage: it need not be looked through
     granted: SimpleQueue[int] = SimpleQueue()
