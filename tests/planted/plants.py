@@ -398,8 +398,8 @@ PLANTS = (
         _CONSUME,
         (
             (
-                "        return since is not None and time.monotonic()",
-                "        return since is None and time.monotonic()",
+                "time.monotonic() - since > AWAY_SECONDS",
+                "time.monotonic() - since > 1e9 * AWAY_SECONDS",
             ),
         ),
         (
