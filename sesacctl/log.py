@@ -37,6 +37,7 @@ class TextFormatter(logging.Formatter):
     """`12:00:01 INFO  refresh.done  message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
         extras = dict(_extras(record))
         action = extras.pop("action", record.name.removeprefix("sesacctl."))
         words = [f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {action}: {record.getMessage()}"]
@@ -51,6 +52,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, action, message and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
         document: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

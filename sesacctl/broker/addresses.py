@@ -32,7 +32,6 @@ class Missed:
 
     def watch(self, manager: Any, settings: Settings) -> None:
         """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
-
         servers = frozenset(settings.brokers)
 
         def note(node: Any, failed: BaseException | None) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from sesacctl.broker.kafka_python.admin_requests import living_brokers
+from sesacctl.waiting import wait_until
 
 SAFE = {"cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
 """Compaction deletes records from the middle of a log; an unclean election cuts its end."""
@@ -103,16 +102,6 @@ def brokers_with(client: KafkaAdminClient, names: Sequence[str]) -> set[tuple[in
         for broker, topic in _log_topics(client, names)
         for partition in topic["partitions"]
     }
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look until it is true, `seconds` at the most; whether it was."""
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.1)
-    return True
 
 
 def _configs(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:

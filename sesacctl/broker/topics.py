@@ -22,11 +22,11 @@ from sesacctl.broker.topic_state import (
     existing_topics,
     read_topics,
     unsafe_settings,
-    wait_until,
 )
 from sesacctl.errors import ServerRefused, TopicMissing
 from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
+from sesacctl.waiting import wait_until
 
 log = logging.getLogger(__name__)
 

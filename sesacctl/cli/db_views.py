@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def init_table(result: Initialized) -> RenderableType:
+    """What `db init` did, or would do."""
     created = "would be created" if result.dry_run else "created"
     was = result.before or result.adopted or "none"
     done = {
@@ -44,6 +45,7 @@ def _taken_zone(zone: str | None, server_zone: str) -> str:
 
 
 def plan_table(planned: Plan) -> RenderableType:
+    """What a migration did, or would do."""
     where = f"{planned.database} on {planned.server}"
     if not planned.steps:
         return render.text(f"{where} is at {planned.current or 'base'}: nothing to do")
@@ -57,6 +59,7 @@ def plan_table(planned: Plan) -> RenderableType:
 
 
 def check_table(report: Report) -> RenderableType:
+    """What `db check` found."""
     at_head = report.revision == report.head
     values = {
         "server": f"{report.server}, PostgreSQL {report.server_version}, {report.db_type}",
@@ -83,6 +86,7 @@ def check_table(report: Report) -> RenderableType:
 
 
 def seed_table(result: Seeded) -> RenderableType:
+    """What `db seed` stored."""
     return render.details(
         "Sample rows",
         {

@@ -36,6 +36,7 @@ class SecuredTable:
 
     @property
     def verb(self) -> str:
+        """What the user may do, in front of the tables' names."""
         if self.bypassed_by:
             return f"user {self.user} bypasses it ({self.bypassed_by}) on"
         if self.missing:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
-import time
 from collections.abc import Sequence
 
 from sesacctl.errors import ServerNotStarted
+from sesacctl.waiting import wait_until
 
 HOST = "127.0.0.1"
 # Below the ports that Linux and macOS give to outgoing connections, which come and go.
@@ -29,13 +28,7 @@ def is_free(port: int) -> bool:
 
 def becomes_free(port: int, seconds: float) -> bool:
     """`is_free`, checked again for a while: a killed server frees its ports when its last thread has ended."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not is_free(port):
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.05)
-    return True
+    return wait_until(lambda: is_free(port), seconds, every=0.05)
 
 
 def choose(count: int, candidates: Sequence[int] = CANDIDATES) -> list[int]:

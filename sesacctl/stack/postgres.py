@@ -10,11 +10,11 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 from sesacctl.stack.layout import Layout, State, make_traversable, server_account
 from sesacctl.stack.process import Program, installed, require, stop, wait_ready
+from sesacctl.waiting import wait_until
 
 NAME = "postgres"
 USER = "postgres"
@@ -164,16 +164,13 @@ class Postgres:
         # Backends outlive a killed postmaster for a moment, and a new one refuses to start beside them.
         psutil = require("psutil")
 
-        def orphans() -> bool:
+        def no_orphans() -> bool:
             for process in psutil.process_iter(["name", "cwd"]):
                 if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
-                    return True
-            return False
+                    return False
+            return True
 
-        deadline = time.monotonic() + _ORPHAN_SECONDS
-        pause = threading.Event()
-        while orphans() and time.monotonic() < deadline:
-            pause.wait(0.1)
+        wait_until(no_orphans, _ORPHAN_SECONDS)
 
     def _hand_over(self, path: Path) -> None:
         path.chmod(0o700)

@@ -30,6 +30,7 @@ class Servers:
 
     @property
     def programs(self) -> list[Program]:
+        """All processes of the stack."""
         return [self.postgres.program, self.valkey.program, *self.kafka.programs]
 
 

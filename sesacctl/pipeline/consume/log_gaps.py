@@ -12,12 +12,12 @@ from uuid import UUID
 from kafka import OffsetAndMetadata, TopicPartition
 
 from sesacctl.broker import clients
-from sesacctl.broker.topic_state import wait_until
 from sesacctl.errors import OffsetGap
 from sesacctl.pipeline.consume.owned_log import OwnedLog, StrangeLog
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutFound, cut_log
+from sesacctl.waiting import wait_until
 
 logger = logging.getLogger(__name__)
 
