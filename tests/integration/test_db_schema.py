@@ -287,8 +287,8 @@ def test_an_upgrade_killed_in_the_middle_leaves_nothing_half_done(settings: Sett
     before = content(settings)
     holder = database.connect(settings, command="holder")
     holder.cursor().execute("LOCK TABLE orders")  # revision 0002 has altered users and products by then
-    code = "import sys; from sesacctl.database import schema; from sesacctl.settings import Settings;"
-    code += "schema.upgrade(Settings.model_validate_json(sys.argv[1]), lock_seconds=60)"
+    code = "import sys; from sesacctl.database.schema import revisions; from sesacctl.settings import Settings;"
+    code += "revisions.upgrade(Settings.model_validate_json(sys.argv[1]), lock_seconds=60)"
     process = subprocess.Popen([sys.executable, "-c", code, settings.model_dump_json()])
     try:
         wait_until(lambda: waits_for_lock(settings, "sesacctl/db-migrate"), message="it waits for the lock")

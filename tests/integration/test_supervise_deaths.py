@@ -139,7 +139,7 @@ def test_the_same_fault_again_and_again_ends_it_with_the_reason(
     reports: list[ConsumeReport] = []
     send(ready, ORDERS, many_orders(900))
     supervisor = Supervisor(ready, instances=2, fail_at="before commit")
-    reason = r"RuntimeError: planted before commit \(instance_process\.py:\d+\)"
+    reason = r"RuntimeError: planted before commit \(process\.py:\d+\)"
     with pytest.raises(CannotKeepAlive, match=f"instance 0 failed {SAME_FAILURES} times in a row: {reason}"):
         supervisor.run(threading.Event(), on_report=reports.append, interval=0.1)
     assert supervisor.report().restarts == SAME_FAILURES - 1

@@ -120,10 +120,10 @@ def test_installed_wheel_finds_its_data(installed: Path, new_database: dict[str,
     run(installed, "db", "check")
     code = (
         "import sesacctl\n"
-        "from sesacctl.database import schema\n"
-        "from sesacctl.pipeline import orders\n"
+        "from sesacctl.database.schema import revisions\n"
+        "from sesacctl.pipeline.produce import orders\n"
         "from sesacctl.stack import jars\n"
-        "print(sesacctl.__file__, schema.migrations(), len(jars.read_lock().jars), bool(orders.shop()))\n"
+        "print(sesacctl.__file__, revisions.migrations(), len(jars.read_lock().jars), bool(orders.shop()))\n"
     )
     found = run(installed.parent / "python", "-c", code)
     assert found.count("새싹 상점 환경") == 2
