@@ -32,18 +32,36 @@ class RedisServer:
 
     def __init__(self, binary: Path, folder: Path, *options: str) -> None:
         self.binary, self.folder, self.options = binary, folder, options
-        [self.port] = ports.choose(1)
-        self.admin: Any = Redis(host=ports.HOST, port=self.port, socket_timeout=20)
+        self._choose_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    def _choose_port(self) -> None:
+        [self.port] = ports.choose(1)
+        self.admin: Any = Redis(host=ports.HOST, port=self.port, socket_timeout=20)
+
+    def start_anywhere(self) -> None:
+        """Start it on a port that nobody takes meanwhile; a cluster takes a second one, 10,000 above."""
+        while not self._gets_ready(self._begin()):
+            assert self._log_has(b"already in use"), (self.folder / "log").read_text("utf-8", "replace")
+            (self.folder / "log").unlink()
+            self._choose_port()
+
+    def _gets_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        wait_until(lambda: process.poll() is not None or self._log_has(b"Ready to accept"), message="it is not ready")
+        return process.poll() is None
+
     def start(self, *more: str) -> None:
-        """Start it, and wait until it listens."""
+        """Start it again, and wait until it listens; it may be loading its data still."""
+        self._begin(*more)
+        wait_until(self._listens, message=f"{self.binary.name} does not listen")
+
+    def _begin(self, *more: str) -> subprocess.Popen[bytes]:
         arguments = ["--port", str(self.port), "--bind", ports.HOST, "--dir", str(self.folder), "--save", ""]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self.binary, *arguments, *self.options, *more], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        wait_until(self._listens, message=f"{self.binary.name} does not listen")
+        return self._process
 
     def stop(self) -> None:
         """End it; it keeps nothing."""
@@ -61,6 +79,9 @@ class RedisServer:
         """The same as variables."""
         return {"REDIS_HOST": ports.HOST, "REDIS_PORT": str(self.port), "REDIS_DB": "0", **values}
 
+    def _log_has(self, text: bytes) -> bool:
+        return text in (self.folder / "log").read_bytes()
+
     def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection((ports.HOST, self.port), timeout=1):
             return True
@@ -73,7 +94,7 @@ def redis_server(binary: Path, *options: str) -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="sesac-redis-", ignore_cleanup_errors=True) as folder:
         server = RedisServer(binary, Path(folder), *options)
         try:
-            server.start()
+            server.start_anywhere()
             yield server
         finally:
             server.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import psycopg2
 
 from sesacctl.settings import Settings, load
+from sesacctl.stack import ports
 from sesacctl.stack.layout import make_traversable, server_account
 from sesacctl.stack.process import installed
 
@@ -24,18 +24,11 @@ FAR = "0.0.0.0"
 PASSWORD = "wort"
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 class Cluster:
     """Through the socket in `folder` everybody may log in; over TCP they need their password (`postgres`: `wort`)."""
 
     def __init__(self, folder: Path, binaries: Path) -> None:
-        self.folder, self.port, self.data = folder, free_port(), folder / "data"
+        self.folder, self.port, self.data = folder, ports.choose(1)[0], folder / "data"
         self._binaries, self._account = binaries, server_account()
 
     @property

@@ -6,12 +6,15 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.cache.client import connect as connect_redis
@@ -184,6 +187,10 @@ class Refresher:
 
     def _disconnect(self) -> None:
         if self._postgres is not None:
+            # PostgreSQL notices a closed session a little later: until then, the next round would be skipped.
+            if self._postgres.get_transaction_status() == TRANSACTION_STATUS_INTRANS:
+                with suppress(psycopg2.Error):
+                    self._postgres.rollback()
             self._postgres.close()
             self._postgres = None
 
