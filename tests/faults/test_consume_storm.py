@@ -15,9 +15,9 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import instances, stored
-from tests.events import add_parents, many_orders, query, send
-from tests.waiting import wait_until
+from tests.helpers.consumers import instances, stored
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.waiting import wait_until
 
 ORDERS_SENT = 100_000
 STORM_SECONDS = 60.0

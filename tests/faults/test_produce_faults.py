@@ -13,9 +13,9 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.servers import RunningStack, clean_environment
-from tests.shop import check_ledger, fill_cache, producing
-from tests.waiting import wait_until
+from tests.helpers.servers import RunningStack, clean_environment
+from tests.helpers.shop import check_ledger, fill_cache, producing
+from tests.helpers.waiting import wait_until
 
 DELIVERY_SECONDS = 12.0
 

@@ -21,8 +21,8 @@ from sesacctl.pipeline.repair import reset_offsets
 from sesacctl.pipeline.watch.lag import LagMeter, LagVerdict
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import store_all
-from tests.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.consumers import store_all
+from tests.helpers.events import add_parents, many_orders, message, order, query, send
 
 
 @pytest.fixture

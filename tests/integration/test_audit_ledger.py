@@ -16,8 +16,8 @@ from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import store_all
-from tests.events import add_parents, message, order, query, send
+from tests.helpers.consumers import store_all
+from tests.helpers.events import add_parents, message, order, query, send
 
 STORE_PARKED = (
     "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동');"

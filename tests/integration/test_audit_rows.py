@@ -18,8 +18,8 @@ from sesacctl.pipeline.audit import row_counts
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import store_all
-from tests.events import add_parents, many_orders, message, product, query, send, user
+from tests.helpers.consumers import store_all
+from tests.helpers.events import add_parents, many_orders, message, product, query, send, user
 
 STORED = {ORDERS: 200, USERS: 20, PRODUCTS: 5}
 

@@ -14,8 +14,8 @@ from sesacctl.pipeline.audit.deep import COMPARED, DeepAudit
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import store_all
-from tests.events import many_orders, message, order, product, query, send, user
+from tests.helpers.consumers import store_all
+from tests.helpers.events import many_orders, message, order, product, query, send, user
 
 
 @pytest.fixture

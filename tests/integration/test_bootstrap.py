@@ -12,8 +12,8 @@ import pytest
 from sesacctl.broker import bootstrap, clients
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
-from tests.listeners import listener
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.listeners import listener
+from tests.helpers.waiting import BUSY_SECONDS
 
 KINDS: dict[str, Callable[[Settings], Any]] = {
     "admin": clients.admin,

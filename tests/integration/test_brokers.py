@@ -22,11 +22,11 @@ from sesacctl.pipeline.watch.health import health, wait_healthy
 from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
 from tests.conftest import Cli
-from tests.consumers import check, consuming, stored
-from tests.events import add_parents, many_orders, send
-from tests.servers import RunningStack, Slice, clean_environment
-from tests.shop import check_ledger, fill_cache, producing, row_ids
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, consuming, stored
+from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.servers import RunningStack, Slice, clean_environment
+from tests.helpers.shop import check_ledger, fill_cache, producing, row_ids
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
 

@@ -9,10 +9,10 @@ import pytest
 
 from sesacctl.broker import Sender, topics
 from sesacctl.settings import Settings
-from tests.consumers import running, stored
-from tests.events import user
-from tests.moving_broker import MovingBroker, moving_broker
-from tests.waiting import wait_until
+from tests.helpers.consumers import running, stored
+from tests.helpers.events import user
+from tests.helpers.moving_broker import MovingBroker, moving_broker
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

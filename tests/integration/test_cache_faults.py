@@ -16,10 +16,10 @@ from sesacctl.errors import ServerFull, ServerUnreachable
 from sesacctl.pipeline.refresh import worker as refresh_module
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, fill_up, stamps
-from tests.cache_loop import looping, polling
-from tests.servers import PrivateServer
-from tests.waiting import wait_until
+from tests.helpers.cache_data import cached_ids, fill, fill_up, stamps
+from tests.helpers.cache_loop import looping, polling
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

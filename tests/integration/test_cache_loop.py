@@ -26,10 +26,10 @@ from sesacctl.pipeline.refresh.statement import GATE, reset_aging
 from sesacctl.pipeline.refresh.stats import read_stats
 from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.conftest import Cli
-from tests.servers import PrivateServer
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 def test_the_loop_gives_signs_of_life(settings: Settings, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from sesacctl.cache.rows import Table
 from sesacctl.cache.snapshot import publish
 from sesacctl.errors import CacheEmpty, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings, load
-from tests.servers import PrivateServer
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import BUSY_SECONDS
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 BASE = {"name": "홍길동", "created_at": "2026-11-22T20:00:00+00:00", "join_date": None}

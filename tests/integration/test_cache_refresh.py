@@ -19,9 +19,9 @@ from sesacctl.pipeline.refresh.statement import GATE, refresh_statement
 from sesacctl.pipeline.refresh.stats import read_stats
 from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
 from sesacctl.settings import Settings
-from tests.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
-from tests.servers import RunningStack
-from tests.waiting import wait_until
+from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
+from tests.helpers.servers import RunningStack
+from tests.helpers.waiting import wait_until
 
 
 def counts(result: RefreshResult) -> dict[str, tuple[int, int]]:

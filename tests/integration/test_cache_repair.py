@@ -21,9 +21,9 @@ from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.watch.checks import judge
 from sesacctl.pipeline.watch.probes import read_redis
 from sesacctl.settings import Settings
-from tests.cache_data import fill
 from tests.conftest import Cli
-from tests.observations import GOOD
+from tests.helpers.cache_data import fill
+from tests.helpers.observations import GOOD
 
 FIELDS = ("generation", "time", "period", "size", "fresh", "users", "products")
 WRONG: dict[str, Callable[[Any], object]] = {

@@ -17,9 +17,9 @@ from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, store_all, stored
-from tests.events import Message, add_parents, many_orders, query
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.consumers import check, store_all, stored
+from tests.helpers.events import Message, add_parents, many_orders, query
+from tests.helpers.waiting import BUSY_SECONDS
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 HEADERS: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("none", None)]

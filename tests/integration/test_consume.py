@@ -16,9 +16,9 @@ from sesacctl.pipeline.repair import reset_offsets
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import instances, stored
-from tests.events import add_parents, many_orders, message, order, query, send
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import instances, stored
+from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:

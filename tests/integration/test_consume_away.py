@@ -18,9 +18,9 @@ from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, has_stored, running
-from tests.events import add_parents, many_orders, query, send
-from tests.waiting import wait_until
+from tests.helpers.consumers import check, has_stored, running
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.waiting import wait_until
 
 
 class Door:

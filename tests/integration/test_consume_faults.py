@@ -32,9 +32,9 @@ from sesacctl.settings import Settings
 from sesacctl.stack import postgres
 from sesacctl.stack.process import installed
 from tests.conftest import Cli
-from tests.consumers import check, has_stored, instances, sending, stored
-from tests.events import add_parents, batch, many_orders, query, send
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, has_stored, instances, sending, stored
+from tests.helpers.events import add_parents, batch, many_orders, query, send
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 CHECKPOINTS = (
     "after poll",

@@ -15,11 +15,11 @@ from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.consumers import check, consuming, stored
-from tests.events import add_parents, many_orders, query, send
-from tests.servers import PrivateServer
+from tests.helpers.consumers import check, consuming, stored
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import wait_until
 from tests.unit.test_events import MALFORMED, ROW, envelope
-from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.consume.parked import parents_without_lag
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
-from tests.consumers import Running, running, store_all, stored
-from tests.events import add_parents, many_orders, message, order, query, send, user
-from tests.waiting import wait_until
+from tests.helpers.consumers import Running, running, store_all, stored
+from tests.helpers.events import add_parents, many_orders, message, order, query, send, user
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
-from tests.consumers import consuming, has_stored, sending, stored
-from tests.events import add_parents, many_orders, query
-from tests.waiting import wait_until
+from tests.helpers.consumers import consuming, has_stored, sending, stored
+from tests.helpers.events import add_parents, many_orders, query
+from tests.helpers.waiting import wait_until
 
 SENT = 10_000
 

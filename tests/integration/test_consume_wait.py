@@ -12,11 +12,11 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, has_stored
-from tests.events import add_parents, many_orders, query, send
-from tests.listeners import listener
-from tests.servers import NOWHERE, PrivateServer
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, has_stored
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.listeners import listener
+from tests.helpers.servers import NOWHERE, PrivateServer
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 def say(process: subprocess.Popen[str], text: str) -> None:

@@ -19,12 +19,12 @@ from sesacctl.pipeline.repair import reset_offsets
 from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import running, store_all
-from tests.cut_logs import cut
-from tests.events import add_parents, many_orders, message, order, query, send
-from tests.prefork import Prefork
-from tests.servers import RunningStack, Slice, clean_environment
-from tests.waiting import wait_until
+from tests.helpers.consumers import running, store_all
+from tests.helpers.cut_logs import cut
+from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.prefork import Prefork
+from tests.helpers.servers import RunningStack, Slice, clean_environment
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

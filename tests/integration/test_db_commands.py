@@ -14,9 +14,9 @@ from sesacctl.database.samples import seed
 from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.integration.postgres_cluster import FAR, PASSWORD, Cluster, cluster
+from tests.helpers.postgres_cluster import FAR, PASSWORD, Cluster, cluster
+from tests.helpers.waiting import BUSY_SECONDS
 from tests.integration.test_db_schema import execute
-from tests.waiting import BUSY_SECONDS
 
 
 def within(cli: Cli, environment: dict[str, str]) -> Cli:

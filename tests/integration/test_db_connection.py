@@ -18,8 +18,8 @@ from sesacctl.database import database
 from sesacctl.database.connections import read_row, transaction
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings
-from tests.integration.postgres_cluster import Cluster, cluster
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.postgres_cluster import Cluster, cluster
+from tests.helpers.waiting import BUSY_SECONDS
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 

@@ -19,8 +19,8 @@ from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 from sesacctl.stack.layout import server_account
 from tests.conftest import Cli
-from tests.events import query
-from tests.waiting import wait_until
+from tests.helpers.events import query
+from tests.helpers.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="Debian's package pgbouncer is missing")

@@ -14,7 +14,7 @@ from sesacctl.database.schema import check, revisions
 from sesacctl.errors import ServerRefused
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.settings import Settings
-from tests.integration.postgres_cluster import Cluster, cluster
+from tests.helpers.postgres_cluster import Cluster, cluster
 from tests.integration.test_db_schema import execute
 
 ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"

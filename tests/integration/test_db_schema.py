@@ -22,9 +22,9 @@ from sesacctl.errors import CheckFailed, SchemaNotAtHead, UsageError
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
-from tests.consumers import running
-from tests.events import Message, add_parents, many_orders, message, order, query, send
-from tests.waiting import wait_until
+from tests.helpers.consumers import running
+from tests.helpers.events import Message, add_parents, many_orders, message, order, query, send
+from tests.helpers.waiting import wait_until
 
 REVISIONS = list(revisions.revisions())
 

@@ -15,7 +15,7 @@ from sesacctl.database import connections, database, init_db
 from sesacctl.database.schema import check
 from sesacctl.errors import ConfigurationError, ServerRefused, ServerUnreachable
 from sesacctl.settings import DbType, Settings, load
-from tests.integration.postgres_cluster import DEBIAN, PASSWORD, Cluster, cluster
+from tests.helpers.postgres_cluster import DEBIAN, PASSWORD, Cluster, cluster
 
 pytestmark = pytest.mark.skipif(not (DEBIAN / "postgres").exists(), reason="Debian's package postgresql-15 is missing")
 

@@ -19,7 +19,7 @@ from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import Message, add_parents, batch, message, order, query
+from tests.helpers.events import Message, add_parents, batch, message, order, query
 
 TOPIC = uuid4()
 NASTY = b'{"x": "[/red]\x1b[31m\xe2\x80\xae \xff\x00'

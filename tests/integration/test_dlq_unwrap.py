@@ -17,8 +17,8 @@ from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import store_all
-from tests.events import Message, message, order, product, query, send, user
+from tests.helpers.consumers import store_all
+from tests.helpers.events import Message, message, order, product, query, send, user
 
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "shop.order"}
 

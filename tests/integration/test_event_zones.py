@@ -12,7 +12,7 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.partitions import progress
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import Message, add_parents, query, send
+from tests.helpers.events import Message, add_parents, query, send
 
 SEOUL = ZoneInfo("Asia/Seoul")
 

@@ -12,10 +12,10 @@ from sesacctl.events import CODECS, Reason
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.contract.check import check
 from sesacctl.settings import Settings
-from tests import documents
-from tests.consumers import store_all
-from tests.documents import ROOT
-from tests.events import query
+from tests.helpers import documents
+from tests.helpers.consumers import store_all
+from tests.helpers.documents import ROOT
+from tests.helpers.events import query
 
 GUIDE = (ROOT / "docs" / "events.md").read_text("utf-8")
 

@@ -17,8 +17,8 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import consuming
-from tests.waiting import wait_until
+from tests.helpers.consumers import consuming
+from tests.helpers.waiting import wait_until
 
 CLIENT_ID = "billing-app"
 PROTOCOLS = {

@@ -29,12 +29,12 @@ from sesacctl.pipeline.watch.health import SERVERS, health, lag_is_old, wait_hea
 from sesacctl.pipeline.watch.probes import read_redis
 from sesacctl.pipeline.watch.top import Top
 from sesacctl.settings import Settings, load
-from tests.cache_data import fill
 from tests.conftest import Cli
-from tests.events import many_orders, send
-from tests.listeners import listener
-from tests.servers import PrivateServer
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.cache_data import fill
+from tests.helpers.events import many_orders, send
+from tests.helpers.listeners import listener
+from tests.helpers.servers import PrivateServer
+from tests.helpers.waiting import BUSY_SECONDS
 
 ANSWERS_WITHIN = 10 + BUSY_SECONDS
 

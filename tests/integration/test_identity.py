@@ -20,9 +20,9 @@ from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.member_ids import Identity
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.consumers import check, has_stored
-from tests.events import add_parents, many_orders, send
-from tests.waiting import wait_until
+from tests.helpers.consumers import check, has_stored
+from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.waiting import wait_until
 
 
 class Host:

@@ -12,7 +12,7 @@ from typing import Any
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import message, order, send
+from tests.helpers.events import message, order, send
 
 ROOT = Path(__file__).parents[2]
 # In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
@@ -145,7 +145,7 @@ def run(cli: Cli, lines: list[str], folder: Path) -> dict[str, str]:
     """What each line prints on standard output as JSON."""
     folder.mkdir()
     subprocess.run(
-        [sys.executable, "-m", "tests.every_command", str(folder), "--patient"],
+        [sys.executable, "-m", "tests.helpers.every_command", str(folder), "--patient"],
         input="".join(json.dumps([*line.split(), "-o", "json"]) + "\n" for line in lines),
         env={**cli.environment, "PYTHONPATH": str(ROOT)},
         cwd=cli.folder,

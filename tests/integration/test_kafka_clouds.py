@@ -16,12 +16,12 @@ from sesacctl.broker import Sender, bootstrap, clients, topics
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.events import User, UserEvent
 from sesacctl.settings import Settings
-from tests import tokens
 from tests.conftest import Cli
-from tests.consumers import running, stored
-from tests.secure_broker import CLOSED_NAME, UNKNOWN_NAME, SecureBroker, authority, certificate, secure_broker
-from tests.shop import fill_cache, row_ids
-from tests.waiting import wait_until
+from tests.helpers import tokens
+from tests.helpers.consumers import running, stored
+from tests.helpers.secure_broker import CLOSED_NAME, UNKNOWN_NAME, SecureBroker, authority, certificate, secure_broker
+from tests.helpers.shop import fill_cache, row_ids
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="Debian's package openssl is missing")
 TIMEOUT_MS = 1_000
@@ -49,7 +49,9 @@ def mutual(broker: SecureBroker, folder: Path | None = None, **values: Any) -> S
 
 
 def oauth(broker: SecureBroker, function: str, **values: Any) -> Settings:
-    return broker.settings(broker.token, **OAUTH, kafka_oauth_token_provider=f"tests.tokens:{function}", **values)
+    return broker.settings(
+        broker.token, **OAUTH, kafka_oauth_token_provider=f"tests.helpers.tokens:{function}", **values
+    )
 
 
 def user(number: int) -> UserEvent:
@@ -98,9 +100,9 @@ def test_a_certificate_of_another_authority_is_named(broker: SecureBroker, tmp_p
 @pytest.mark.parametrize(
     ("function", "kind", "complaint"),
     [
-        ("expired", (ServerRefused, ServerUnreachable), r"with a token of tests\.tokens:expired"),
-        ("raises", ServerUnreachable, r"tests\.tokens:raises failed: LookupError: there are no credentials"),
-        ("nothing", ServerRefused, r"got no token from us: .*tests\.tokens:nothing returned NoneType"),
+        ("expired", (ServerRefused, ServerUnreachable), r"with a token of tests\.helpers\.tokens:expired"),
+        ("raises", ServerUnreachable, r"tests\.helpers\.tokens:raises failed: LookupError: there are no credentials"),
+        ("nothing", ServerRefused, r"got no token from us: .*tests\.helpers\.tokens:nothing returned NoneType"),
     ],
 )
 def test_a_token_that_is_none_is_told(broker: SecureBroker, function: str, kind: Any, complaint: str) -> None:
@@ -141,11 +143,12 @@ def test_a_failing_provider_ends_a_command_with_the_exit_code_of_a_server(
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{broker.token}",
         "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     }
-    wrong |= {"KAFKA_SASL_MECHANISM": "OAUTHBEARER", "KAFKA_OAUTH_TOKEN_PROVIDER": "tests.tokens:number"}
+    wrong |= {"KAFKA_SASL_MECHANISM": "OAUTHBEARER", "KAFKA_OAUTH_TOKEN_PROVIDER": "tests.helpers.tokens:number"}
     done = bare_sesacctl("topics", "describe", "--log-level", "debug", **wrong)
-    assert (done.returncode, "tests.tokens:number returned bytes" in done.stderr) == (4, True)
+    assert (done.returncode, "tests.helpers.tokens:number returned bytes" in done.stderr) == (4, True)
     assert tokens.SECRET not in done.stderr + done.stdout
-    done = bare_sesacctl("topics", "describe", **{**wrong, "KAFKA_OAUTH_TOKEN_PROVIDER": "tests.tokens:missing"})
+    wrong["KAFKA_OAUTH_TOKEN_PROVIDER"] = "tests.helpers.tokens:missing"
+    done = bare_sesacctl("topics", "describe", **wrong)
     assert done.returncode == 3
 
 

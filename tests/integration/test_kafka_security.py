@@ -22,9 +22,9 @@ from sesacctl.events import PARTITIONS, User, UserEvent
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.secure_broker import PASSWORD, USER, SecureBroker, authority, secure_broker
-from tests.shop import row_ids
-from tests.waiting import wait_until
+from tests.helpers.secure_broker import PASSWORD, USER, SecureBroker, authority, secure_broker
+from tests.helpers.shop import row_ids
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="Debian's package openssl is missing")
 TIMEOUT_MS = 1_000

@@ -14,8 +14,8 @@ from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.cache_data import fill
-from tests.events import query
+from tests.helpers.cache_data import fill
+from tests.helpers.events import query
 
 
 @pytest.fixture

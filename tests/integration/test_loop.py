@@ -14,9 +14,9 @@ import pytest
 
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import query
-from tests.servers import NOWHERE, RunningStack, clean_environment, run_sesacctl
-from tests.waiting import BUSY_SECONDS
+from tests.helpers.events import query
+from tests.helpers.servers import NOWHERE, RunningStack, clean_environment, run_sesacctl
+from tests.helpers.waiting import BUSY_SECONDS
 
 
 def test_the_steps_of_a_newcomer(settings: Settings, sesacctl: Cli) -> None:

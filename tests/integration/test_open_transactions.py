@@ -18,9 +18,9 @@ from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import running, store_all, stored
-from tests.events import add_parents, many_orders, message, order, query, send
-from tests.waiting import wait_until
+from tests.helpers.consumers import running, store_all, stored
+from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from sesacctl.pipeline.consume.seek import seek_to_stored
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, consuming, stored
-from tests.events import add_parents, batch, many_orders, message, order, query, send, user
-from tests.waiting import wait_until
+from tests.helpers.consumers import check, consuming, stored
+from tests.helpers.events import add_parents, batch, many_orders, message, order, query, send, user
+from tests.helpers.waiting import wait_until
 
 
 def test_a_busy_consumer_stores_a_parked_order_when_its_user_comes(settings: Settings) -> None:

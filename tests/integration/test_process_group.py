@@ -17,9 +17,9 @@ from sesacctl.broker import topics
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, instances, sending, stored
-from tests.events import add_parents, many_orders, query
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, instances, sending, stored
+from tests.helpers.events import add_parents, many_orders, query
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 pytestmark = pytest.mark.usefixtures("terminal_signals")
 OWN_TERMINAL = """

@@ -30,9 +30,9 @@ from sesacctl.events import Order, OrderEvent, Product, ProductEvent, User, User
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.servers import PrivateServer, Slice
-from tests.shop import fill_cache, producing, read_partitions, read_topic, row_ids
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.servers import PrivateServer, Slice
+from tests.helpers.shop import fill_cache, producing, read_partitions, read_topic, row_ids
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture

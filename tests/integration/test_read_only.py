@@ -20,12 +20,12 @@ from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.watch.probes import read_database
 from sesacctl.settings import Settings
-from tests.cache_loop import looping
 from tests.conftest import Cli
-from tests.consumers import check, has_stored, running
-from tests.events import add_parents, many_orders, query, send
-from tests.integration.postgres_cluster import cluster
-from tests.waiting import wait_until
+from tests.helpers.cache_loop import looping
+from tests.helpers.consumers import check, has_stored, running
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.postgres_cluster import cluster
+from tests.helpers.waiting import wait_until
 
 
 def set_read_only(settings: Settings, state: str) -> None:

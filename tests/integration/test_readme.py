@@ -13,9 +13,9 @@ import pytest
 from sesacctl.database.samples import seed
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
-from tests import documents
-from tests.documents import ENGLISH, ROOT, SHELL, Block
-from tests.servers import RunningStack
+from tests.helpers import documents
+from tests.helpers.documents import ENGLISH, ROOT, SHELL, Block
+from tests.helpers.servers import RunningStack
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.pipeline.refresh.stats import read_stats
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
-from tests.cache_data import fill
 from tests.conftest import Cli
-from tests.documents import ROOT
-from tests.redis_servers import BINARIES, RedisServer, redis_server
+from tests.helpers.cache_data import fill
+from tests.helpers.documents import ROOT
+from tests.helpers.redis_servers import BINARIES, RedisServer, redis_server
 
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECRET = "wort"

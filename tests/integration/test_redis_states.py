@@ -21,11 +21,11 @@ from sesacctl.pipeline.refresh.stats import read_stats
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.watch.probes import read_redis
 from sesacctl.settings import Settings
-from tests.cache_data import fill
-from tests.cache_loop import looping
-from tests.redis_servers import BINARIES, RedisServer, redis_server
-from tests.shop import fill_cache
-from tests.waiting import wait_until
+from tests.helpers.cache_data import fill
+from tests.helpers.cache_loop import looping
+from tests.helpers.redis_servers import BINARIES, RedisServer, redis_server
+from tests.helpers.shop import fill_cache
+from tests.helpers.waiting import wait_until
 
 OPEN = ("--enable-protected-configs", "local")
 both = pytest.mark.parametrize("binary", BINARIES)

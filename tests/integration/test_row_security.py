@@ -25,11 +25,11 @@ from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.watch.probes import read_database
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.events import add_parents, many_orders, message, order, query, send, user
-from tests.integration.postgres_cluster import Cluster, cluster
+from tests.helpers.events import add_parents, many_orders, message, order, query, send, user
+from tests.helpers.postgres_cluster import Cluster, cluster
+from tests.helpers.rig import Rig
 from tests.integration.test_db_roles import role
 from tests.integration.test_db_schema import execute
-from tests.rig import Rig
 
 SQL = Path(__file__).parents[2] / "deploy" / "sql"
 EVERY = ("users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes")

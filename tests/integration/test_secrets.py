@@ -20,13 +20,13 @@ from sesacctl.cache.client import connect
 from sesacctl.cli import app
 from sesacctl.events import ORDERS, USERS, uuid7
 from sesacctl.settings import Settings, is_secret, load
-from tests import servers
-from tests.cache_data import fill, fill_up, postgres
 from tests.conftest import Cli
-from tests.events import add_parents, message, order, send, user
-from tests.integration.postgres_cluster import cluster
-from tests.listeners import listener
-from tests.servers import PrivateServer, RunningStack
+from tests.helpers import servers
+from tests.helpers.cache_data import fill, fill_up, postgres
+from tests.helpers.events import add_parents, message, order, send, user
+from tests.helpers.listeners import listener
+from tests.helpers.postgres_cluster import cluster
+from tests.helpers.servers import PrivateServer, RunningStack
 
 ROOT = Path(__file__).parents[2]
 CANARY = "c4nary"
@@ -75,7 +75,7 @@ def run_all(folder: Path, **variables: str) -> dict[str, int]:
     printed.mkdir(parents=True)
     environment = servers.clean_environment(**variables, PYTHONPATH=str(ROOT), SESAC_HOME=str(folder / "home"))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.every_command", str(printed)],
+        [sys.executable, "-m", "tests.helpers.every_command", str(printed)],
         input="".join(json.dumps(line) + "\n" for line in lines.values()),
         env=environment,
         cwd=folder,

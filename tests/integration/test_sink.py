@@ -17,8 +17,8 @@ from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.store import Fenced
 from sesacctl.settings import Settings
-from tests.events import add_parents, batch, many_orders, message, order, product, query, user
-from tests.rig import TOPIC, Killed, Rig
+from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
+from tests.helpers.rig import TOPIC, Killed, Rig
 
 
 @pytest.fixture

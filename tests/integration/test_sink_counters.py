@@ -16,8 +16,8 @@ from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.pipeline.repair.reset_offsets import Move
 from sesacctl.pipeline.sink.counts import COUNTERS
 from sesacctl.settings import Settings
-from tests.events import Message, add_parents, batch, message, order, query, user
-from tests.rig import TOPIC, Rig
+from tests.helpers.events import Message, add_parents, batch, message, order, query, user
+from tests.helpers.rig import TOPIC, Rig
 
 STEPS = 40
 EVENTS = 12

@@ -19,9 +19,9 @@ from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.retained import try_again
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
-from tests.events import Message, add_parents, batch, message, order, query
-from tests.rig import TOPIC, Rig
-from tests.waiting import wait_until
+from tests.helpers.events import Message, add_parents, batch, message, order, query
+from tests.helpers.rig import TOPIC, Rig
+from tests.helpers.waiting import wait_until
 
 DEAR = message(order(1, total_amount=9_000))
 ORPHAN = message(order(1, user_id="u900"))

@@ -12,8 +12,8 @@ import pytest
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
-from tests.events import add_parents, batch, many_orders, message, order, product, query, user
-from tests.rig import TOPIC, Rig
+from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
+from tests.helpers.rig import TOPIC, Rig
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import running, store_all
-from tests.events import Message, add_parents, many_orders, message, order, query, send, user
-from tests.rig import Rig
-from tests.waiting import wait_until
+from tests.helpers.consumers import running, store_all
+from tests.helpers.events import Message, add_parents, many_orders, message, order, query, send, user
+from tests.helpers.rig import Rig
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from redis import Redis
 from sesacctl.stack import jars, ports, stack
 from sesacctl.stack.valkey import Valkey
 from tests.conftest import Cli
-from tests.servers import RunningStack, clean_environment, run_sesacctl
+from tests.helpers.servers import RunningStack, clean_environment, run_sesacctl
 
 TOPIC = "kept"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import clean_environment
+from tests.helpers.servers import clean_environment
 
 CLONE = Path(__file__).resolve().parents[2]
 

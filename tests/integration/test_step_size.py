@@ -8,10 +8,10 @@ from sesacctl.broker import topics
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
-from tests.cache_data import postgres
-from tests.consumers import check, running, store_all, stored
-from tests.events import add_parents, many_orders, message, order, send
-from tests.waiting import wait_until
+from tests.helpers.cache_data import postgres
+from tests.helpers.consumers import check, running, store_all, stored
+from tests.helpers.events import add_parents, many_orders, message, order, send
+from tests.helpers.waiting import wait_until
 
 ORDERS_SENT = 60
 

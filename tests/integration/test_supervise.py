@@ -22,10 +22,10 @@ from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, consuming, stored
-from tests.events import add_parents, many_orders, send
-from tests.listeners import listener
-from tests.waiting import wait_until
+from tests.helpers.consumers import check, consuming, stored
+from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.listeners import listener
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS, SAME_FAILURES, Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, consuming, has_stored, instances, stored
-from tests.events import add_parents, many_orders, query, send
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, consuming, has_stored, instances, stored
+from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture

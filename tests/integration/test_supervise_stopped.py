@@ -17,9 +17,9 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.consumers import check, has_stored
-from tests.events import add_parents, many_orders, send
-from tests.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.consumers import check, has_stored
+from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 STOPPED_SECONDS = 12.0  # a report a second: several times what these pipes hold
 SMALL_PIPES = """

@@ -12,11 +12,11 @@ from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.consume.status import Timer
 from sesacctl.settings import Settings
-from tests.cache_loop import looping
-from tests.consumers import check, has_stored, running
-from tests.events import add_parents, many_orders, send
-from tests.tls_proxy import tls_proxy
-from tests.waiting import wait_until
+from tests.helpers.cache_loop import looping
+from tests.helpers.consumers import check, has_stored, running
+from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.tls_proxy import tls_proxy
+from tests.helpers.waiting import wait_until
 
 CUTS = 20
 

@@ -21,10 +21,10 @@ from sesacctl.pipeline.watch.observation import observe
 from sesacctl.pipeline.watch.top import Top
 from sesacctl.settings import Settings, load
 from sesacctl.stack import ports
-from tests.cache_data import fill
 from tests.conftest import Cli
-from tests.events import many_orders, send
-from tests.waiting import wait_until
+from tests.helpers.cache_data import fill
+from tests.helpers.events import many_orders, send
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 
 import sesacctl
 from sesacctl.database.schema import revisions
-from tests.documents import ROOT
-from tests.servers import RunningStack, clean_environment
+from tests.helpers.documents import ROOT
+from tests.helpers.servers import RunningStack, clean_environment
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import servers
+from tests.helpers import servers
 from tests.planted.plants import PLANTS
 from tests.planted.running import CAUGHT, Verdict, baseline, judge
 

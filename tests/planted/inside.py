@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sesacctl
-from tests import servers
+from tests.helpers import servers
 
 REPORT = "SESAC_PLANTED_REPORT"
 COPY = Path(__file__).resolve().parent.parent.parent
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTHONPATH" not in servers._KEPT:
         servers._KEPT = (*servers._KEPT, "PYTHONPATH")
     elsewhere = subprocess.run(
-        [sys.executable, "-c", "import sesacctl, tests.servers; print(sesacctl.__file__, tests.servers.__file__)"],
+        [sys.executable, "-c", "import sesacctl, tests.helpers as t; print(sesacctl.__file__, *t.__path__)"],
         env=servers.clean_environment(),
         cwd="/",
         capture_output=True,

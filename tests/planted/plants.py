@@ -159,7 +159,7 @@ PLANTS = (
         "ledger-folder-not-synced",
         "sesacctl/pipeline/produce/ledger.py",
         (("                os.fsync(folder)\n", "                pass\n"),),
-        ("tests/unit/test_ledger.py::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
+        ("tests/unit/pipeline/produce/test_ledger.py::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
     ),
     Plant(
         "copy-row-count-ignored",
@@ -191,7 +191,7 @@ PLANTS = (
         ),
         (
             f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",
-            "tests/unit/test_owned_log.py::test_another_record_in_its_place_is_never_the_same_log",
+            "tests/unit/pipeline/consume/test_owned_log.py::test_another_record_in_its_place_is_never_the_same_log",
         ),
     ),
     Plant(
@@ -222,8 +222,8 @@ PLANTS = (
         "sesacctl/pipeline/sink/batch.py",
         (("return self.end - self.next_offset - len(self.records) - self.control", "return 0"),),
         (
-            "tests/unit/test_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
-            "tests/unit/test_gaps.py::test_what_the_reader_skipped_is_no_hole",
+            "tests/unit/pipeline/consume/test_log_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
+            "tests/unit/pipeline/consume/test_log_gaps.py::test_what_the_reader_skipped_is_no_hole",
         ),
     ),
     Plant(
@@ -302,7 +302,7 @@ PLANTS = (
         "ctrl-z-hides-the-cursor",
         "sesacctl/cli/signals.py",
         (("        console.show_cursor(True)\n", ""),),
-        ("tests/unit/test_signals.py::test_ctrl_z_shows_the_cursor_and_fg_draws_the_screen_again",),
+        ("tests/unit/cli/test_signals.py::test_ctrl_z_shows_the_cursor_and_fg_draws_the_screen_again",),
     ),
     Plant(
         "crud-commits-the-callers-work",

@@ -15,7 +15,7 @@ from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason
 from sesacctl.pipeline.sink.batch import explain
-from tests.events import AT, message, order, product, user
+from tests.helpers.events import AT, message, order, product, user
 
 ROW: dict[str, Any] = msgspec.to_builtins(order(1, created_at=AT).order)
 EVENT: dict[str, Any] = json.loads(message(order(1))[1] or b"")

@@ -11,7 +11,7 @@ from sesacctl.errors import ConfigurationError
 from sesacctl.events import CODECS, ORDERS
 from sesacctl.pipeline.sink.batch import decode
 from sesacctl.settings import load
-from tests.events import AT, batch, message, order
+from tests.helpers.events import AT, batch, message, order
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ROW = b'"order_id":"o1","user_id":"u1","product_id":"p1","quantity":1,"total_amount":1'

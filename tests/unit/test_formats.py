@@ -20,8 +20,8 @@ from sesacctl import formats
 from sesacctl.events import CODECS, ORDERS, Malformed, Reason
 from sesacctl.log import printable
 from sesacctl.pipeline.sink.batch import explain
-from tests.events import message, order
-from tests.hints import faults
+from tests.helpers.events import message, order
+from tests.helpers.hints import faults
 
 EVENT = message(order(1, status="결제완료"))[1] or b""
 ROW = msgspec.json.encode(order(1).order)
