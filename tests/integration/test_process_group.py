@@ -21,7 +21,6 @@ from tests.helpers.consumers import check, instances, sending, stored
 from tests.helpers.events import add_parents, many_orders, query
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
-pytestmark = pytest.mark.usefixtures("terminal_signals")
 OWN_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
