@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +33,7 @@ from tests.helpers.cache_data import fill
 from tests.helpers.events import many_orders, send
 from tests.helpers.listeners import listener
 from tests.helpers.servers import PrivateServer
-from tests.helpers.waiting import BUSY_SECONDS
-
-ANSWERS_WITHIN = 10 + BUSY_SECONDS
+from tests.helpers.waiting import within
 
 
 @pytest.fixture
@@ -51,9 +48,8 @@ def loop(settings: Settings) -> Settings:
 
 def seen(settings: Settings, *, only_servers: bool = False) -> dict[str, Check]:
     """The checks by name, within the bound."""
-    started = time.monotonic()
-    found = health(settings, only_servers=only_servers)
-    assert time.monotonic() - started < ANSWERS_WITHIN
+    with within(10):
+        found = health(settings, only_servers=only_servers)
     return {each.name: each for each in found.checks}
 
 

@@ -25,7 +25,7 @@ from tests.conftest import Cli
 from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.listeners import listener
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import assert_within, wait_until, within
 
 
 @pytest.fixture
@@ -98,15 +98,14 @@ def test_it_ends_in_time_although_kafka_does_not_answer(ready: Settings, monkeyp
                 stop.set()
 
         Supervisor(away, instances=2).run(stop, on_report=on_report, interval=0.1)
-        assert time.monotonic() - stopped[0] < 5, "the client alone would wait for six seconds"
+        assert_within(3, time.monotonic() - stopped[0], "the end")  # the client alone would wait for six seconds
 
 
 def test_leaving_the_group_is_given_up_in_time() -> None:
     with listener() as silent:
         settings = settings_module.load(kafka_bootstrap_servers=f"127.0.0.1:{silent.port}")
-        started = time.monotonic()
-        leave_group(settings, ["a"], seconds=0.3)
-        assert time.monotonic() - started < 4
+        with within(1):
+            leave_group(settings, ["a"], seconds=0.3)
 
 
 def test_instances_that_will_have_nothing_to_do_are_told(
