@@ -34,7 +34,7 @@ def with_brokers(settings: Settings, *servers: str) -> Settings:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_client_gets_in_past_a_dead_and_a_hung_server(settings: Settings, dead: str, kind: str) -> None:
+def test_each_client_connects_past_dead_and_hung_brokers(settings: Settings, dead: str, kind: str) -> None:
     with listener() as hung:
         partly = with_brokers(settings, dead, f"127.0.0.1:{hung.port}", settings.brokers[0])
         for _ in range(10):
@@ -55,7 +55,7 @@ def test_a_single_server_is_asked_by_its_client_alone(settings: Settings, monkey
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_one_shot_command_gives_up_in_time_when_nobody_answers(settings: Settings, dead: str, kind: str) -> None:
+def test_a_command_gives_up_in_time_when_no_broker_answers(settings: Settings, dead: str, kind: str) -> None:
     with listener() as hung, listener() as another:
         nobody = with_brokers(settings, f"127.0.0.1:{hung.port}", dead, f"127.0.0.1:{another.port}")
         with within(10), pytest.raises(ServerUnreachable, match=dead):

@@ -192,7 +192,7 @@ def test_nothing_is_migrated_on_another_machine_without_a_yes(
     assert revisions.current(settings) == ("0002" if command[0] == "downgrade" else "0006")
 
 
-def test_tables_without_a_revision_on_another_machine_are_not_taken_over_without_a_yes(
+def test_unversioned_remote_tables_are_adopted_only_with_yes(
     bare_sesacctl: Cli, server: Cluster, far: dict[str, str]
 ) -> None:
     settings = server.settings(postgres_db="far")

@@ -149,16 +149,14 @@ def test_deadlines_that_hold_harm_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("commit", [True, False])
-def test_a_transaction_is_committed_only_if_that_is_asked_for_and_its_connection_closed(
-    settings: Settings, commit: bool
-) -> None:
+def test_a_transaction_commits_only_on_request_and_disconnects(settings: Settings, commit: bool) -> None:
     with transaction(settings, command="test", commit=commit) as cursor:
         cursor.execute("CREATE TABLE notes ()")
     assert cursor.connection.closed
     assert read_row(settings, "SELECT to_regclass('notes') IS NOT NULL", (), command="test") == (commit,)
 
 
-def test_an_error_undoes_a_transaction_and_is_told_in_our_words(settings: Settings) -> None:
+def test_an_error_rolls_back_and_is_translated(settings: Settings) -> None:
     with (
         pytest.raises(SchemaNotAtHead, match="nowhere"),
         transaction(settings, command="test", commit=True) as cursor,

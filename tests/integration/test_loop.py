@@ -84,7 +84,7 @@ def without_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[t
 
 
 @pytest.mark.parametrize("command", ONE_SHOT, ids=" ".join)
-def test_a_one_shot_command_without_servers_exits_4_and_says_what_to_do(
+def test_a_command_without_servers_exits_4_and_names_up(
     without_servers: dict[tuple[str, ...], Future[Any]], command: tuple[str, ...]
 ) -> None:
     done, seconds = without_servers[command].result()
