@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.database import database, row_security
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.models import Base
 from sesacctl.database.poolers import is_transaction_pooler
 from sesacctl.database.row_security import SecuredTable
@@ -88,11 +89,11 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     engine = database.engine_for(settings, command="db-check")
     try:
         with database.translated(settings), engine.connect() as connection:
-            raw: Any = connection.connection.driver_connection
+            raw = cast("RawConnection", connection.connection.driver_connection)
             with raw.cursor() as cursor:
                 found = version_table.read(cursor)
                 cursor.execute("SELECT current_schema()")
-                where = cursor.fetchone()[0]
+                where = fetch_row(cursor)[0]
                 in_the_way = tuple(strangers(cursor, found.revision)) if where else ()
             revision = found.revision
             return Report(
@@ -100,9 +101,9 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 server=location.address,
                 database=raw.info.dbname,
                 user=raw.info.user,
-                server_version=raw.get_parameter_status("server_version"),
+                server_version=raw.get_parameter_status("server_version") or "unknown",
                 latency_ms=_latency(raw),
-                tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
+                tls=raw.info.ssl_attribute("protocol") or "on" if raw.info.ssl_in_use else "off",
                 pooler=pooler,
                 revision=revision,
                 head=revisions.head(),
@@ -111,7 +112,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                     _count(raw, name) for name in Base.metadata.tables if not in_the_way and _exists(raw, name)
                 ),
                 schema=where,
-                encoding=raw.get_parameter_status("server_encoding"),
+                encoding=raw.get_parameter_status("server_encoding") or "unknown",
                 encoding_problem=encoding_problem(raw),
                 foreign_version=found.foreign,
                 in_the_way=in_the_way,
@@ -173,20 +174,20 @@ def _exists(connection: RawConnection, name: str) -> bool:
             " WHERE c.oid = to_regclass(%s) AND i.indisvalid IS NOT FALSE)",
             (name,),
         )
-        return bool(cursor.fetchone()[0])
+        return bool(fetch_row(cursor)[0])
 
 
 def _count(connection: RawConnection, table: str) -> TableCount:
     cached = "last_cached_at" in Base.metadata.tables[table].columns
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)", (table,))
-        rows = cursor.fetchone()[0]
+        rows = fetch_row(cursor)[0]
         estimated = rows > EXACT_UP_TO
         if not estimated:
             cursor.execute(f"SELECT count(*) FROM {table}")
-            rows = cursor.fetchone()[0]
+            rows = fetch_row(cursor)[0]
         never_cached = None
         if cached:
             cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NULL")
-            never_cached = cursor.fetchone()[0]
+            never_cached = fetch_row(cursor)[0]
     return TableCount(table=table, rows=rows, estimated=estimated, never_cached=never_cached)

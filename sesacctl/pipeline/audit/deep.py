@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sesacctl import envelopes
 from sesacctl.database.connections import transaction
@@ -16,6 +16,9 @@ from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.pipeline.audit.reread import Log
 from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 MOST_NAMED = 100
 # An update through the library is lawful, and leaves no trace by which to distinguish it from another.
@@ -107,7 +110,7 @@ class _Looks:
         self.different: list[DifferentRow] = []
         self._group = group
 
-    def look_up(self, cursor: Any, part: Progress, records: Sequence[Any]) -> None:
+    def look_up(self, cursor: extensions.cursor, part: Progress, records: Sequence[Any]) -> None:
         """Look for records of one partition, in the order of their offsets; two queries."""
         # In this order: running consumers move events from there into the tables, and never back.
         kept = _kept(cursor, self._group, part, records)
@@ -154,7 +157,7 @@ def _id(kind: str, event: Row) -> str:
 
 
 def _rows(
-    cursor: Any, kind: str, ids: Sequence[str], columns: Sequence[str]
+    cursor: extensions.cursor, kind: str, ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str | None, list[tuple[object, ...]]]:
     """The columns of each row with one of these ids: more than one where an id is stored more than once."""
     key = CODECS[kind].id_column
@@ -165,7 +168,7 @@ def _rows(
     return found
 
 
-def _kept(cursor: Any, group: str, part: Progress, records: Sequence[Any]) -> set[int]:
+def _kept(cursor: extensions.cursor, group: str, part: Progress, records: Sequence[Any]) -> set[int]:
     """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
 
     The position alone says nothing: after a log was cut, another record may have it.

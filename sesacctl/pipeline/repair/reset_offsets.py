@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sesacctl.broker.offsets import offsets_at
@@ -18,6 +18,9 @@ from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ def _move(part: Progress, target: int, cut: CutLog | None) -> Move:
     )
 
 
-def _carry_rows_over(cursor: Any, settings: Settings, moves: Sequence[Move]) -> None:
+def _carry_rows_over(cursor: extensions.cursor, settings: Settings, moves: Sequence[Move]) -> None:
     """What was stored stays in the audit's count of rows, and what is gone by now does not: it may be read again."""
     for kind in {move.kind for move in moves}:
         gone = select_row_counts(cursor, settings, kind).gone

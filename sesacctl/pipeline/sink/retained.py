@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg2.extras import Json, execute_values
@@ -19,6 +19,9 @@ from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, mal
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.staging import write_staged
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 _RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
 _RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
@@ -52,7 +55,9 @@ class KeptRecord:
         return self.topic_id, self.partition
 
 
-def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, counted: bool = True) -> None:
+def save_dead_letters(
+    cursor: extensions.cursor, group: str, refusals: Sequence[Refusal], *, counted: bool = True
+) -> None:
     """Keep refused records with the reason; a record that is read again takes its old row's place.
 
     After a log was cut, another record has its position: that one is kept beside it.
@@ -67,7 +72,7 @@ def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, c
         )
 
 
-def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
+def save_parked(cursor: extensions.cursor, group: str, refusals: Sequence[Refusal]) -> None:
     """Keep records whose user or product is not there yet; one that is read again goes on waiting as long as before."""
     if refusals:
         execute_values(
@@ -90,7 +95,9 @@ def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
     return (*position, record.key, record.value, Json(headers), at)
 
 
-def select(cursor: Any, table: str, where: str, values: Sequence[Any], *, lock: str = "") -> list[KeptRecord]:
+def select(
+    cursor: extensions.cursor, table: str, where: str, values: Sequence[Any], *, lock: str = ""
+) -> list[KeptRecord]:
     """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
     cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
     return [
@@ -110,7 +117,7 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, byte
 
 
 def try_again(
-    cursor: Any,
+    cursor: extensions.cursor,
     kind_of: Mapping[str, str],
     records: Sequence[KeptRecord],
     zone: tzinfo = UTC,
@@ -164,7 +171,7 @@ def move_count(changes: Mapping[PartitionKey, Counts], record: KeptRecord, origi
         changes[record.source].move(origin, to)
 
 
-def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
+def forget(cursor: extensions.cursor, table: str, ids: Sequence[int]) -> None:
     """Delete locked records that are settled now.
 
     Raises:
