@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
@@ -34,6 +34,9 @@ from sesacctl.broker.kafka_python.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.security import security_options
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = [
     "BOOTSTRAP_TIMEOUT_MS",
@@ -215,7 +218,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
     return client
 
 
-def _prepare_for_long(manager: Any, settings: Settings) -> None:
+def _prepare_for_long(manager: connections.Manager, settings: Settings) -> None:
     """What a client needs that outlives the brokers that it has found at its start."""
     missed.watch(manager, settings)
     ask_bootstrap_servers_again(manager, settings)

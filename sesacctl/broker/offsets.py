@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin_client
@@ -92,7 +91,7 @@ def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: dateti
     return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items() if answer.offset >= 0}
 
 
-def _committed(client: Any, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+def _committed(client: KafkaAdminClient, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     try:
         answer = client.list_group_offsets({group: partitions})[group]
     except KafkaError:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
@@ -145,7 +146,9 @@ def test_a_parked_record_that_is_read_again_waits_no_longer_than_before(rig: Rig
 def test_all_headers_of_a_parked_event_are_those_of_its_dead_letter(rig: Rig) -> None:
     """Also where a name is there twice, or a value is not there at all."""
     found = batch([message(order(1, user_id="u900"))], topic_id=TOPIC)
-    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    [record] = found.records
+    assert isinstance(record, Record)
+    record.headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     rig.begin(found)
     rig.sink.store([found])
     kept = [["aA==", "MQ=="], ["aA==", "Mg=="], ["/w==", None], ["", ""]]

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sesacctl import envelopes
 from sesacctl.database.connections import transaction
@@ -19,6 +19,8 @@ from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+
+    from sesacctl.pipeline.sink.record_like import RecordLike
 
 MOST_NAMED = 100
 # An update through the library is lawful, and leaves no trace by which to distinguish it from another.
@@ -110,7 +112,7 @@ class _Looks:
         self.different: list[DifferentRow] = []
         self._group = group
 
-    def look_up(self, cursor: extensions.cursor, part: Progress, records: Sequence[Any]) -> None:
+    def look_up(self, cursor: extensions.cursor, part: Progress, records: Sequence[RecordLike]) -> None:
         """Look for records of one partition, in the order of their offsets; two queries."""
         # In this order: running consumers move events from there into the tables, and never back.
         kept = _kept(cursor, self._group, part, records)
@@ -144,7 +146,7 @@ class _Looks:
         ][: MOST_NAMED - len(self.different)]
 
 
-def _event(kind: str, record: Any) -> Row | None:
+def _event(kind: str, record: RecordLike) -> Row | None:
     """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
     try:
         return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
@@ -168,7 +170,7 @@ def _rows(
     return found
 
 
-def _kept(cursor: extensions.cursor, group: str, part: Progress, records: Sequence[Any]) -> set[int]:
+def _kept(cursor: extensions.cursor, group: str, part: Progress, records: Sequence[RecordLike]) -> set[int]:
     """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
 
     The position alone says nothing: after a log was cut, another record may have it.

@@ -32,6 +32,8 @@ from sesacctl.settings import Settings
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
+    from sesacctl.broker.consumer_like import ConsumerLike
+
 _CHUNK = 1_000
 _SECONDS = 0.5  # new events wait meanwhile
 _OURS = (
@@ -86,7 +88,7 @@ def retry_parked(
             return total
 
 
-def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bool:
+def parents_without_lag(consumer: ConsumerLike, sink: Sink, parents: Sequence[str]) -> bool:
     """Whether all that is in the topics of users and products is in PostgreSQL; False when that cannot be known now."""
     keys: dict[TopicPartition, PartitionKey] = {}
     for topic in parents:
@@ -126,7 +128,11 @@ def _overdue(cursor: extensions.cursor, records: Sequence[KeptRecord], park_seco
 
 
 def _settle(
-    cursor: extensions.cursor, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
+    cursor: extensions.cursor,
+    group: str,
+    records: Sequence[KeptRecord],
+    outcome: Mapping[int, Refusal | None],
+    overdue: set[int],
 ) -> Counts:
     changes = defaultdict[PartitionKey, Counts](Counts)
     still: list[int] = []

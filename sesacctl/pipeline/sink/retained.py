@@ -145,6 +145,7 @@ def try_again(
             entries[kind].append(Entry(row, record, batch))
     for kind in WRITE_ORDER:
         for refusal in write_staged(cursor, kind, entries[kind]):
+            assert isinstance(refusal.record, KeptRecord)
             outcome[refusal.record.id] = refusal
     return outcome
 
