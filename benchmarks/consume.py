@@ -124,7 +124,7 @@ def contenders(instances: list[int]) -> dict[str, Callable[[str], list[list[str]
         if confluent:
             found[f"confluent {number}"] = peer("confluent", number)
     if shutil.which("kcat") and shutil.which("psql"):
-        found["kcat | psql"] = lambda group: [["sh", "-c", PIPE]]
+        found["kcat | psql"] = lambda _: [["sh", "-c", PIPE]]
     return found | {"predecessor": peer("predecessor", 1)} if confluent else found
 
 

@@ -146,13 +146,13 @@ class AtWork:
         return report.totals.stored > _ENOUGH
 
 
-def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda report: False) -> None:
+def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda _: False) -> None:
     """The last frame that a loop draws; a frame for which `until` holds ends it."""
     frames: list[RenderableType] = []
     ended = threading.Event()
 
     @contextmanager
-    def reporting(output: Output, to_table: Callable[[Any], RenderableType], to_line: Any) -> Iterator[Any]:
+    def reporting(_output: Output, to_table: Callable[[Any], RenderableType], _to_line: Any) -> Iterator[Any]:
         def on_report(report: Any) -> None:
             if ended.is_set():
                 return

@@ -10,7 +10,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -57,7 +57,11 @@ class Outline(Struct):
 _outline = msgspec.json.Decoder(Outline)
 
 
-def plain(value: bytes | Raw, kind: type[T] | Any = Any) -> T | Any | None:
+@overload
+def plain(value: bytes | Raw) -> object: ...
+@overload
+def plain(value: bytes | Raw, kind: type[T]) -> T | None: ...
+def plain(value: bytes | Raw, kind: type[object] = object) -> object:
     """A JSON document of a kind; None if it is not one."""
     try:
         return msgspec.json.decode(value, type=kind)

@@ -70,7 +70,7 @@ class Sender:
         *,
         delivery_seconds: float = DELIVERY_SECONDS,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
-        on_delivery: Callable[[Delivery], None] = lambda delivery: None,
+        on_delivery: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         """Connect; `on_delivery` is called by the methods below with what has become of events.
 

@@ -108,7 +108,7 @@ def _checked(table: str, values: Values) -> dict[str, Any]:
     return {field: _value(table, field, value) for field, value in values.items()}
 
 
-def _value(table: str, field: str, value: Any) -> Any:
+def _value(table: str, field: str, value: object) -> object:
     if field not in _TYPES[table]:
         raise InvalidRow(field, f"{table} has no such column")
     if value is None and field in _REQUIRED[table]:

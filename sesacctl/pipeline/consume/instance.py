@@ -52,7 +52,7 @@ class Instance:
         budget: Budget | None = None,
         park_seconds: float,
         accept_gap: bool = False,
-        checkpoint: Callable[[str], None] = lambda label: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`checkpoint` is called with a label between the parts of a step, for fault tests."""
         self._settings = settings

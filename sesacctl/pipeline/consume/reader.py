@@ -180,7 +180,7 @@ class Reader:
         if not offsets:
             return
         if wait_ms is None:
-            self._consumer.commit_async(offsets, callback=lambda offsets, response: None)
+            self._consumer.commit_async(offsets, callback=lambda _offsets, _response: None)
             return
         try:
             self._consumer.commit(offsets, timeout_ms=wait_ms)

@@ -118,7 +118,7 @@ class Producer:
         self._making: float | None = None
         self._reported = (self._begin, 0)
 
-    def run(self, stop: Event, *, on_report: OnReport = lambda report: None, interval: float = 5.0) -> ProduceReport:
+    def run(self, stop: Event, *, on_report: OnReport = lambda _: None, interval: float = 5.0) -> ProduceReport:
         """Produce until the plan is done or `stop` is set, then wait for the acknowledgements.
 
         After `stop` they get `STOP_SECONDS`; otherwise each event has its `delivery_seconds`, and what Kafka says

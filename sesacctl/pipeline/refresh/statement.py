@@ -89,7 +89,7 @@ def reset_aging(
     *,
     dry_run: bool = False,
     stop: threading.Event | None = None,
-    on_batch: Callable[[Table, int], None] = lambda table, rows: None,
+    on_batch: Callable[[Table, int], None] = lambda _table, _rows: None,
 ) -> tuple[TableReset, ...]:
     """Forget when rows were cached, in transactions of a few thousand rows each; `stop` ends it between two of them.
 

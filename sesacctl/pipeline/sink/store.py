@@ -38,7 +38,7 @@ class Sink:
         *,
         group: str,
         zone: tzinfo = UTC,
-        checkpoint: Callable[[str], None] = lambda label: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._connection = connection
         self._group = group

@@ -71,7 +71,7 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
     granted: SimpleQueue[int] = SimpleQueue()
     mailbox = Mailbox(supervisor)
     # In a thread: the handler may run while the main thread holds the event's own lock.
-    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=stop.set, daemon=True).start())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: threading.Thread(target=stop.set, daemon=True).start())
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group: the supervisor decides
         signal.signal(number, signal.SIG_IGN)
     listener = (supervisor, mailbox, stop, granted)

@@ -88,7 +88,7 @@ class Supervisor:
             )  # fmt: skip
 
     def run(
-        self, stop: Event, *, on_report: Callable[[ConsumeReport], None] = lambda report: None, interval: float = 5.0
+        self, stop: Event, *, on_report: Callable[[ConsumeReport], None] = lambda _: None, interval: float = 5.0
     ) -> ConsumeReport:
         """Supervise until `stop` is set, or the work is done; `on_report` is called every `interval` seconds.
 
