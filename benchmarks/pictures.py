@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
@@ -164,12 +165,8 @@ def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], boo
         yield on_report
 
     render.stdout, console = recorder(picture), recorder(picture)
-    before = render.reporting, render.report_seconds
-    render.reporting, render.report_seconds = reporting, lambda: 0.5
-    try:
+    with patch.object(render, "reporting", reporting), patch.object(render, "report_seconds", lambda: 0.5):
         invoke(line)
-    finally:
-        render.reporting, render.report_seconds = before
     console.print(frames[-1])
     save(console, picture, line)
 

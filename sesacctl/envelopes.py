@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from sesacctl.events import CODECS, Codec, Malformed, Reason, Row
+from sesacctl.events import CODECS, Codec, Kind, Malformed, Reason, Row
 
 T = TypeVar("T")
 _NOTES = (
@@ -99,7 +99,7 @@ def _is_debezium(found: Outline) -> bool:
 
 
 def decode(
-    kind: str,
+    kind: Kind,
     key: bytes | None,
     value: bytes | None,
     timestamp_ms: int,

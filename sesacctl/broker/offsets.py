@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin_client
 from sesacctl.broker.topics import described
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.settings import Settings
 
 _EARLIEST, _LATEST = -2, -1
@@ -25,7 +25,7 @@ class LogOffsets:
     another producer's transaction ends.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int

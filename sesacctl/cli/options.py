@@ -15,6 +15,7 @@ from typer.models import OptionInfo
 if TYPE_CHECKING:
     from typer._click import Command, Parameter
 
+    from sesacctl.events import Kind
     from sesacctl.settings import Settings
 
 
@@ -84,18 +85,18 @@ MetricsPortOption = Annotated[
 ]
 
 
-def kinds(text: str) -> tuple[str, ...]:
+def kinds(text: str) -> tuple[Kind, ...]:
     """`orders,users,products`, or some of them, as a tuple.
 
     Raises:
         typer.BadParameter: there is another name in it.
     """
-    from sesacctl.events import ORDERS, PRODUCTS, USERS
+    from sesacctl.events import Kind
 
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if not set(found) <= {ORDERS, USERS, PRODUCTS}:
-        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between")
-    return found
+    try:
+        return tuple(dict.fromkeys(Kind(name.strip()) for name in text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between") from None
 
 
 def duration_option(help_text: str, name: str) -> OptionInfo:

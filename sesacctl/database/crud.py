@@ -145,7 +145,7 @@ def _create(session: Session, row: Row, field: str) -> Row:
     return row
 
 
-def _update(session: Session, row: Row, table: str, values: Values) -> Row:
+def _update(session: Session, row: Row, table: events.Kind, values: Values) -> Row:
     checked = row_values.changes(table, values)
     with _writing(session, table, row):
         for field, value in checked.items():

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from sesacctl.broker.kafka_python.consumer_records import Record
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
 from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
@@ -74,7 +74,7 @@ def test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing(rig: R
     ids=[PRODUCTS, USERS, ORDERS],
 )
 def test_a_unique_index_of_the_users_own_is_a_conflict_by_its_name(
-    rig: Rig, kind: str, column: str, event: Event, other: Event
+    rig: Rig, kind: Kind, column: str, event: Event, other: Event
 ) -> None:
     query(rig.settings, "DELETE FROM users WHERE user_id <> 'u1'")
     query(rig.settings, f"CREATE UNIQUE INDEX only_one ON {kind} ({column}) WHERE {column} IS NOT NULL")

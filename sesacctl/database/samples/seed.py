@@ -25,7 +25,7 @@ from sesacctl.database.samples.generate import (
 )
 from sesacctl.database.schema import revisions
 from sesacctl.errors import AlreadySeeded, CheckFailed
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Seeded:
 class Table:
     """How one table is filled."""
 
-    name: str
+    name: Kind
     columns: tuple[str, ...]
     prefix: str
     rows_for: Callable[[Random, Sequence[str]], Iterator[tuple[object, ...]]]
@@ -87,8 +87,8 @@ class Table:
 
 
 TABLES = (
-    Table(name="users", columns=USER_COLUMNS, prefix="u_", rows_for=user_rows),
-    Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", rows_for=product_rows),
+    Table(name=Kind.USERS, columns=USER_COLUMNS, prefix="u_", rows_for=user_rows),
+    Table(name=Kind.PRODUCTS, columns=PRODUCT_COLUMNS, prefix="p_", rows_for=product_rows),
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sesacctl import envelopes
 from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
-from sesacctl.events import CODECS, Malformed, Row
+from sesacctl.events import CODECS, Kind, Malformed, Row
 from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.pipeline.audit.reread import Log
 from sesacctl.pipeline.sink.staging import IDENTITY
@@ -66,7 +66,7 @@ class DeepAudit:
     cut: int
     missing: int
     named: list[MissingEvent]
-    compared: dict[str, tuple[str, ...]]
+    compared: dict[Kind, tuple[str, ...]]
     different: int
     named_different: list[DifferentRow]
 
@@ -105,7 +105,7 @@ def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bo
 class _Looks:
     """What became of the records so far."""
 
-    def __init__(self, group: str, compared: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, group: str, compared: Mapping[Kind, tuple[str, ...]]) -> None:
         self.compared = compared
         self.counts = Counter[str]()
         self.missing: list[MissingEvent] = []
@@ -136,7 +136,7 @@ class _Looks:
                 self._name_different(position, part.kind, name, expected, rows)
 
     def _name_different(
-        self, position: str, kind: str, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
+        self, position: str, kind: Kind, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
     ) -> None:
         self.different += [
             DifferentRow(position=position, table=kind, id=name, column=column, expected=wanted, found=found)
@@ -146,7 +146,7 @@ class _Looks:
         ][: MOST_NAMED - len(self.different)]
 
 
-def _event(kind: str, record: RecordLike) -> Row | None:
+def _event(kind: Kind, record: RecordLike) -> Row | None:
     """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
     try:
         return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
@@ -154,12 +154,12 @@ def _event(kind: str, record: RecordLike) -> Row | None:
         return None
 
 
-def _id(kind: str, event: Row) -> str:
+def _id(kind: Kind, event: Row) -> str:
     return CODECS[kind].id_of(event)
 
 
 def _rows(
-    cursor: extensions.cursor, kind: str, ids: Sequence[str], columns: Sequence[str]
+    cursor: extensions.cursor, kind: Kind, ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str | None, list[tuple[object, ...]]]:
     """The columns of each row with one of these ids: more than one where an id is stored more than once."""
     key = CODECS[kind].id_column

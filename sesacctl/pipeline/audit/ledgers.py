@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sesacctl.database.connections import transaction
-from sesacctl.events import CODECS, ORDERS, Malformed
+from sesacctl.events import CODECS, ORDERS, Kind, Malformed
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
 
@@ -22,7 +22,7 @@ MOST_NAMED = 100
 _CHUNK = 5_000
 _PARKED, _DEAD = "parked", "dead"
 
-Name = tuple[str, str]
+Name = tuple[Kind, str]
 """A row's kind and id."""
 
 
@@ -114,7 +114,7 @@ def _result(
 
 def _times_stored(cursor: extensions.cursor, names: Iterable[Name]) -> dict[Name, int]:
     """How often each is in its table; those that are not are left out."""
-    ids: dict[str, list[str]] = {kind: [] for kind in CODECS}
+    ids: dict[Kind, list[str]] = {kind: [] for kind in CODECS}
     for kind, row_id in names:
         ids[kind].append(row_id)
     times: dict[Name, int] = {}
@@ -147,7 +147,7 @@ def _kept(connection: extensions.connection, settings: Settings, wanted: Contain
     return found
 
 
-def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
+def _id(kind: Kind, key: bytes | None, value: bytes | None) -> str | None:
     """The id of the event that a kept record holds, also where it was kept because something else of it is wrong."""
     codec = CODECS[kind]
     try:

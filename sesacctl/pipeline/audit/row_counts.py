@@ -9,7 +9,7 @@ from psycopg2 import extensions
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
 from sesacctl.database.cursors import fetch_row
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 from sesacctl.pipeline.sink import offsets
 from sesacctl.settings import Settings
 
@@ -54,7 +54,7 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
         return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
 
 
-def select_row_counts(cursor: extensions.cursor, settings: Settings, kind: str) -> RowCounts:
+def select_row_counts(cursor: extensions.cursor, settings: Settings, kind: Kind) -> RowCounts:
     """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
     row_security.require_visible(cursor)
     cursor.execute(

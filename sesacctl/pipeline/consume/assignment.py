@@ -9,6 +9,7 @@ from uuid import UUID
 
 from kafka import TopicPartition
 
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.log_gaps import LogGuard, ReadAgain
 from sesacctl.pipeline.consume.owned_log import OwnedLog
 from sesacctl.pipeline.consume.reader import Membership, Polled, Position
@@ -29,7 +30,7 @@ class Assignment:
     dropped then, and every partition read from PostgreSQL's offset again (`seek_to_stored`).
     """
 
-    def __init__(self, kind_of: Mapping[str, str], guard: LogGuard) -> None:
+    def __init__(self, kind_of: Mapping[str, Kind], guard: LogGuard) -> None:
         """`kind_of` has the kind of event for each topic name."""
         self._kind_of = kind_of
         self._guard = guard

@@ -12,6 +12,7 @@ import psycopg2
 
 from sesacctl.broker.addresses import missed
 from sesacctl.errors import ServerUnreachable, SesacctlError
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.budget import Budget
 from sesacctl.pipeline.consume.chores import Chores
 from sesacctl.pipeline.consume.group_member import CLOSE_MS, GroupMember
@@ -45,7 +46,7 @@ class Instance:
         self,
         *,
         settings: Settings,
-        kinds: tuple[str, ...],
+        kinds: tuple[Kind, ...],
         number: int,
         member_id: str,
         report: Callable[[Status], None],

@@ -13,6 +13,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.errors import OffsetGap
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.owned_log import OwnedLog, StrangeLog
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
@@ -76,7 +77,7 @@ class LogGuard:
         """The epoch that PostgreSQL has now is the log's own."""
         self._diverged.pop(key, None)
 
-    def owned(self, tp: TopicPartition, kind: str, topic_id: UUID, mark: LogMark) -> OwnedLog:
+    def owned(self, tp: TopicPartition, kind: Kind, topic_id: UUID, mark: LogMark) -> OwnedLog:
         """A log to be read on from its mark.
 
         Raises:

@@ -9,6 +9,7 @@ from uuid import UUID
 from kafka import TopicPartition
 
 from sesacctl.broker.kafka_python.consumer_records import Record
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink.batch import Batch, LogMark, mark_of
 from sesacctl.pipeline.sink.counts import PartitionKey
 
@@ -45,7 +46,7 @@ class OwnedLog:
     """
 
     tp: TopicPartition
-    kind: str
+    kind: Kind
     topic_id: UUID
     mark: LogMark
     readable: bool

@@ -12,7 +12,7 @@ from kafka import TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.database.connections import read_row
-from sesacctl.events import PARTITIONS, Reason
+from sesacctl.events import PARTITIONS, Kind, Reason
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.batch import Refusal
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
@@ -46,7 +46,7 @@ def retry_parked(
     connection: extensions.connection,
     *,
     group: str,
-    kind_of: Mapping[str, str],
+    kind_of: Mapping[str, Kind],
     partitions: Sequence[tuple[str, int]],
     beyond: Mapping[str, int],
     park_seconds: float,
@@ -168,7 +168,7 @@ def _forget(cursor: extensions.cursor, tried: Sequence[int], still: Sequence[int
     )
 
 
-def count_parked(settings: Settings, kinds: Sequence[str] = tuple(PARTITIONS)) -> int:
+def count_parked(settings: Settings, kinds: Sequence[Kind] = tuple(PARTITIONS)) -> int:
     """How many events of these kinds are parked by the group.
 
     Raises:

@@ -19,13 +19,13 @@ from typing import NamedTuple
 import msgspec
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 
 
 class LedgerEntry(NamedTuple):
     """One line: `kind` is `orders`, `users` or `products`; `acknowledged` is False for an intent."""
 
-    kind: str
+    kind: Kind
     id: str
     acknowledged: bool
 
@@ -72,7 +72,7 @@ def _entry(line: bytes, path: Path, number: int) -> LedgerEntry:
             " and `id` a row's",
             hint="sesacctl produce --help",
         )
-    return LedgerEntry(kind, decoded.id, acknowledged)
+    return LedgerEntry(Kind(kind), decoded.id, acknowledged)
 
 
 class Ledger:
@@ -104,7 +104,7 @@ class Ledger:
             finally:
                 os.close(folder)
 
-    def intend(self, kind: str, ids: Iterable[str]) -> None:
+    def intend(self, kind: Kind, ids: Iterable[str]) -> None:
         """Record ids that are about to be sent; they are on the disk when this returns.
 
         Raises:
@@ -116,7 +116,7 @@ class Ledger:
         except OSError as error:
             raise self._failed(error) from None
 
-    def acknowledge(self, kind: str, ids: Iterable[str]) -> None:
+    def acknowledge(self, kind: Kind, ids: Iterable[str]) -> None:
         """Record ids that Kafka has acknowledged.
 
         Raises:

@@ -15,7 +15,7 @@ from sesacctl.broker.kafka_python.producer_batches import Delivery
 from sesacctl.broker.sender import DELIVERY_SECONDS, Sender, row_id
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, EventTooLarge, LedgerNotWritten, SesacctlError
-from sesacctl.events import OrderEvent
+from sesacctl.events import Kind, OrderEvent
 from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.produce.ledger import Ledger
@@ -245,7 +245,7 @@ class Producer:
             made += [OrderEvent(timestamp=at, order=order) for order in cart]
         return made
 
-    def _send(self, kind: str, batch: Sequence[events.Event]) -> int:
+    def _send(self, kind: Kind, batch: Sequence[events.Event]) -> int:
         """Record and send events of one kind; how many there were."""
         if self._ledger and batch:
             self._ledger.intend(kind, map(row_id, batch))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.database.connections import transaction
 from sesacctl.database.cursors import fetch_row
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
-    key = CODECS[table].id_column
+    key = CODECS[Kind(table)].id_column
     # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
@@ -118,7 +118,7 @@ def _count(cursor: extensions.cursor, table: Table) -> int:
 def _reset_table(
     cursor: extensions.cursor, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
 ) -> TableReset:
-    key, total, after = CODECS[table].id_column, 0, ""
+    key, total, after = CODECS[Kind(table)].id_column, 0, ""
     cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
     newest = fetch_row(cursor)[0]
     cursor.connection.commit()

@@ -11,6 +11,7 @@ from uuid import UUID
 from sesacctl.broker.offsets import offsets_at
 from sesacctl.database.connections import transaction
 from sesacctl.errors import UsageError
+from sesacctl.events import Kind
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.audit.partitions import Progress, progress
 from sesacctl.pipeline.audit.row_counts import select_row_counts
@@ -31,7 +32,7 @@ class Move:
     `cut` is the verdict that no longer stands afterwards.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int
@@ -47,7 +48,7 @@ class Move:
         return self.topic_id, self.partition
 
 
-def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
+def plan(settings: Settings, kinds: Sequence[Kind], start: str) -> list[Move]:
     """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
 
     Raises:

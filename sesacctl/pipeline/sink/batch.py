@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sesacctl import formats
 from sesacctl.envelopes import DoesNotFit
-from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Reason, Row
 from sesacctl.log import printable
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
@@ -63,7 +63,7 @@ class Batch:
     between as expired, as a person has decided. `leader_epoch` is for a batch without records.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int
@@ -173,13 +173,13 @@ def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
 
 def decode(
     batches: Sequence[Batch], zone: tzinfo = UTC
-) -> tuple[dict[str, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
+) -> tuple[dict[Kind, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
     """Entries by kind, a refusal for every record that is not an event of its topic, and counts for each partition.
 
     The counts take every entry for stored and have no refusals yet: see `tally`. `zone` is that of event times that
     have none.
     """
-    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     refusals: list[Refusal] = []
     counts: dict[PartitionKey, Counts] = {}
     for batch in batches:

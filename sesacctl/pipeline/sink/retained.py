@@ -14,7 +14,7 @@ from psycopg2.extras import Json, execute_values
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed
-from sesacctl.events import CODECS, LAST_MS, Malformed, Row
+from sesacctl.events import CODECS, LAST_MS, Kind, Malformed, Row
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.sqlstates import Failure
@@ -118,7 +118,7 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, byte
 
 def try_again(
     cursor: extensions.cursor,
-    kind_of: Mapping[str, str],
+    kind_of: Mapping[str, Kind],
     records: Sequence[KeptRecord],
     zone: tzinfo = UTC,
     *,
@@ -133,7 +133,7 @@ def try_again(
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
     """
     outcome: dict[int, Refusal | None] = dict.fromkeys((record.id for record in records), None)
-    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     for record in records:
         kind = kind_of[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
@@ -150,7 +150,7 @@ def try_again(
     return outcome
 
 
-def _decode(kind: str, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
+def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
     arguments = record.key, record.value, record.timestamp, zone
     return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
 

@@ -10,6 +10,7 @@ from psycopg2 import extensions
 from psycopg2.errors import FeatureNotSupported
 
 from sesacctl.database import row_security
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.sink.copy_rows import copy_rows
@@ -132,7 +133,7 @@ class Sink:
             row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again and again
             raise Fenced(", ".join(moved))
 
-    def _write(self, cursor: extensions.cursor, entries: dict[str, list[Entry]]) -> list[Refusal]:
+    def _write(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
@@ -147,7 +148,7 @@ class Sink:
         self._checkpoint("after going back")
         return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
 
-    def _copy(self, cursor: extensions.cursor, entries: dict[str, list[Entry]]) -> bool:
+    def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
         """Whether every row is in its table: no error is no success, as a trigger may drop rows."""
         for kind in WRITE_ORDER:
             if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):

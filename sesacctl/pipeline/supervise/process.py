@@ -27,6 +27,7 @@ from sesacctl.broker.errors import translated
 from sesacctl.database.connections import as_ours
 from sesacctl.database.location import locate
 from sesacctl.errors import ServerRefused, SesacctlError
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.instance import Instance
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.supervise.budget import RemoteBudget
@@ -48,7 +49,7 @@ class InstanceOptions:
     """
 
     settings: Settings
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     number: int
     member_id: str
     park_seconds: float

@@ -10,7 +10,7 @@ from threading import Event
 
 from sesacctl.broker.groups import leave_group
 from sesacctl.errors import CannotKeepAlive, SesacctlError
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.supervise import prerequisites
@@ -50,7 +50,7 @@ class Supervisor:
         park_seconds: float = 600.0,
         accept_gap: bool = False,
         max_messages: int | None = None,
-        kinds: tuple[str, ...] = tuple(PARTITIONS),
+        kinds: tuple[Kind, ...] = tuple(PARTITIONS),
         crash_at: str | None = None,
         fail_at: str | None = None,
         done: Callable[[], bool] | None = None,

@@ -30,6 +30,7 @@ from kafka.record import MemoryRecords
 from sesacctl.broker.kafka_python import producer_batches as batches
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
+from sesacctl.events import Kind
 
 DELIVERY_SECONDS = 10.0
 PARTITIONS = [TopicPartition("orders", number) for number in range(3)]
@@ -131,7 +132,7 @@ class Bench:
             _accumulator=self.accumulator, _sender=self.sender, _transaction_manager=self.manager
         )
         make_recoverable(client)
-        self._lanes = [Lane(client, "orders", partition, self.told.append) for partition in PARTITIONS]
+        self._lanes = [Lane(client, Kind.ORDERS, partition, self.told.append) for partition in PARTITIONS]
 
     def publish(self, partition: int, *row_ids: str, size: int = 1) -> None:
         for row_id in row_ids:
