@@ -152,7 +152,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {resource.RLIM_INFINITY}))
 ledger = Ledger(Path({str(path)!r}))
 for number in range(100):
     try:
-        ledger.intend(Kind.ORDERS, [f"{{number}}-{{line}}" for line in range(7)])
+        ledger.intend("orders", [f"{{number}}-{{line}}" for line in range(7)])
     except LedgerNotWritten as error:
         print(number, error)
         break
