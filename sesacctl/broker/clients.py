@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
@@ -34,9 +34,6 @@ from sesacctl.broker.kafka_python.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.security import security_options
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "BOOTSTRAP_TIMEOUT_MS",

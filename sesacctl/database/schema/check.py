@@ -55,9 +55,9 @@ class Report:
     server: str
     database: str
     user: str
-    server_version: str
+    server_version: str | None
     latency_ms: float
-    tls: str
+    tls: str | None
     pooler: bool
     revision: str | None
     head: str
@@ -65,7 +65,7 @@ class Report:
     tables: tuple[TableCount, ...]
     indexes: tuple[IndexState, ...]
     schema: str | None
-    encoding: str
+    encoding: str | None
     encoding_problem: str | None
     foreign_version: str | None
     in_the_way: tuple[str, ...]
@@ -101,9 +101,9 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                 server=location.address,
                 database=raw.info.dbname,
                 user=raw.info.user,
-                server_version=raw.get_parameter_status("server_version") or "unknown",
+                server_version=raw.get_parameter_status("server_version"),
                 latency_ms=_latency(raw),
-                tls=raw.info.ssl_attribute("protocol") or "on" if raw.info.ssl_in_use else "off",
+                tls=raw.info.ssl_attribute("protocol") if raw.info.ssl_in_use else "off",
                 pooler=pooler,
                 revision=revision,
                 head=revisions.head(),
@@ -112,7 +112,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                     _count(raw, name) for name in Base.metadata.tables if not in_the_way and _exists(raw, name)
                 ),
                 schema=where,
-                encoding=raw.get_parameter_status("server_encoding") or "unknown",
+                encoding=raw.get_parameter_status("server_encoding"),
                 encoding_problem=encoding_problem(raw),
                 foreign_version=found.foreign,
                 in_the_way=in_the_way,

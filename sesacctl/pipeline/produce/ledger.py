@@ -19,7 +19,9 @@ from typing import NamedTuple
 import msgspec
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
-from sesacctl.events import CODECS, Kind
+from sesacctl.events import Kind
+
+_KINDS = {str(kind): kind for kind in Kind}  # a call of `Kind` a line would take longer
 
 
 class LedgerEntry(NamedTuple):
@@ -66,13 +68,13 @@ def _entry(line: bytes, path: Path, number: int) -> LedgerEntry:
         raise CheckFailed(f"{path}, line {number} is not a ledger's: {error}", hint="sesacctl produce --help") from None
     acknowledged = decoded.acked is not None
     kind = decoded.acked if acknowledged else decoded.sent
-    if kind not in CODECS or not decoded.id:
+    if kind not in _KINDS or not decoded.id:
         raise CheckFailed(
             f"{path}, line {number} is not a ledger's: `sent` or `acked` must be orders, users or products,"
             " and `id` a row's",
             hint="sesacctl produce --help",
         )
-    return LedgerEntry(Kind(kind), decoded.id, acknowledged)
+    return LedgerEntry(_KINDS[kind], decoded.id, acknowledged)
 
 
 class Ledger:
