@@ -21,7 +21,7 @@ from tests.helpers.events import add_parents, many_orders, message, order, query
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
-def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:
+def test_nine_instances_share_partitions_and_store_all(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, many_orders(2_000))
@@ -53,7 +53,7 @@ def test_malformed_messages_among_good_ones_stop_nothing(settings: Settings, ses
     assert audit(settings).missing == 0
 
 
-def test_one_of_nine_killed_in_mid_load_is_restarted_and_nothing_is_lost(settings: Settings, sesacctl: Cli) -> None:
+def test_an_instance_killed_under_load_restarts_without_loss(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     process = sesacctl.start("consume", "--instances", 9)
@@ -142,7 +142,7 @@ def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl
     assert query(settings, "SELECT sum(next_offset), sum(stored), sum(dead) FROM sink_offsets") == [(5, 5, 0)]
 
 
-def test_another_group_starts_where_it_is_told_and_parks_as_long(settings: Settings, sesacctl: Cli) -> None:
+def test_a_group_honours_its_start_and_parking_time(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     send(settings, ORDERS, [*many_orders(10, users=1), message(order(1, user_id="u900"))], partition=0)

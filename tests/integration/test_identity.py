@@ -86,7 +86,7 @@ def check_end(host: Host, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not [record for record in caplog.records if "died" in record.getMessage()]
 
 
-def test_a_copied_identity_stops_the_one_that_was_there_and_not_the_other(
+def test_a_copied_identity_stops_only_the_older_host(
     ready: Settings, homes: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hosts(ready, homes[0]) as [old]:
@@ -120,7 +120,7 @@ def test_of_two_that_start_at_once_exactly_one_stops(
     check(ready, 700)
 
 
-def test_an_instance_killed_and_started_again_is_not_taken_for_another_host(ready: Settings, homes: list[Path]) -> None:
+def test_a_restarted_instance_is_not_mistaken_for_another_host(ready: Settings, homes: list[Path]) -> None:
     with hosts(ready, homes[0]) as [host]:
         for number in range(1, 4):
             send(ready, ORDERS, many_orders(100))

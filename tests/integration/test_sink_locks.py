@@ -122,7 +122,7 @@ class Beside:
         return sink.store([found])[found.key]
 
 
-def test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig, pool: ThreadPoolExecutor) -> None:
+def test_a_retry_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecutor) -> None:
     keep(rig, ORPHAN)
     read_again(rig)
     query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
@@ -133,7 +133,7 @@ def test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig,
     assert rig.offsets() == (1, Counts(stored=1))
 
 
-def test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig, pool: ThreadPoolExecutor) -> None:
+def test_a_replay_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecutor) -> None:
     keep(rig, DEAR)
     read_again(rig)
     query(rig.settings, "ALTER TABLE orders DROP CONSTRAINT dear")

@@ -53,9 +53,7 @@ def test_new_topics_are_what_they_should_be(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 9), (4, 0)], ids=str)
-def test_the_brokers_in_service_are_known_in_the_words_of_older_versions_too(
-    settings: Settings, version: tuple[int, int]
-) -> None:
+def test_living_brokers_are_known_under_older_api_versions(settings: Settings, version: tuple[int, int]) -> None:
     client = KafkaAdminClient(bootstrap_servers=settings.brokers, api_version=version)
     assert living_brokers(client) == [1, 2, 3]
     client.close()
@@ -80,9 +78,7 @@ def test_a_dry_run_tells_and_changes_nothing(settings: Settings, sesacctl: Cli) 
         topics.require(settings)
 
 
-def test_partitions_retention_and_min_isr_are_reconciled_and_other_settings_kept(
-    settings: Settings, admin: Any
-) -> None:
+def test_init_reconciles_its_settings_and_keeps_the_others(settings: Settings, admin: Any) -> None:
     foreign = {"retention.ms": "1000", "min.insync.replicas": "1", "max.message.bytes": "2000000"}
     make(admin, settings, "orders", partitions=4, replicas=3, **foreign)
     dry = topics.init(settings, dry_run=True)
@@ -145,7 +141,7 @@ def test_several_inits_at_once_all_succeed(settings: Settings) -> None:
     assert actions(topics.init(settings)) == ["unchanged"] * 3
 
 
-def test_a_name_that_kafka_refuses_is_told(settings: Settings) -> None:
+def test_a_topic_name_refused_by_kafka_is_reported(settings: Settings) -> None:
     with pytest.raises(ServerRefused):
         topics.init(settings.model_copy(update={"kafka_topic_prefix": "x" * 300}))
 

@@ -93,7 +93,7 @@ def test_the_screen_fits_a_terminal_and_ends_on_ctrl_c(loop: Settings, sesacctl:
     assert b"\x1b[" in shown  # in place: the cursor moves
 
 
-def test_a_server_that_goes_away_is_shown_and_the_screen_goes_on(loop: Settings) -> None:
+def test_a_lost_server_is_shown_and_the_screen_continues(loop: Settings) -> None:
     looks = Top(load(**loop.model_dump(exclude_none=True) | {"redis_port": 1}))
     screen = looks.run_once()
     problems = {stage.key: stage.problem for stage in screen.stages if stage.problem}
@@ -122,7 +122,7 @@ def test_top_names_the_server_that_is_away(server: str, loop: Settings, sesacctl
 
 
 @pytest.mark.parametrize("server", AWAY)
-def test_metrics_tell_which_server_is_away_and_what_the_others_know(server: str, loop: Settings, sesacctl: Cli) -> None:
+def test_metrics_show_the_missing_server_and_keep_the_others(server: str, loop: Settings, sesacctl: Cli) -> None:
     sesacctl.environment |= AWAY[server]
     done = sesacctl("metrics", "--once")
     assert (done.returncode, done.stderr) == (0, "")

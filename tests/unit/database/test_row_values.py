@@ -85,7 +85,7 @@ def test_a_user_is_completed() -> None:
     assert "address" not in row
 
 
-def test_what_is_given_is_not_derived() -> None:
+def test_given_values_are_not_derived() -> None:
     row = row_values.new_user({**USER, "age": 30, "age_group": "청년", "address": "Seoul", "region": "부산"})
     assert (row["region"], row["age_group"]) == ("부산", "청년")
 

@@ -101,7 +101,7 @@ def test_a_silent_start_is_given_up(ours: Program) -> None:
     assert ours.find() is not None, "what runs is left alone"
 
 
-def test_it_gets_none_of_our_settings(ours: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_program_gets_none_of_our_settings(ours: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "secret")
     shows = program(tmp_path, "import os; print(sorted(os.environ), flush=True)")
     shows.spawn()

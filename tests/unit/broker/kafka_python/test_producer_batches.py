@@ -36,7 +36,7 @@ def read(records: Records) -> list[tuple[int, int, bytes, bytes]]:
         max_size=30,
     )
 )
-def test_what_is_added_is_what_a_consumer_reads(rows: list[tuple[bytes, bytes, int]]) -> None:
+def test_added_records_are_read_back_by_a_consumer(rows: list[tuple[bytes, bytes, int]]) -> None:
     records = Records()
     for key, value, at in rows:
         assert records.add(prefixed(key), value, at)
@@ -114,7 +114,7 @@ def test_one_failure_counts_for_all_rows_of_a_batch(how: str) -> None:
     assert (delivery.ids, delivery.error) == (["o0", "o1", "o2"], error)
 
 
-def test_the_halves_of_a_split_batch_tell_of_each_row_once() -> None:
+def test_the_halves_of_a_split_batch_report_each_row_once() -> None:
     """As `RecordAccumulator.split_and_reenqueue` does it: each record's future moves to one of the halves."""
     batch, told = open_batch(3)
     halves = [Batch(Kind.ORDERS, TopicPartition("orders", 0), lambda delivery: None) for _ in range(2)]
@@ -131,7 +131,7 @@ def test_the_halves_of_a_split_batch_tell_of_each_row_once() -> None:
     assert sum(delivery.size for delivery in told) == 30
 
 
-def test_a_producer_is_asked_for_acks_all_and_idempotence_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_producer_sets_acks_all_and_idempotence_explicitly(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library's defaults may change, and one of the two turns the other off silently."""
     asked: dict[str, object] = {}
     monkeypatch.setattr(clients, "KafkaProducer", lambda **options: asked.update(options) or MagicMock())

@@ -183,7 +183,7 @@ def test_an_expired_batch_holds_up_no_healthy_partition(bench: Bench) -> None:
     assert not bench.accumulator.muted
 
 
-def test_batches_that_were_never_sent_expire_and_the_others_go_on(bench: Bench) -> None:
+def test_unsent_batches_expire_and_other_partitions_continue(bench: Bench) -> None:
     bench.start()
     bench.publish(0, "a")
     bench.step()
@@ -219,7 +219,7 @@ def test_a_login_that_is_refused_ends_the_producer(bench: Bench) -> None:
     assert bench.outcomes() == {"a": "KafkaError"}
 
 
-def test_a_lost_sequence_costs_one_request_for_an_id_and_only_the_batches_in_doubt(bench: Bench) -> None:
+def test_a_lost_sequence_fails_only_batches_in_doubt(bench: Bench) -> None:
     bench.start()
     for partition, row_id in enumerate("abc"):
         bench.publish(partition, row_id)
@@ -239,7 +239,7 @@ def test_a_lost_sequence_costs_one_request_for_an_id_and_only_the_batches_in_dou
     assert bench.outcomes() == {"a": lost, "b": lost, "c": None, "d": None}
 
 
-def test_a_batch_of_an_id_that_was_given_up_does_not_cost_the_next_one(bench: Bench) -> None:
+def test_a_batch_of_an_old_producer_id_spares_the_new_one(bench: Bench) -> None:
     bench.start()
     bench.publish(0, "a")
     bench.publish(1, "b")

@@ -14,7 +14,7 @@ from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from tests.helpers.observations import partition
 
 
-def test_what_is_reached_between_two_looks_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offset_reached_between_two_looks_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     now: list[Progress] = [partition(end=10, stored=5)]
     monkeypatch.setattr(until_empty, "HELD_SECONDS", 0.0)
     monkeypatch.setattr(until_empty, "require_same_logs", lambda settings, logs: None)

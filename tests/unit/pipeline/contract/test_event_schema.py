@@ -68,7 +68,7 @@ def values(kind: Kind) -> st.SearchStrategy[tuple[Kind, Any]]:
 
 
 @given(event=st.one_of([values(kind) for kind in CODECS]))
-def test_what_the_schema_describes_is_accepted(event: tuple[Kind, Any]) -> None:
+def test_values_of_the_schema_are_accepted(event: tuple[Kind, Any]) -> None:
     kind, document = event
     VALIDATORS[kind].validate(document)
     codec = CODECS[kind]
@@ -143,7 +143,7 @@ CHANGES: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["envelope", "bare"])
 @pytest.mark.parametrize(("kind", "field", "value"), CHANGES, ids=[f"{each[1]}-{n}" for n, each in enumerate(CHANGES)])
-def test_what_is_refused_both_refuse(kind: Kind, field: str, value: object, wrapped: bool) -> None:
+def test_codec_and_schema_refuse_the_same_values(kind: Kind, field: str, value: object, wrapped: bool) -> None:
     row = ROWS[kind] | {field: value}
     assert both(kind, {"timestamp": TIME, kind[:-1]: row} if wrapped else row) == (False, False)
     assert both(kind, {"timestamp": TIME, kind[:-1]: ROWS[kind]} if wrapped else ROWS[kind]) == (True, True)
@@ -216,7 +216,7 @@ def both(kind: Kind, document: Any) -> tuple[bool, bool]:
         (PRODUCTS, product(7), "product_id", "product_id", "p7"),
     ],
 )
-def test_a_codec_knows_the_id_of_its_rows_and_what_messages_are_keyed_by(
+def test_a_codec_knows_its_row_id_and_message_key(
     kind: Kind, event: Event, id_column: str, message_key: str, found: str
 ) -> None:
     codec = CODECS[kind]

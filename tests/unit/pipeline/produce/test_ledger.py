@@ -87,7 +87,7 @@ def test_a_second_run_appends(path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"sent":"orders","id":"' + b"x" * 10_000])
-def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next_writer(path: Path, torn: bytes) -> None:
+def test_a_torn_last_line_is_skipped_and_then_truncated(path: Path, torn: bytes) -> None:
     whole = b'{"sent":"orders","id":"a"}\n'
     path.write_bytes(whole + torn)
     assert [entry.id for entry in read_ledger(path)] == ["a"]
@@ -126,7 +126,7 @@ def test_a_missing_file_cannot_be_read(path: Path) -> None:
         list(read_ledger(path))
 
 
-def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         Ledger(tmp_path / "no" / "l.jsonl")
 
