@@ -99,7 +99,7 @@ class Running:
 
 @contextmanager
 def running(
-    settings: Settings, *kinds: Kind, checkpoint: Callable[[str], None] = lambda label: None, **options: Any
+    settings: Settings, *kinds: Kind, checkpoint: Callable[[str], None] = lambda _: None, **options: Any
 ) -> Iterator[Running]:
     """An instance at work until the end of the block, of all kinds if none is given; what ended it is raised there."""
     stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint, **options)
