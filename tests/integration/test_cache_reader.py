@@ -326,8 +326,9 @@ def tls_proxy(folder: Path, target: int) -> Iterator[tuple[int, Path]]:
         server.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.usefixtures("own")
 def test_the_library_call_of_the_guide(
-    own: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, private_valkey: PrivateServer
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, private_valkey: PrivateServer
 ) -> None:
     put(redis, 1)
     for name, value in private_valkey.environment.items():

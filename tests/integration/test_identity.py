@@ -93,7 +93,7 @@ def test_a_copied_identity_stops_only_the_older_host(
         send(ready, ORDERS, many_orders(200))
         wait_until(lambda: has_stored(ready, 200), message="the first one runs")
         left: list[object] = []
-        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, seconds: left.append(arguments))
+        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, **_: left.append(arguments))
         with hosts(ready, homes[1]) as [new]:
             old.thread.join(60)
             check_end(old, homes[0], caplog)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Order, OrderEvent, Reason, encode, uuid7
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Order, OrderEvent, Reason, encode, uuid7
 
 AT = "2026-11-22T20:00:00.123456Z"
 ROW = '"order_id":"o1","user_id":"u1","product_id":"p1","quantity":1,"total_amount":1000'
@@ -75,7 +75,7 @@ def test_null_in_an_optional_field_means_absent(bare: bool, more: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [ORDERS, USERS, PRODUCTS])
-def test_null_in_a_required_field_keeps_its_old_error_text(kind: str) -> None:
+def test_null_in_a_required_field_keeps_its_old_error_text(kind: Kind) -> None:
     codec = CODECS[kind]
     fields = {"name": '"x"', "price": "1", "quantity": "1", "total_amount": "1"}
     required = {name: fields.get(name, '"k"') for name in codec.columns if name in fields or name.endswith("_id")}
