@@ -32,7 +32,7 @@ class Host:
     def owned(self, topic: str) -> int:
         """How many partitions of a topic its instances have."""
         lines = self.reports[-1].instances if self.reports else ()
-        return sum(name.startswith(f"{topic}/") for line in lines for name in line.partitions)
+        return sum(name.startswith(f"{topic}-") for line in lines for name in line.partitions)
 
     def has_restarted(self, times: int) -> bool:
         return bool(self.reports) and self.reports[-1].restarts == times

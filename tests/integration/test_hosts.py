@@ -27,8 +27,10 @@ def test_a_second_host_takes_its_share_and_gives_it_back(settings: Settings, tmp
             halves = [[4, 5], [1, 2], [1, 2]]
             wait_until(lambda: shares(settings, first, second) == halves, message="they share")
             send(settings, ORDERS, many_orders(500))
-            wait_until(lambda: has_stored(settings, 500), message="both store")
-            assert all(host.reports[-1].totals.stored for host in (first, second))
+            wait_until(lambda: has_stored(settings, 500), message="they store")
+            wait_until(
+                lambda: all(host.reports[-1].totals.stored for host in (first, second)), message="each has a part"
+            )
         wait_until(lambda: shares(settings, first) == [[9], [3], [3]], message="the first has all again")
         send(settings, ORDERS, many_orders(500))
         wait_until(lambda: has_stored(settings, 1_000), message="the first stores all")
