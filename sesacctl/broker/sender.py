@@ -26,7 +26,7 @@ from sesacctl.errors import ServerUnreachable
 from sesacctl.events import PARTITIONS, Event, Kind, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 120.0
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
@@ -178,7 +178,7 @@ class Sender:
         try:
             self._producer.close(timeout=_CLOSE_SECONDS)
         except KafkaError as error:
-            log.debug("closing: %s", error, extra={"action": "sender.close"})
+            logger.debug("closing: %s", error, extra={"action": "sender.close"})
         self.collect()
         self._closed = True
         self.failed += self.in_flight  # the client's thread may hang in a connection, and tell nothing in time
@@ -213,7 +213,7 @@ class Sender:
         if self.first_failure is None:
             which = f"{delivery.kind} {delivery.ids[0][:50]}: " if len(delivery.ids) == 1 else ""
             self.first_failure = why or which + (str(error) or type(error).__name__)
-            log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
+            logger.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
         if producer_state.is_refused(self._producer):
             self._refusal = error
         elif not producer_state.knows_topic(self._producer, self._settings.topic(delivery.kind)):

@@ -28,7 +28,7 @@ from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
 from sesacctl.waiting import wait_until
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REPLICATION_FACTOR = 3
 # Orders, users and products are kept equally long: an order replayed from a backup must not outlive its user.

@@ -23,7 +23,7 @@ from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 OnStep = Callable[[str], None]
 INSTANCES = 9
@@ -99,7 +99,7 @@ class _Background:
             raise self.error
 
 
-def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = log.info) -> DemoResult:
+def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = logger.info) -> DemoResult:
     """Run the loop and count what arrived. What was in Kafka before is stored first, and not counted.
 
     Raises:

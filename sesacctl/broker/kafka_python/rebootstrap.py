@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 AFTER_SECONDS = 3.0  # a cluster whose leaders move needs no more
 
@@ -38,7 +38,9 @@ def ask_bootstrap_servers_again(manager: Any, settings: Settings) -> None:
                 raise
             server = random.choice(cluster.bootstrap_brokers())
             await ask(server.node_id)
-            log.info("%s:%s has named the brokers again", server.host, server.port, extra={"action": "kafka.bootstrap"})
+            logger.info(
+                "%s:%s has named the brokers again", server.host, server.port, extra={"action": "kafka.bootstrap"}
+            )
             manager.close(server.node_id)
         failing_since = None
 

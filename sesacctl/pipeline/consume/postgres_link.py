@@ -20,7 +20,7 @@ from sesacctl.settings import Settings
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 BROKEN_SECONDS = 60.0
@@ -96,4 +96,4 @@ def _close(connection: extensions.connection) -> None:
     try:
         connection.close()
     except psycopg2.Error as error:
-        log.debug("closing: %s", error, extra={"action": "consume.disconnect"})
+        logger.debug("closing: %s", error, extra={"action": "consume.disconnect"})
