@@ -85,7 +85,7 @@ def _newest(client: KafkaAdminClient, topics: Iterable[dict[str, Any]]) -> float
     return newest / 1000 if newest >= 0 else None
 
 
-def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
+def reachable_brokers(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
     """The settings with only those bootstrap servers that answer, and the addresses of those that do not.
 
     With `each`, every one has `BROKER_SECONDS`; without, the first answers will do.

@@ -18,7 +18,7 @@ from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
 from sesacctl.broker.clients import producer
-from sesacctl.broker.errors import translated, unreachable
+from sesacctl.broker.errors import translate_errors, unreachable
 from sesacctl.broker.kafka_python import producer_state
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
@@ -86,7 +86,7 @@ class Sender:
         self._done: deque[Delivery] = deque()
         self._producer = producer(settings, delivery_seconds=delivery_seconds)
         try:
-            with translated(settings):
+            with translate_errors(settings):
                 self._lanes = {kind: self._open(kind) for kind in PARTITIONS}
         except BaseException:
             self._producer.close(timeout=_CLOSE_SECONDS)
@@ -200,9 +200,9 @@ class Sender:
     def _open(self, kind: Kind) -> list[Lane]:
         topic = self._settings.topic(kind)
         partitions = range(len(self._producer.partitions_for(topic)))
-        return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in partitions]
+        return [Lane(self._producer, kind, TopicPartition(topic, index), self._receive) for index in partitions]
 
-    def _hear(self, delivery: Delivery) -> None:
+    def _receive(self, delivery: Delivery) -> None:
         """On the client's network thread."""
         self._done.append(delivery)
         self._news.set()
@@ -229,5 +229,5 @@ class Sender:
                 raise unreachable(self._settings, TimeoutError())
             self.wait(1.0)
         if self._refusal:
-            with translated(self._settings):
+            with translate_errors(self._settings):
                 raise self._refusal

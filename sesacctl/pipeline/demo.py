@@ -13,10 +13,10 @@ from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS, PARTITIONS
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import AuditResult, audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
-from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer, ProduceReport
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport
@@ -159,7 +159,7 @@ def _produce_and_consume(
         before = _stored_orders(settings)
         on_step(f"producing {orders:,} orders from the cache")
         with _timed(stages, "orders and newcomers produced", "events") as add:
-            produced = Producer(settings, Plan(rate=RATE, count=orders, random_seed=1)).run(stop)
+            produced = Producer(settings, ProducePlan(rate=RATE, count=orders, random_seed=1)).run(stop)
             add(produced.acknowledged)
         refresh.check()
         on_step("draining")
@@ -199,7 +199,7 @@ def _wait(
 
 
 def _stored_orders(settings: Settings) -> int:
-    return sum(part.counts.stored for part in progress(settings) if part.kind == ORDERS)
+    return sum(part.counts.stored for part in read_partitions(settings) if part.kind == ORDERS)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ _CACHE, _KAFKA = "the cache", "Kafka"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ProducePlan:
     """What to produce: orders per second (0: flat out), and when to stop (None: never); `lines` orders a cart."""
 
     rate: float = 0.0
@@ -82,7 +82,7 @@ OnReport = Callable[[ProduceReport], None]
 class Producer:
     """Runs a plan once. When `run` has returned or raised, `report()` accounts for every event that was sent."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: ProducePlan) -> None:
         """Connect to Redis and Kafka, and look whether there is anything to make orders from.
 
         Raises:
