@@ -226,7 +226,7 @@ def checksum(settings: Settings) -> str:
 
 
 def report(results: dict[str, list[float]]) -> bool:
-    """Print medians and the ratios of ours to theirs; whether a target was missed."""
+    """Print medians and our ratios to theirs; whether a target was missed."""
     medians = {name: statistics.median(rates) for name, rates in results.items()}
     print(f"\n{'contender':>16} {'rows/s':>10} {'min':>10} {'max':>10}   ours is")
     missed = False

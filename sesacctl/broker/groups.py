@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMembers:
-    """How many members are ours; each other one as `client id at host`. `problem`: why nobody can say."""
+    """How many members are ours; each other one as `client id at host`. `problem`: why they are not known."""
 
     own: int = 0
     foreign: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class GroupMembers:
 
 
 def read_members(client: KafkaAdminClient, group: str) -> GroupMembers:
-    """The members now; whatever keeps the brokers from telling is in the result."""
+    """The members now; if the brokers cannot name them, the result says why."""
     try:
         members = group_members(client, group)
     except GroupIdNotFoundError:

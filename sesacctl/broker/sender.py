@@ -153,14 +153,14 @@ class Sender:
             self._on_delivery(delivery)
 
     def wait(self, seconds: float) -> None:
-        """Wait until something is heard of what is in flight, `seconds` at the most, and count it."""
+        """Wait at most `seconds` for news of what is in flight, and count it."""
         self._news.clear()
         if not self._done and self.in_flight:
             self._news.wait(seconds)
         self.collect()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until nothing is in flight, `seconds` at the most; True if nothing is."""
+        """Wait at most `seconds` until nothing is in flight; True if nothing is."""
         deadline = time.monotonic() + seconds
         self.collect()
         while self.in_flight and (left := deadline - time.monotonic()) > 0:
@@ -168,7 +168,7 @@ class Sender:
         return not self.in_flight
 
     def close(self) -> None:
-        """Disconnect at once; what is still in flight counts as failed, whatever becomes of it."""
+        """Disconnect at once; what is still in flight counts as failed, even if it arrives."""
         if self._closed:
             return
         self.collect()
@@ -222,7 +222,7 @@ class Sender:
     def _wait_for_room(self) -> None:
         if self._topic_lost:
             self._topic_lost = False
-            with suppress(ServerUnreachable):  # then it is that which is amiss
+            with suppress(ServerUnreachable):  # then the brokers are the problem, not the topic
                 topics.require(self._settings)
         while self._room <= 0 and not self._refusal:
             if self.silence > self._delivery_seconds + _CLOSE_SECONDS:  # without a connection, nothing even expires

@@ -208,7 +208,7 @@ def warn_of_unverified_host() -> None:
 
 @contextmanager
 def translate_errors(settings: Settings) -> Iterator[None]:
-    """PostgreSQL's errors, raised as ours; what is not the user's to mend passes unchanged."""
+    """Raise PostgreSQL's errors as ours; what the user cannot fix passes unchanged."""
     try:
         yield
     except Exception as error:

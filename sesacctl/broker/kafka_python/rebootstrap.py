@@ -1,6 +1,6 @@
 """Brokers that were all replaced: the bootstrap servers know the new addresses when none of the old ones answers.
 
-kafka-python asks only those brokers that it knows, for ever; Kafka's own clients do this since 3.8 (KIP-899).
+kafka-python asks only those brokers that it knows, without end; Kafka's own clients do this since 3.8 (KIP-899).
 """
 
 from __future__ import annotations

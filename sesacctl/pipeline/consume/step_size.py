@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CANCELLED = "57014"
-# One record may have waited for another session's lock: that is no reason to give up at once.
+# One record may have waited for another session's lock: do not give up at once.
 _TRIES_ALONE = 3
 _GROWTH = 8
 

@@ -193,7 +193,7 @@ def decode(
                 row, unknown = read(record.key, record.value, record.timestamp, zone)
             except Malformed as error:
                 refusals.append(malformed(error, record, batch))
-            except Exception as error:  # a bug of ours would come back with the same record, for ever
+            except Exception as error:  # a bug here would return with the same record, without end
                 logger.exception(
                     "%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"}
                 )
