@@ -72,7 +72,7 @@ class Sender:
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
         on_delivery: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
-        """Connect; `on_delivery` is called by the methods below with what has become of events.
+        """Connect; `on_delivery` is called with what became of events, in the thread that calls the methods below.
 
         Raises:
             TopicMissing: one of the three does not exist.

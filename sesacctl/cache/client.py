@@ -78,19 +78,37 @@ class CacheReader:
         return users or self._raise_missing("users", problem)
 
     def products(self) -> tuple[ProductRow, ...]:
-        """All products of the current generation; errors as `users`."""
+        """All products of the current generation.
+
+        Raises:
+            CacheEmpty: Redis holds none.
+            ServerUnreachable: Redis cannot be reached, or is not ready.
+            ServerRefused: Redis refused: wrong credentials or a missing right.
+        """
         if monotonic() >= self._due:
             self._snapshot()
         _, products, problem = self._now
         return products or self._raise_missing("products", problem)
 
     def get_random_user(self) -> UserRow:
-        """One of the cached users, each as likely as the others; errors as `users`."""
+        """One of the cached users, each as likely as the others.
+
+        Raises:
+            CacheEmpty: Redis holds none.
+            ServerUnreachable: Redis cannot be reached, or is not ready.
+            ServerRefused: Redis refused: wrong credentials or a missing right.
+        """
         rows = self.users()
         return rows[int(random.random() * len(rows))]
 
     def get_random_product(self) -> ProductRow:
-        """One of the cached products, each as likely as the others; errors as `users`."""
+        """One of the cached products, each as likely as the others.
+
+        Raises:
+            CacheEmpty: Redis holds none.
+            ServerUnreachable: Redis cannot be reached, or is not ready.
+            ServerRefused: Redis refused: wrong credentials or a missing right.
+        """
         rows = self.products()
         return rows[int(random.random() * len(rows))]
 
@@ -99,7 +117,13 @@ class CacheReader:
     @overload
     def sample(self, table: Literal["products"], n: int) -> list[ProductRow]: ...
     def sample(self, table: Table, n: int) -> list[UserRow] | list[ProductRow]:
-        """`n` different rows, or all if there are fewer; errors as `users`."""
+        """`n` different rows, or all if there are fewer.
+
+        Raises:
+            CacheEmpty: Redis holds none of that table.
+            ServerUnreachable: Redis cannot be reached, or is not ready.
+            ServerRefused: Redis refused: wrong credentials or a missing right.
+        """
         rows: tuple[Any, ...] = self.users() if table == "users" else self.products()
         return random.sample(rows, min(n, len(rows)))
 

@@ -36,7 +36,11 @@ def create_user(session: Session, values: Values) -> User:
 
 
 def create_product(session: Session, values: Values) -> Product:
-    """Store a product: `product_id`, `name` and `price` in won, and any other columns; errors as `create_user`."""
+    """Store a product: `product_id`, `name` and `price` in won, and any other columns.
+
+    Raises:
+        InvalidRow: a value does not fit, or there is a product with this id already.
+    """
     return _create(session, Product(**row_values.new_product(values)), "product_id")
 
 
@@ -75,13 +79,13 @@ def list_users(session: Session, *, after: str = "", limit: int = LIST_LIMIT) ->
 
 
 def list_products(session: Session, *, after: str = "", limit: int = LIST_LIMIT) -> list[Product]:
-    """Products by id; pages as `list_users`."""
+    """Products by id, beginning behind `after`: pass the last id of one page to get the next, however far down."""
     query = select(Product).where(Product.product_id > after).order_by(Product.product_id).limit(limit)
     return list(session.scalars(query))
 
 
 def list_orders(session: Session, *, after: str = "", limit: int = LIST_LIMIT) -> list[Order]:
-    """Orders by id, which for our own ids is by time; pages as `list_users`."""
+    """Orders by id, which for our own ids is by time, beginning behind `after`: the last id of the page before."""
     return list(session.scalars(select(Order).where(Order.order_id > after).order_by(Order.order_id).limit(limit)))
 
 
@@ -96,13 +100,23 @@ def update_user(session: Session, user_id: str, values: Values) -> User:
 
 
 def update_product(session: Session, product_id: str, values: Values) -> Product:
-    """Change a product; errors as `update_user`."""
+    """Change a product.
+
+    Raises:
+        NotFound: there is no such product.
+        InvalidRow: a value does not fit, or the column must not change.
+    """
     product = _must_get(session, Product, "product_id", product_id)
     return _update(session, product, events.PRODUCTS, values)
 
 
 def update_order(session: Session, order_id: str, values: Values) -> Order:
-    """Change an order's `status` or `payment_method`; nothing else of it may change. Errors as `update_user`."""
+    """Change an order's `status` or `payment_method`; nothing else of it may change.
+
+    Raises:
+        NotFound: there is no such order.
+        InvalidRow: a value does not fit, or the column must not change.
+    """
     return _update(session, _must_get(session, Order, "order_id", order_id), events.ORDERS, values)
 
 
@@ -117,12 +131,17 @@ def delete_user(session: Session, user_id: str) -> None:
 
 
 def delete_product(session: Session, product_id: str) -> None:
-    """Delete a product without orders; errors as `delete_user`."""
+    """Delete a product without orders; `row_changes` notes it, so that `audit` does not call the row gone.
+
+    Raises:
+        NotFound: there is no such product.
+        InvalidRow: there are orders of it.
+    """
     _delete(session, Product, "product_id", product_id)
 
 
 def delete_order(session: Session, order_id: str) -> None:
-    """Delete an order; noted as in `delete_user`.
+    """Delete an order; `row_changes` notes it, so that `audit` does not call the row gone.
 
     Raises:
         NotFound: there is no such order.

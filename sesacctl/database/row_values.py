@@ -48,14 +48,21 @@ def new_user(values: Values) -> dict[str, Any]:
 
 
 def new_product(values: Values) -> dict[str, Any]:
-    """A row of `products`; errors as `new_user`."""
+    """A row of `products`.
+
+    Raises:
+        InvalidRow: names the field.
+    """
     return _complete(events.PRODUCTS, values)
 
 
 def new_order(values: Values, user: User, product: Product) -> dict[str, Any]:
-    """A row of `orders` with its user's and product's fields as they are now; errors as `new_user`.
+    """A row of `orders` with its user's and product's fields as they are now.
 
     The id is a new UUIDv7, the total price × quantity − discount + shipping, unless they are given.
+
+    Raises:
+        InvalidRow: names the field.
     """
     row = {
         "order_id": events.uuid7(),
@@ -76,7 +83,11 @@ def new_order(values: Values, user: User, product: Product) -> dict[str, Any]:
 
 
 def changes(table: events.Kind, values: Values) -> dict[str, Any]:
-    """Columns to change and their new values; errors as `new_user`, also for a column that must not change."""
+    """Columns to change and their new values.
+
+    Raises:
+        InvalidRow: names the field, also one that must not change.
+    """
     row = _with_derived(values) if table == events.USERS else dict(values)
     for field in row:
         if field in _TYPES[table] and field not in CHANGEABLE[table]:

@@ -159,3 +159,12 @@ def test_importing_the_library_needs_no_settings() -> None:
         "import sys; from sesacctl.database import crud, database, models, samples; assert 'alembic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DB_TYPE": "nonsense"}, check=True)
+
+
+def test_the_package_loads_its_modules_when_asked() -> None:
+    code = (
+        "import sys, sesacctl.database as face; assert 'sqlalchemy' not in sys.modules;"
+        " found = face.crud.create_user, face.models.User;"
+        " from sesacctl.database import crud, models; assert found == (crud.create_user, models.User)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,7 +26,7 @@ class Newcomers:
         return [UserEvent(timestamp=now, user=row) for row in rows]
 
     def products(self, elapsed: float, most: int) -> list[ProductEvent]:
-        """As `users`."""
+        """Those that are due, `elapsed` seconds after the start; at most `most`, and the others the next time."""
         now, due = datetime.now(UTC), min(self._products.due(elapsed), most)
         self._products.spend(due)
         rows = [Product(**samples.make_product(self._random), created_at=now) for _ in range(due)]
