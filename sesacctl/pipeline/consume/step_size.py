@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import psycopg2
+from psycopg2 import errorcodes
 
 from sesacctl.database.cursors import fetch_row
 from sesacctl.errors import ServerRefused
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CANCELLED = "57014"
 # One record may have waited for another session's lock: do not give up at once.
 _TRIES_ALONE = 3
 _GROWTH = 8
@@ -57,7 +57,7 @@ class StepSize:
         """
         if self._budget is not None:
             self._budget.in_doubt()
-        if not isinstance(error, psycopg2.Error) or error.pgcode != _CANCELLED:
+        if not isinstance(error, psycopg2.Error) or error.pgcode != errorcodes.QUERY_CANCELED:
             return False
         if (limit := _statement_timeout(connection)) is None:
             return False

@@ -23,17 +23,22 @@ class Failure(StrEnum):
     STOP = "stop"  # only a person can fix it
 
 
-# Not null, check, exclusion, a view's check option, a wrong type, an index entry that is too large.
-_BY_CODE = dict.fromkeys(("23502", "23514", "23P01", "44000", "42804", "54000"), Failure.DATA) | {
-    "23503": Failure.PARK,
-    "23505": Failure.CONFLICT,
-    "XX000": Failure.CODE,
+_NEVER_FITS = (
+    errorcodes.NOT_NULL_VIOLATION,
+    errorcodes.CHECK_VIOLATION,
+    errorcodes.EXCLUSION_VIOLATION,
+    errorcodes.WITH_CHECK_OPTION_VIOLATION,
+    errorcodes.DATATYPE_MISMATCH,
+    errorcodes.PROGRAM_LIMIT_EXCEEDED,  # an index entry that is too large
+)
+_BY_CODE = dict.fromkeys(_NEVER_FITS, Failure.DATA) | {
+    errorcodes.FOREIGN_KEY_VIOLATION: Failure.PARK,
+    errorcodes.UNIQUE_VIOLATION: Failure.CONFLICT,
+    errorcodes.INTERNAL_ERROR: Failure.CODE,
 }
 # A bad value; RAISE and its kin; functions in other languages.
 _DATA_CLASSES = {"22", "P0", "38", "39"}
 _INFRA_CLASSES = {"08", "57", "53", "25", "40", "55"}
-_REFUSED_RIGHTS = "42501"
-
 
 # Without a code these are psycopg2's own complaints about how it is used; the others are a lost connection.
 _BUGS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
@@ -46,7 +51,7 @@ def classify(error: PostgresError, table: str | None = None) -> Failure:
         return Failure.STOP if isinstance(error, _BUGS) else Failure.INFRA
     if code[:2] in _INFRA_CLASSES:
         return Failure.CODE if _is_state_of_user_code(error, code) else Failure.INFRA
-    if code[:2] == "28" or code == _REFUSED_RIGHTS:
+    if code[:2] == "28" or code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return Failure.CODE if is_refused_row(error) else Failure.STOP  # a policy is the user's own, too
     if _is_about_something_else(error, code, table):
         return Failure.CODE
