@@ -201,7 +201,7 @@ def wait_until_ready(ready: Callable[[], T], *, seconds: float) -> T:
 def warn_of_unverified_host() -> None:
     """Once a process."""
     logger.warning(
-        "TLS is on, but without RDS_SSLROOTCERT nobody checks that the server is the right one",
+        "TLS is on, but without RDS_SSLROOTCERT the server's certificate is not verified",
         extra={"action": "database.tls_unverified"},
     )
 

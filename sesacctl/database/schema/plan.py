@@ -142,7 +142,7 @@ def run(settings: Settings, planned: Plan, *, lock_seconds: float = revisions.LO
 
     Raises:
         UsageError: times get a zone, and it was not given;
-        CheckFailed: something is in the way; errors as `schema.upgrade`.
+        CheckFailed: something is in the way; errors as `revisions.upgrade`.
     """
     command = "db downgrade" if planned.downgrade else "db migrate"
     require_none(planned.dependants, command=f"sesacctl {command}")
