@@ -1,0 +1,87 @@
+"""`python -m tests.faults --seed N --minutes M`: a storm of faults on a loop of its own, and a verdict.
+
+Exit code 5 if the promise was broken, or an audit does not agree with the oracle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults import kinds, results
+from tests.faults.fault import Kind
+from tests.faults.run import Outcome, storm
+from tests.faults.site import Load, on_own_stack
+from tests.faults.stack_control import OwnStack
+
+BROKEN = 5
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.strftime("%Y%m%d")), help="default: the day")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long faults are injected")
+    parser.add_argument("--faults", type=int, help="stop after so many")
+    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="a kind or a room; repeatable")
+    parser.add_argument("--instances", type=int, default=Load().instances)
+    parser.add_argument("--rate", type=float, default=Load().rate, help="orders per second")
+    parser.add_argument("--results", type=Path, help="a file to write the result into, as Markdown")
+    parser.add_argument("--keep", type=Path, help="a folder for the timeline and the logs; default: none is kept")
+    parser.add_argument("--list", action="store_true", help="show all kinds, and end")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what the command line names, and tell the exit code."""
+    given = _arguments()
+    try:
+        chosen = kinds.chosen(given.only)
+    except KeyError as error:
+        print(f"there is no kind {error}; see --list", file=sys.stderr)
+        return 2
+    if given.list:
+        print("\n".join(kind.name for kind in chosen))
+        return 0
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and children would inherit that
+    parent = Path(tempfile.mkdtemp(prefix="sesac-storm-"))
+    folder = given.keep.resolve() if given.keep else parent / "work"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = OwnStack(parent / ".sesac")
+    try:
+        own.up()
+        outcome = _storm(own, folder, given, chosen)
+        versions = own.version()
+    finally:
+        own.close()
+        shutil.rmtree(parent, ignore_errors=True)
+    print(results.summary(outcome))
+    if given.results:
+        results.write(given.results, [outcome], versions)
+    return BROKEN if outcome.problems else 0
+
+
+def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[Kind]) -> Outcome:
+    site = on_own_stack(folder, own, Load(instances=given.instances, rate=given.rate))
+    try:
+        site.prepare()
+        end = time.monotonic() + given.minutes * 60
+        return storm(
+            site,
+            given.seed,
+            chosen,
+            stop=lambda weather: (
+                time.monotonic() >= end or (given.faults is not None and len(weather.struck) >= given.faults)
+            ),
+            said=lambda text: print(text, flush=True),
+        )
+    finally:
+        site.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""All kinds of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.faults import processes, servers
+from tests.faults.fault import Kind
+
+KINDS: tuple[Kind, ...] = (*processes.KINDS, *servers.KINDS)
+
+
+def chosen(only: Sequence[str] = (), *, own_stack: bool = True) -> list[Kind]:
+    """Those whose names are, or begin with, one of `only` (all if it is empty) and that may be had here.
+
+    Raises:
+        KeyError: one of `only` is none.
+    """
+    for name in only:
+        if not any(_is(kind, name) for kind in KINDS):
+            raise KeyError(name)
+    found = [kind for kind in KINDS if not only or any(_is(kind, name) for name in only)]
+    return [kind for kind in found if own_stack or not kind.own_stack]
+
+
+def _is(kind: Kind, name: str) -> bool:
+    return name in (kind.name, kind.room)

@@ -1,0 +1,126 @@
+"""One storm from its first row to its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults import audits, evidence, oracle
+from tests.faults.audits import Audited
+from tests.faults.children import Exit
+from tests.faults.fault import Kind, Scene
+from tests.faults.oracle import Verdict
+from tests.faults.sampler import Sampler
+from tests.faults.site import Site
+from tests.faults.storm import Weather, blow
+from tests.helpers.waiting import wait_until
+
+START_SECONDS = 120.0
+DRAIN_SECONDS = 240.0
+_ENDED_WELL = {"producer": (0, 5), "supervisor": (0,), "second": (0,), "refresher": (0,)}  # 5: unacknowledged, and said
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a storm. `problems` is empty if the promise was kept."""
+
+    seed: int
+    seconds: float = 0.0
+    weather: Weather = field(default_factory=Weather)
+    verdict: Verdict = field(default_factory=Verdict)
+    audited: list[Audited] = field(default_factory=list)
+    samples: int = 0
+    cache_looks: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def storm(
+    site: Site, seed: int, kinds: Sequence[Kind], *, stop: Callable[[Weather], bool], pause: float = 1.0,
+    longest_hold: float = float("inf"), said: Callable[[str], None] = lambda text: None,
+) -> Outcome:  # fmt: skip
+    """Start the loop, have the faults, let it come to rest, and judge."""
+    outcome, began = Outcome(seed), time.monotonic()
+    before = oracle.seeded(site)
+    with closing(Sampler(site)) as sampler:
+        site.start()
+        first = sampler.watch(time.time())
+        wait_until(lambda: first.all_seconds is not None, START_SECONDS, "the loop does not store anything")
+        said(f"the loop runs; its faults are those of seed {seed}")
+        outcome.weather = blow(
+            Scene(site, sampler), seed, kinds, stop=stop, pause=pause, longest_hold=longest_hold, said=said
+        )
+        outcome.problems += [f"stuck: {each}" for each in outcome.weather.stuck]
+        outcome.problems += _calm(site, sampler)
+        outcome.samples, outcome.cache_looks = sampler.samples, sampler.cache_looks
+    outcome.problems += [f"sampled: {each}" for each in sampler.violations]
+    outcome.problems += [f"{each.name} ended by itself with {each.code}: {each.last_words}" for each in strange(site)]
+    outcome.verdict = oracle.judge(site, before)
+    outcome.audited = audits.audit(site)
+    outcome.problems += audits.disagreements(outcome.audited, clean=outcome.verdict.is_clean)
+    for what, number in outcome.verdict.wrong.items():
+        outcome.problems.append(f"{number} {what}: {'; '.join(outcome.verdict.examples[what])}")
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _calm(site: Site, sampler: Sampler) -> Iterator[str]:
+    """Make all well, end what makes orders, wait until everything is stored, and end the rest; what goes wrong."""
+    if site.own is not None:
+        site.own.complete()
+    for proxy in site.proxies.values():
+        proxy.heal()
+    yield from _end(site, "producer")
+    try:
+        wait_until(lambda: _is_drained(site), DRAIN_SECONDS)
+    except AssertionError:
+        yield f"not everything is stored after {DRAIN_SECONDS:.0f} s"
+    try:
+        wait_until(lambda: sampler.cache_is_full, DRAIN_SECONDS)
+    except AssertionError:
+        yield "the cache is not full again"
+    for name in ("second", "supervisor", "refresher"):
+        yield from _end(site, name)
+
+
+def _end(site: Site, name: str) -> Iterator[str]:
+    child = site.children[name]
+    if child.pid is None and not child.wanted:
+        return
+    wait_until(lambda: child.pid, START_SECONDS, f"{name} does not run")
+    code = child.end()
+    if code not in _ENDED_WELL[name]:
+        yield f"{name} ended with {code} at last: {child.errors.read_text(errors='replace')[-500:]}"
+
+
+def strange(site: Site) -> list[Exit]:
+    """Ends that nobody asked for, of commands that were at work."""
+    return [each for each in site.exits if not each.asked and each.lived_seconds > 0]
+
+
+def _is_drained(site: Site) -> bool:
+    with _reader(site) as reader:
+        for kind in evidence.KINDS:
+            topic = site.topic(kind)
+            stored = dict(
+                site.query(
+                    "SELECT partition, next_offset FROM sink_offsets WHERE consumer_group = %s AND topic = %s",
+                    site.group,
+                    topic,
+                )
+            )
+            for number, (low, high) in evidence.watermarks(reader, topic).items():
+                if high > low and stored.get(number, -1) < high:
+                    return False
+    return True
+
+
+@contextmanager
+def _reader(site: Site) -> Iterator[Any]:
+    made = evidence.consumer(site)
+    try:
+        yield made
+    finally:
+        made.close()
