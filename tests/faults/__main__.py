@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import kinds, results
+from tests.faults import kinds, losses, results
 from tests.faults.fault import Kind
 from tests.faults.run import Outcome, storm
 from tests.faults.site import Load, on_own_stack
@@ -32,6 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=Load().rate, help="orders per second")
     parser.add_argument("--results", type=Path, help="a file to write the result into, as Markdown")
     parser.add_argument("--keep", type=Path, help="a folder for the timeline and the logs; default: none is kept")
+    parser.add_argument("--losses", action="store_true", help="then lose data for good, and see that all audits tell")
     parser.add_argument("--list", action="store_true", help="show all kinds, and end")
     return parser.parse_args()
 
@@ -55,6 +56,8 @@ def main() -> int:
     try:
         own.up()
         outcome = _storm(own, folder, given, chosen)
+        if given.losses:
+            outcome.problems += _losses(own, folder)
         versions = own.version()
     finally:
         own.close()
@@ -81,6 +84,19 @@ def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[
         )
     finally:
         site.close()
+
+
+def _losses(own: OwnStack, folder: Path) -> list[str]:
+    problems: list[str] = []
+    for number, kind in enumerate(losses.LOSSES, 1):
+        site = on_own_stack(folder / kind.name, own, losses.LOAD, part=number)
+        try:
+            found = list(losses.prove(kind(site)))
+        finally:
+            site.close()
+        print(f"lost by {kind.name}: {'told' if not found else 'NOT TOLD'}", flush=True)
+        problems += found
+    return problems
 
 
 if __name__ == "__main__":

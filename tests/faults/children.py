@@ -142,7 +142,8 @@ class Keeper:
     def add(self, child: Child) -> Child:
         """Start a command, and keep it running."""
         child.wanted = True
-        self.children.append(child)
+        if child not in self.children:
+            self.children.append(child)
         return child
 
     def close(self) -> None:

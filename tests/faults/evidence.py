@@ -6,6 +6,7 @@ Nothing here may import sesacctl: a bug in a reader of ours must not hide anothe
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,6 +33,7 @@ _BODIES = {
 _ZERO_BY_DEFAULT = ("shipping_cost", "discount_amount")
 _SECONDS = 60.0
 _AT_ONCE = 5000
+_POLL_SECONDS = 0.3
 
 
 @dataclass(slots=True)
@@ -190,10 +192,11 @@ def read_topic(site: Site, kind: str, log: Log) -> Iterator[Message]:
         for number, (low, high) in watermarks(reader, topic).items():
             log.starts[number], log.ends[number] = low, high
         reader.assign([confluent_kafka.TopicPartition(topic, number, low) for number, low in log.starts.items()])
-        left = set(log.starts)
+        left, deadline = set(log.starts), time.monotonic() + _SECONDS
         while left:
-            found = reader.consume(_AT_ONCE, timeout=_SECONDS)
-            assert found, f"{topic} cannot be read to its end"
+            found = reader.consume(_AT_ONCE, timeout=_POLL_SECONDS)  # it waits for as many, or for so long
+            deadline = time.monotonic() + _SECONDS if found else deadline
+            assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
             for each in found:
                 error = each.error()
                 if error is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults import audits, evidence, oracle
+from tests.faults import audits, evidence, foreign, oracle
 from tests.faults.audits import Audited
 from tests.faults.children import Exit
 from tests.faults.fault import Kind, Scene
@@ -49,9 +50,10 @@ def storm(
         first = sampler.watch(time.time())
         wait_until(lambda: first.all_seconds is not None, START_SECONDS, "the loop does not store anything")
         said(f"the loop runs; its faults are those of seed {seed}")
-        outcome.weather = blow(
-            Scene(site, sampler), seed, kinds, stop=stop, pause=pause, longest_hold=longest_hold, said=said
-        )
+        with _hostile(site, seed):
+            outcome.weather = blow(
+                Scene(site, sampler), seed, kinds, stop=stop, pause=pause, longest_hold=longest_hold, said=said
+            )
         outcome.problems += [f"stuck: {each}" for each in outcome.weather.stuck]
         outcome.problems += _calm(site, sampler)
         outcome.samples, outcome.cache_looks = sampler.samples, sampler.cache_looks
@@ -64,6 +66,29 @@ def storm(
         outcome.problems.append(f"{number} {what}: {'; '.join(outcome.verdict.examples[what])}")
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+@contextmanager
+def _hostile(site: Site, seed: int) -> Iterator[None]:
+    """The share of hostile messages that `Load` names, sent all the time."""
+    done = threading.Event()
+    sender = foreign.Hostile(site, seed)
+
+    def run() -> None:
+        while not done.wait(1 / (site.load.rate * site.load.hostile)):
+            with suppress(BufferError):  # the brokers are away
+                sender.send()
+
+    thread = threading.Thread(target=run, daemon=True)
+    if site.load.hostile:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if site.load.hostile:
+            thread.join(60)
+        sender.flush()
 
 
 def _calm(site: Site, sampler: Sampler) -> Iterator[str]:

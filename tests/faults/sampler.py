@@ -24,8 +24,12 @@ _MOST_VIOLATIONS = 20
 
 @dataclass(slots=True)
 class Watch:
-    """Waits for what moves after a moment (Unix time): the first partition of `orders`, and all of them."""
+    """Waits for what is stored after `since`: by the first partition of `orders`, and by all; times are Unix times.
 
+    Seconds count from `began`, which is before: a fault takes a moment to take effect.
+    """
+
+    began: float
     since: float
     partitions: int
     moved: dict[int, float] = field(default_factory=dict)
@@ -33,12 +37,12 @@ class Watch:
     @property
     def first_seconds(self) -> float | None:
         """From the moment to the first row stored after it."""
-        return min(self.moved.values()) - self.since if self.moved else None
+        return min(self.moved.values()) - self.began if self.moved else None
 
     @property
     def all_seconds(self) -> float | None:
         """From the moment until every partition has stored something since."""
-        return max(self.moved.values()) - self.since if len(self.moved) == self.partitions else None
+        return max(self.moved.values()) - self.began if len(self.moved) == self.partitions else None
 
 
 class Sampler:
@@ -50,6 +54,7 @@ class Sampler:
         self.samples = self.cache_looks = 0
         self.stored = 0
         self._watches: list[Watch] = []
+        self._reached: dict[int, int] = {}
         self._connection: Any = None
         self._redis = site.redis()
         self._full = dict.fromkeys((USERS, PRODUCTS), False)
@@ -58,9 +63,9 @@ class Sampler:
         for thread in self._threads:
             thread.start()
 
-    def watch(self, since: float) -> Watch:
-        """Begin to wait for what is stored after `since`."""
-        made = Watch(since, self._partitions)
+    def watch(self, began: float) -> Watch:
+        """Wait for what is stored from now on."""
+        made = Watch(began, time.time(), self._partitions)
         self._watches.append(made)
         return made
 
@@ -108,8 +113,10 @@ class Sampler:
                 named = dict(zip(COUNTERS, counts, strict=True))
                 self._violate(f"{topic}-{partition}: {first} to {upto} is not {named}")
             if topic == orders:
+                before, self._reached[partition] = self._reached.get(partition, upto), upto
                 for watch in self._watches:
-                    if updated > watch.since and partition not in watch.moved:
+                    # Offsets that an operator sets back are no row.
+                    if upto > before and updated > watch.since and partition not in watch.moved:
                         watch.moved[partition] = now
         self._watches = [watch for watch in self._watches if len(watch.moved) < watch.partitions]
 

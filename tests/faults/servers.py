@@ -44,6 +44,15 @@ class ServerKill(OwnServers):
             self.stack.send(name, signal.SIGKILL)
 
 
+class KillWithSupervisor(ServerKill):
+    """The supervisor dies in the same moment: its instances have nobody to ask, and nowhere to store."""
+
+    def inject(self) -> None:
+        """Kill both."""
+        self.site.children["supervisor"].send(signal.SIGKILL)
+        super().inject()
+
+
 class ServerStop(OwnServers):
     """SIGSTOP of the process alone: PostgreSQL's backends go on."""
 
@@ -171,7 +180,11 @@ def _kinds(room: str, among: tuple[str, ...]) -> tuple[Kind, ...]:
         two = (kind("two-killed", ServerKill, _DOWN, 2), kind("two-stopped", ServerStop, _STOPPED, 2))
         return (*common, *two)
     if room == "postgres":
-        return (*common, kind("frozen", PostgresFrozen, _STOPPED))
+        return (
+            *common,
+            kind("frozen", PostgresFrozen, _STOPPED),
+            kind("kill-with-supervisor", KillWithSupervisor, _DOWN),
+        )
     return (*common, kind("set-back", ValkeySetBack, (0.0,)))
 
 

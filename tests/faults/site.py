@@ -144,10 +144,11 @@ class Site:
             self.keeper.add(self.children[name])
 
     def close(self) -> None:
-        """End the loop at once, and the proxies."""
+        """End the loop at once; the proxies of servers that are others' as well."""
         self.keeper.close()
-        for proxy in self.proxies.values():
-            proxy.close()
+        if self.own is None:
+            for proxy in self.proxies.values():
+                proxy.close()
 
     def _child(self, name: str, *arguments: object) -> Child:
         return Child(name, arguments, self.environment, self.folder)
@@ -160,15 +161,20 @@ class Site:
         )  # fmt: skip
 
 
-def on_own_stack(folder: Path, own: OwnStack, load: Load) -> Site:
-    """A site on servers of the storm's own, which are up."""
+def on_own_stack(folder: Path, own: OwnStack, load: Load, part: int = 0) -> Site:
+    """A site on servers of the storm's own, which are up; each `part` has a database, topics and a group of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    database = f"part{part}" if part else "sesac_db"
     address = Address(
-        postgres={"host": own.postgres_folder, "user": "postgres", "dbname": "sesac_db"},
+        postgres={"host": own.postgres_folder, "user": "postgres", "dbname": database},
         redis_port=own.valkey_port,
-        redis_db=0,
+        redis_db=part,
         brokers=",".join(f"127.0.0.1:{own.proxies[name].port}" for name in BROKERS),
     )
-    environment = _through(own.proxies, address) | {"KAFKA_GROUP": "storm"}
+    environment = _through(own.proxies, address) | {"KAFKA_GROUP": f"storm{part or ''}"}
+    if part:
+        environment["KAFKA_TOPIC_PREFIX"] = f"{database}-"
+        own.create_database(database)
     return Site(folder=folder, environment=environment, address=address, proxies=own.proxies, load=load, own=own)
 
 

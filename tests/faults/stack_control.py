@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psutil
+import psycopg2
 
 from sesacctl.stack import stack
 from sesacctl.stack.kafka import Kafka
@@ -22,6 +24,7 @@ from sesacctl.stack.process import stop as stop_programs
 from sesacctl.stack.valkey import Valkey
 from tests.faults.children import ROOT, bare_environment
 from tests.faults.proxy import Proxy, tcp, unix
+from tests.helpers.cut_logs import CHECKPOINTS
 from tests.helpers.waiting import wait_until
 
 POSTGRES, VALKEY = "postgres", "valkey"
@@ -109,6 +112,30 @@ class OwnStack:
         for name in SERVERS:
             self.send(name, signal.SIGCONT)
             self.start(name)
+
+    def cut_logs(self, partitions: str, *, share: float) -> None:
+        """Kill all brokers, keep only the first `share` of the logs of these partitions (a pattern), start them."""
+        for name in BROKERS:
+            self.send(name, signal.SIGKILL)
+        for name in BROKERS:
+            data = self.home / "data" / name
+            for log in data.glob(f"{partitions}/*.log"):
+                with log.open("r+b") as file:
+                    file.truncate(int(log.stat().st_size * share))
+            for index in (*data.glob(f"{partitions}/*.index"), *data.glob(f"{partitions}/*.timeindex")):
+                index.unlink()
+            for checkpoint in CHECKPOINTS:
+                (data / checkpoint).unlink(missing_ok=True)
+        for name in BROKERS:
+            self.start(name)
+        wait_until(lambda: all(self.version().get(name, "?") != "?" for name in BROKERS), _UP_SECONDS)
+
+    def create_database(self, name: str) -> None:
+        """One more, empty."""
+        connection = psycopg2.connect(host=self.postgres_folder, user="postgres", dbname="postgres")
+        connection.autocommit = True
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
 
     def version(self) -> dict[str, str]:
         """What answers."""

@@ -43,22 +43,23 @@ class Weather:
 class _Running:
     """A planned fault on its way."""
 
-    def __init__(self, scene: Scene, planned: Planned, began: float) -> None:
-        self.planned, self._scene, self._began = planned, scene, began
+    def __init__(self, scene: Scene, planned: Planned) -> None:
+        self.planned, self._scene = planned, scene
         self.fault: Fault = planned.kind.make(scene, Random(planned.seed))
         self.watch: Watch | None = None
         self.at = self.until = 0.0
 
     def inject(self) -> None:
         self.at = time.time()
+        self.fault.inject()
         if not self.planned.kind.from_heal:
             self.watch = self._scene.sampler.watch(self.at)
-        self.fault.inject()
 
     def heal(self) -> None:
-        if self.planned.kind.from_heal:
-            self.watch = self._scene.sampler.watch(time.time())
+        began = time.time()
         self.fault.heal()
+        if self.planned.kind.from_heal:
+            self.watch = self._scene.sampler.watch(began)
         self.until = time.time()
 
 
@@ -83,7 +84,7 @@ def _round(
     scene: Scene, number: int, planned: Sequence[Planned], weather: Weather, said: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
-    running = [_Running(scene, each, began) for each in planned]
+    running = [_Running(scene, each) for each in planned]
     due = sorted(
         [(each.planned.begins, 0, n, each.inject) for n, each in enumerate(running)]
         + [(each.planned.ends, 1, n, each.heal) for n, each in enumerate(running)]
