@@ -56,13 +56,14 @@ def main() -> int:
     try:
         own.up()
         outcome = _storm(own, folder, given, chosen)
+        print(results.summary(outcome), flush=True)
         if given.losses:
             outcome.problems += _losses(own, folder)
         versions = own.version()
     finally:
         own.close()
         shutil.rmtree(parent, ignore_errors=True)
-    print(results.summary(outcome))
+    print("\n".join(outcome.problems) if outcome.problems else "nothing is lost")
     if given.results:
         results.write(given.results, [outcome], versions)
     return BROKEN if outcome.problems else 0
@@ -94,7 +95,7 @@ def _losses(own: OwnStack, folder: Path) -> list[str]:
             found = list(losses.prove(kind(site)))
         finally:
             site.close()
-        print(f"lost by {kind.name}: {'told' if not found else 'NOT TOLD'}", flush=True)
+        print(f"lost by {kind.name}: {'told' if not found else '; '.join(found)}", flush=True)
         problems += found
     return problems
 

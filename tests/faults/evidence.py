@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -19,6 +20,7 @@ from uuid import uuid4
 import confluent_kafka
 
 from tests.faults.site import ORDERS, PRODUCTS, USERS, Site
+from tests.helpers.waiting import wait_until
 
 KINDS = (ORDERS, USERS, PRODUCTS)
 _IDS = {ORDERS: "order_id", USERS: "user_id", PRODUCTS: "product_id"}
@@ -178,10 +180,24 @@ def consumer(site: Site) -> confluent_kafka.Consumer:
 def watermarks(reader: confluent_kafka.Consumer, topic: str) -> dict[int, tuple[int, int]]:
     """The first offset and the end of each partition."""
     partitions = reader.list_topics(topic, timeout=_SECONDS).topics[topic].partitions
-    return {
-        number: reader.get_watermark_offsets(confluent_kafka.TopicPartition(topic, number), timeout=_SECONDS)
-        for number in partitions
-    }
+    found: dict[int, tuple[int, int]] = {}
+    for number in partitions:
+        partition = confluent_kafka.TopicPartition(topic, number)
+        low_and_high = wait_until(partial(_watermarks, reader, partition), _SECONDS, f"no end of {topic}-{number}")
+        assert low_and_high is not None
+        found[number] = low_and_high
+    return found
+
+
+def _watermarks(reader: confluent_kafka.Consumer, partition: Any) -> tuple[int, int] | None:
+    """None while a broker that has just begun does not know them."""
+    try:
+        found: tuple[int, int] | None = reader.get_watermark_offsets(partition, timeout=_SECONDS)
+    except confluent_kafka.KafkaException as error:
+        if not error.args[0].retriable() and error.args[0].code() != confluent_kafka.KafkaError.OFFSET_NOT_AVAILABLE:
+            raise
+        return None
+    return found
 
 
 def read_topic(site: Site, kind: str, log: Log) -> Iterator[Message]:

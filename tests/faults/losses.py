@@ -33,6 +33,7 @@ class Loss(ABC):
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.admin = AdminClient({"bootstrap.servers": site.address.brokers, "log_level": 0})  # a foreign one
 
     @abstractmethod
     def lose(self) -> None:
@@ -45,10 +46,6 @@ class Loss(ABC):
     def consume(self) -> int:
         """Store what is in Kafka; the exit code."""
         return self.site.command("consume", "-n", 3, "--until-empty").returncode
-
-    def admin(self) -> AdminClient:
-        """A foreign administrator."""
-        return AdminClient({"bootstrap.servers": self.site.address.brokers, "log_level": 0})
 
 
 class RowsDeleted(Loss):
@@ -104,7 +101,7 @@ class TopicCreatedAgain(Loss):
         """Delete it, and create all that is missing."""
         self.produce()
         topic = self.site.topic(ORDERS)
-        self.admin().delete_topics([topic], operation_timeout=_SECONDS)[topic].result(_SECONDS)
+        self.admin.delete_topics([topic], operation_timeout=_SECONDS)[topic].result(_SECONDS)
         wait_until(lambda: self.site.command("topics", "init").returncode == 0, message=f"{topic} is not there again")
 
 
@@ -125,7 +122,7 @@ class RetentionInAnOutage(Loss):
             for number, (_, high) in evidence.watermarks(reader, topic).items()
         ]
         reader.close()
-        for future in self.admin().delete_records(ends).values():
+        for future in self.admin.delete_records(ends).values():
             future.result(_SECONDS)
 
 
@@ -145,7 +142,7 @@ class Compaction(Loss):
             for name, value in changes.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, self.site.topic(ORDERS), incremental_configs=entries)
-        for future in self.admin().incremental_alter_configs([resource]).values():
+        for future in self.admin.incremental_alter_configs([resource]).values():
             future.result(_SECONDS)
         self.produce()
         before = self._records()

@@ -11,20 +11,25 @@ from random import Random
 import psutil
 
 from tests.faults.fault import Fault, Kind, Scene
+from tests.helpers.waiting import wait_until
 
 _STOPS = (1.0, 3.0, 12.0)  # the longest is longer than a member's session
 
 
 class ChildSignal(Fault):
-    """A signal to one of the commands; `Keeper` starts it again if it ends."""
+    """A signal to one of the commands; where it ends by that, this returns when `Keeper` has started it again."""
 
     def __init__(self, scene: Scene, dice: Random, *, name: str, how: signal.Signals) -> None:
         super().__init__(scene, dice)
         self.target, self._how = name, how
 
     def inject(self) -> None:
-        """Send it."""
-        self.site.children[self.target].send(self._how)
+        """Send it: rows that the old process stores at its end are no recovery."""
+        child = self.site.children[self.target]
+        before = child.starts
+        child.send(self._how)
+        if self._how is not signal.SIGSTOP:
+            wait_until(lambda: child.starts > before, message=f"{self.target} is not started again")
 
     def heal(self) -> None:
         """Continue what was stopped."""

@@ -24,6 +24,9 @@ DRAIN_SECONDS = 240.0
 _ENDED_WELL = {"producer": (0, 5), "supervisor": (0,), "second": (0,), "refresher": (0,)}  # 5: unacknowledged, and said
 
 
+_UNREACHABLE, _BEGIN_SECONDS = 4, 20.0
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of a storm. `problems` is empty if the promise was kept."""
@@ -121,8 +124,12 @@ def _end(site: Site, name: str) -> Iterator[str]:
 
 
 def strange(site: Site) -> list[Exit]:
-    """Ends that nobody asked for, of commands that were at work."""
-    return [each for each in site.exits if not each.asked and each.lived_seconds > 0]
+    """Ends that nobody asked for, of commands that were at work: one that begins may find a server away, and say so."""
+    return [
+        each
+        for each in site.exits
+        if not each.asked and not (each.code == _UNREACHABLE and each.lived_seconds < _BEGIN_SECONDS)
+    ]
 
 
 def _is_drained(site: Site) -> bool:

@@ -13,6 +13,7 @@ from redis import RedisError
 
 from tests.faults.fault import Fault, Kind, Scene
 from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY, OwnStack
+from tests.helpers.waiting import wait_until
 
 _DOWN = (0.0, 1.0, 4.0)
 _STOPPED = (1.0, 3.0, 8.0)
@@ -49,8 +50,11 @@ class KillWithSupervisor(ServerKill):
 
     def inject(self) -> None:
         """Kill both."""
-        self.site.children["supervisor"].send(signal.SIGKILL)
+        supervisor = self.site.children["supervisor"]
+        before = supervisor.starts
+        supervisor.send(signal.SIGKILL)
         super().inject()
+        wait_until(lambda: supervisor.starts > before, message="the supervisor is not started again")
 
 
 class ServerStop(OwnServers):
