@@ -20,11 +20,13 @@ import pytest
 
 from sesacctl.settings import Settings
 from tests.helpers import servers
+from tests.helpers.guardian import Guardian
 from tests.helpers.prefork import Prefork
 from tests.helpers.servers import PrivateServer, RunningStack, Slice
 
 _RUN_HOME = "SESAC_TEST_RUN_HOME"
 _GIVEN_HOME = "SESAC_TEST_HOME"
+_GUARDIAN = pytest.StashKey[Guardian]()
 hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine may hold up any example
 hypothesis.settings.load_profile("busy")
 
@@ -32,7 +34,9 @@ hypothesis.settings.load_profile("busy")
 def pytest_configure(config: pytest.Config) -> None:
     """Name this run's stack before the workers of pytest-xdist start: they inherit the environment."""
     if not hasattr(config, "workerinput"):
-        os.environ[_RUN_HOME] = str(Path(tempfile.mkdtemp(prefix="sesac-")) / ".sesac")
+        folder = Path(tempfile.mkdtemp(prefix="sesac-"))
+        config.stash[_GUARDIAN] = Guardian(folder)
+        os.environ[_RUN_HOME] = str(folder / ".sesac")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -42,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     home = Path(os.environ.pop(_RUN_HOME))
     if home.exists():
         servers.down(home)
-    shutil.rmtree(home.parent)
+    config.stash[_GUARDIAN].close()
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +57,14 @@ def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def terminal_signals() -> Iterator[None]:
-    """SIGHUP ends programs that are started, as from a terminal: what starts the tests may ignore it, as nohup does."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def _terminal_signals() -> Iterator[None]:
+    """Programs start with signals as a terminal gives them: nohup ignores SIGHUP, and a shell's `&` SIGINT."""
+    wanted: dict[signal.Signals, Any] = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -215,7 +215,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
     return client
 
 
-def _prepare_for_long(manager: Any, settings: Settings) -> None:
+def _prepare_for_long(manager: connections.Manager, settings: Settings) -> None:
     """What a client needs that outlives the brokers that it has found at its start."""
     missed.watch(manager, settings)
     ask_bootstrap_servers_again(manager, settings)

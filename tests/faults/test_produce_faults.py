@@ -30,7 +30,7 @@ def ready(private_stack: RunningStack) -> Iterator[Settings]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_brokers_killed_again_and_again_fail_and_double_nothing(
+def test_brokers_killed_repeatedly_lose_and_double_nothing(
     ready: Settings, private_stack: RunningStack, tmp_path: Path, seed: int
 ) -> None:
     random, ledger = Random(seed), tmp_path / "l.jsonl"
@@ -46,7 +46,7 @@ def test_brokers_killed_again_and_again_fail_and_double_nothing(
     assert acknowledged == found == sent
 
 
-def test_a_broker_that_hangs_is_given_up_and_nothing_is_doubled(
+def test_a_hanging_broker_is_given_up_and_nothing_is_doubled(
     ready: Settings, private_stack: RunningStack, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "l.jsonl"
@@ -65,7 +65,7 @@ def test_a_broker_that_hangs_is_given_up_and_nothing_is_doubled(
     assert acknowledged == found == sent
 
 
-def test_two_brokers_of_three_down_acknowledge_nothing_false_and_all_recovers(
+def test_no_false_acknowledgement_with_two_brokers_down(
     ready: Settings, private_stack: RunningStack, tmp_path: Path
 ) -> None:
     """Flat out, so that what is in flight reaches its bound."""

@@ -35,7 +35,8 @@ def consumed(settings: Settings) -> Settings:
     return settings
 
 
-def test_a_deep_audit_finds_every_event(consumed: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_a_deep_audit_finds_every_event(sesacctl: Cli) -> None:
     done = sesacctl("audit", "--deep", "-o", "json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -56,9 +57,7 @@ def test_a_deep_audit_names_what_is_in_no_table(consumed: Settings, sesacctl: Cl
     assert "(cannot be decoded)" in done.stdout
 
 
-def test_a_deep_audit_beside_a_consumer_that_stores_a_parked_order_is_no_alarm(
-    consumed: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deep_audit_allows_a_parked_order_stored_meanwhile(consumed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, rows = deep_audit._kept, deep_audit._rows
 
     def then_store(looked: Any) -> Any:
@@ -87,16 +86,14 @@ def test_a_deep_audit_beside_a_consumer_that_stores_a_parked_order_is_no_alarm(
 @pytest.mark.parametrize(
     "change", ["value = 'another'", "value = NULL", "key = 'u2'", """headers = '[["aA==", null]]'"""]
 )
-def test_another_record_at_the_same_position_is_not_the_one_that_was_kept(
-    consumed: Settings, table: str, change: str
-) -> None:
+def test_deep_audit_misses_a_record_replaced_at_its_position(consumed: Settings, table: str, change: str) -> None:
     query(consumed, f"UPDATE {table} SET {change}")
     partitions = [part for part in progress(consumed) if part.counts.dead or part.counts.parked]
     result = deep_audit.deep_audit(consumed, partitions)
     assert (result.kept, result.missing) == (1, 1)
 
 
-def test_a_record_is_kept_also_beside_those_of_logs_before(consumed: Settings) -> None:
+def test_a_record_is_found_among_those_of_earlier_logs(consumed: Settings) -> None:
     columns = 'consumer_group, topic, topic_id, partition, "offset", key, headers, record_time, detail'
     others = (
         f"SELECT {columns}, ('another' || n)::bytea FROM dead_letters, generate_series(1, 9) n WHERE value = '{{}}'"
@@ -136,7 +133,7 @@ def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings)
     assert (result.expired, result.read, result.missing) == (3 + taken[1], 502 - 3 - taken[1], 0)
 
 
-def test_a_log_that_was_cut_is_told_by_audit_and_consume(consumed: Settings, sesacctl: Cli) -> None:
+def test_audit_and_consume_report_a_cut_log(consumed: Settings, sesacctl: Cli) -> None:
     query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + 5, epoch_offset = next_offset + 5,"
           " stored = stored + 5 WHERE partition = 0 AND topic LIKE '%orders'")  # fmt: skip
     done = sesacctl("audit", "--deep", "-o", "json", timeout=60)
@@ -147,13 +144,13 @@ def test_a_log_that_was_cut_is_told_by_audit_and_consume(consumed: Settings, ses
     assert "is not the one that was stored up to offset" in done.stderr
 
 
-def test_an_audit_by_counts_sees_an_offset_that_nobody_accounts_for(consumed: Settings, sesacctl: Cli) -> None:
+def test_audit_by_counts_finds_an_unaccounted_offset(consumed: Settings, sesacctl: Cli) -> None:
     query(consumed, "UPDATE sink_offsets SET stored = stored - 1 WHERE stored > 0 AND partition = 0")
     done = sesacctl("audit", "-o", "json")
     assert (done.returncode, json.loads(done.stdout)["missing"]) == (5, 1)
 
 
-def test_an_offset_too_many_is_no_cure_for_one_too_few(consumed: Settings, sesacctl: Cli) -> None:
+def test_a_surplus_offset_does_not_hide_a_missing_one(consumed: Settings, sesacctl: Cli) -> None:
     some = "UPDATE sink_offsets SET stored = stored + %s WHERE stored > 1 AND partition = %s AND topic LIKE '%%orders'"
     query(consumed, some, 1, 0)
     query(consumed, some, -1, 1)
@@ -180,7 +177,7 @@ def test_the_verdict_on_a_lag_that_grows_or_shrinks(consumed: Settings) -> None:
     meter = LagMeter(consumed, window=60, first=1)
     send(consumed, ORDERS, many_orders(40), partition=0)
 
-    def meanwhile(seconds: float, *, produced: int = 30, stored: int = 10) -> None:
+    def meanwhile(_seconds: float, *, produced: int = 30, stored: int = 10) -> None:
         """What a slow consumer does."""
         send(consumed, ORDERS, many_orders(produced), partition=0)
         query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + %s, epoch_offset = next_offset + %s,"
@@ -196,7 +193,7 @@ def test_the_verdict_on_a_lag_that_grows_or_shrinks(consumed: Settings) -> None:
     assert report.drain_seconds
 
 
-def test_consuming_again_from_the_start_counts_duplicates_and_loses_nothing(consumed: Settings, sesacctl: Cli) -> None:
+def test_consuming_from_the_start_again_only_adds_duplicates(consumed: Settings, sesacctl: Cli) -> None:
     assert sesacctl("consume", "-n", 1, "--until-empty", "--from", "earliest").returncode == 2, "it asks first"
     done = sesacctl("consume", "-n", 1, "--until-empty", "--from", "earliest", "--yes", "-o", "json")
     assert done.returncode == 0, done.stderr

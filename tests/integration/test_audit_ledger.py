@@ -57,7 +57,8 @@ def acknowledged(path: Path, *ids: str) -> Path:
     return path
 
 
-def test_what_is_kept_is_not_missing(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_parked_and_dead_events_are_not_missing(sesacctl: Cli, tmp_path: Path) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1", "o2", "o3", "o4")
     done = sesacctl("audit", "--ledger", path, "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -66,7 +67,8 @@ def test_what_is_kept_is_not_missing(consumed: Settings, sesacctl: Cli, tmp_path
     assert (figures, found["named"]) == ([4, 1, 1, 2, 0, 0], [])
 
 
-def test_what_is_nowhere_is_missing_and_named(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_an_event_found_nowhere_is_missing_and_named(sesacctl: Cli, tmp_path: Path) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1", "o2", "o5")
     done = sesacctl("audit", "--ledger", path)
     assert done.returncode == 5
@@ -75,14 +77,14 @@ def test_what_is_nowhere_is_missing_and_named(consumed: Settings, sesacctl: Cli,
     assert "orders o5" in done.stdout
 
 
-def test_what_another_group_keeps_is_not_this_one_s(consumed: Settings, tmp_path: Path) -> None:
+def test_an_event_kept_by_another_group_is_missing(consumed: Settings, tmp_path: Path) -> None:
     query(consumed, "UPDATE parked_events SET consumer_group = 'another'")
     found = audit(consumed, ledgers=[acknowledged(tmp_path / "l.jsonl", "o2")]).ledger
     assert found is not None
     assert (found.parked, found.missing, found.named) == (0, 1, ["orders o2"])
 
 
-def test_a_parked_order_that_is_stored_between_the_looks_is_no_alarm(
+def test_ledger_audit_allows_a_parked_order_stored_meanwhile(
     consumed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = ledger_audit._kept
@@ -97,7 +99,7 @@ def test_a_parked_order_that_is_stored_between_the_looks_is_no_alarm(
     assert (found.stored, found.parked, found.missing, found.named) == (2, 0, 0, [])
 
 
-def test_what_is_still_in_kafka_is_told_apart(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+def test_events_still_in_kafka_are_counted_apart(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     send(consumed, ORDERS, [message(order(5))])
     done = sesacctl("audit", "--ledger", acknowledged(tmp_path / "l.jsonl", "o1", "o5"))
     assert done.returncode == 5
@@ -105,7 +107,7 @@ def test_what_is_still_in_kafka_is_told_apart(consumed: Settings, sesacctl: Cli,
     assert "sesacctl consume --until-empty" in done.stderr
 
 
-def test_what_is_acknowledged_during_an_audit_is_no_alarm(
+def test_acknowledgements_during_an_audit_raise_no_alarm(
     consumed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1")

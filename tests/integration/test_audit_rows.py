@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.database.samples import seed
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.audit import row_counts
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
@@ -35,7 +35,7 @@ def shop(settings: Settings) -> Settings:
     return settings
 
 
-def test_rows_that_are_gone_are_counted_and_said(shop: Settings, sesacctl: Cli) -> None:
+def test_deleted_rows_are_counted_and_reported(shop: Settings, sesacctl: Cli) -> None:
     done = sesacctl("audit")
     assert (done.returncode, "nothing that was consumed is lost" in done.stdout) == (0, True)
     query(shop, "DELETE FROM orders WHERE order_id IN (SELECT order_id FROM orders LIMIT 30)")
@@ -50,7 +50,7 @@ def test_rows_that_are_gone_are_counted_and_said(shop: Settings, sesacctl: Cli) 
 
 
 @pytest.mark.parametrize("table", [ORDERS, USERS, PRODUCTS])
-def test_an_emptied_table_is_gone_as_a_whole(shop: Settings, table: str) -> None:
+def test_an_emptied_table_is_gone_as_a_whole(shop: Settings, table: Kind) -> None:
     query(shop, f"TRUNCATE {table} CASCADE")
     result = audit(shop)
     assert (result.ok, result.gone[table], result.rows[table]) == (False, STORED[table], 0)
@@ -77,7 +77,7 @@ def test_sample_rows_are_expected_to_stay(shop: Settings) -> None:
     assert audit(shop).gone == {ORDERS: 0, USERS: 1, PRODUCTS: 3}
 
 
-def test_rows_from_elsewhere_are_shown_and_may_hide_as_many(shop: Settings, sesacctl: Cli) -> None:
+def test_foreign_rows_are_shown_and_can_hide_lost_ones(shop: Settings, sesacctl: Cli) -> None:
     query(
         shop,
         "INSERT INTO orders (order_id, user_id, product_id, quantity, total_amount)"
@@ -95,13 +95,13 @@ def test_rows_from_elsewhere_are_shown_and_may_hide_as_many(shop: Settings, sesa
     assert audit(shop).gone[ORDERS] == 1
 
 
-def test_rows_from_elsewhere_hide_nothing_where_nothing_was_stored(settings: Settings, sesacctl: Cli) -> None:
+def test_audit_passes_with_foreign_rows_and_nothing_consumed(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     assert "nothing that was consumed is lost" in sesacctl("audit").stdout
 
 
-def test_what_any_group_stored_from_any_topic_of_that_name_counts(shop: Settings) -> None:
+def test_audit_counts_what_any_group_stored_from_the_topic(shop: Settings) -> None:
     statement = (
         "INSERT INTO sink_offsets (consumer_group, topic, topic_id, partition, first_offset, next_offset, epoch_offset,"
         " stored) VALUES ('another', %s, gen_random_uuid(), 0, 0, 9, 9, 9)"
@@ -115,7 +115,7 @@ def test_what_any_group_stored_from_any_topic_of_that_name_counts(shop: Settings
 def test_tables_cannot_be_emptied_between_two_looks(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look, refused = row_counts.select_row_counts, []
 
-    def beside_a_truncate(cursor: Any, settings: Settings, kind: str) -> row_counts.RowCounts:
+    def beside_a_truncate(cursor: Any, settings: Settings, kind: Kind) -> row_counts.RowCounts:
         with pytest.raises(psycopg2.errors.LockNotAvailable) as caught:
             query(shop, "SET lock_timeout = '50ms'; TRUNCATE sink_offsets, row_changes, orders, users, products")
         refused.append(caught.value)
@@ -126,7 +126,7 @@ def test_tables_cannot_be_emptied_between_two_looks(shop: Settings, monkeypatch:
     assert len(refused) == 3
 
 
-def test_what_was_given_up_is_said(shop: Settings, sesacctl: Cli) -> None:
+def test_accepted_gaps_are_reported(shop: Settings, sesacctl: Cli) -> None:
     send(shop, ORDERS, many_orders(30), partition=0)
     first = {part.partition: part.log_end for part in audit(shop).partitions if part.kind == ORDERS}[0]
     admin = KafkaAdminClient(bootstrap_servers=shop.brokers)
@@ -140,7 +140,7 @@ def test_what_was_given_up_is_said(shop: Settings, sesacctl: Cli) -> None:
     assert "nothing that was consumed is lost" not in done.stdout
 
 
-def test_what_was_there_before_the_group_began_is_said(shop: Settings, sesacctl: Cli) -> None:
+def test_records_before_the_groups_start_are_reported(shop: Settings, sesacctl: Cli) -> None:
     assert "before the group began" not in sesacctl("audit").stdout
     query(shop, "UPDATE sink_offsets SET first_offset = 3, stored = stored - 3 WHERE partition = 1 AND stored > 3"
           " AND topic LIKE '%orders'")  # fmt: skip

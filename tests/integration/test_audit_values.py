@@ -38,7 +38,8 @@ def compared(settings: Settings) -> DeepAudit:
     return deep
 
 
-def test_rows_as_their_events_are_no_alarm(shop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("shop")
+def test_unchanged_rows_pass_the_audit_of_values(sesacctl: Cli) -> None:
     done = sesacctl("audit", "--values", "-o", "json")
     assert done.returncode == 0, done.stderr
     deep = json.loads(done.stdout)["deep"]
@@ -84,7 +85,7 @@ def test_the_first_hundred_are_named_and_all_are_counted(shop: Settings) -> None
     assert (deep.different, len(deep.named_different)) == (151, 100)
 
 
-def test_what_the_library_may_change_is_not_compared(shop: Settings) -> None:
+def test_columns_that_the_library_may_change_are_not_compared(shop: Settings) -> None:
     assert (COMPARED[USERS], COMPARED[PRODUCTS]) == ((), ())
     engine = database.engine_for(shop, command="test")
     with Session(engine) as session:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from sesacctl.broker import bootstrap, clients
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
 from tests.helpers.listeners import listener
-from tests.helpers.waiting import BUSY_SECONDS
+from tests.helpers.waiting import within
 
 KINDS: dict[str, Callable[[Settings], Any]] = {
     "admin": clients.admin,
@@ -35,13 +34,12 @@ def with_brokers(settings: Settings, *servers: str) -> Settings:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_client_gets_in_past_a_dead_and_a_hung_server(settings: Settings, dead: str, kind: str) -> None:
+def test_each_client_connects_past_dead_and_hung_brokers(settings: Settings, dead: str, kind: str) -> None:
     with listener() as hung:
         partly = with_brokers(settings, dead, f"127.0.0.1:{hung.port}", settings.brokers[0])
         for _ in range(10):
-            started = time.monotonic()
-            KINDS[kind](partly).close()
-            assert time.monotonic() - started < 2.0 + BUSY_SECONDS / 5
+            with within(2):
+                KINDS[kind](partly).close()
 
 
 def test_a_server_that_speaks_something_else_is_passed_over(settings: Settings) -> None:
@@ -57,10 +55,8 @@ def test_a_single_server_is_asked_by_its_client_alone(settings: Settings, monkey
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_one_shot_command_gives_up_in_time_when_nobody_answers(settings: Settings, dead: str, kind: str) -> None:
+def test_a_command_gives_up_in_time_when_no_broker_answers(settings: Settings, dead: str, kind: str) -> None:
     with listener() as hung, listener() as another:
         nobody = with_brokers(settings, f"127.0.0.1:{hung.port}", dead, f"127.0.0.1:{another.port}")
-        started = time.monotonic()
-        with pytest.raises(ServerUnreachable, match=dead):
+        with within(10), pytest.raises(ServerUnreachable, match=dead):
             KINDS[kind](nobody)
-        assert time.monotonic() - started < 10

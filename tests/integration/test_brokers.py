@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.servers import RunningStack, Slice, clean_environment
 from tests.helpers.shop import check_ledger, fill_cache, producing, row_ids
-from tests.helpers.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.waiting import wait_until, within
 
 BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
 
@@ -52,9 +51,7 @@ def hanging(stack: RunningStack, *brokers: str) -> Iterator[None]:
             stack.kill(broker, signal.SIGCONT)
 
 
-def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
-    private_stack: RunningStack, tmp_path: Path
-) -> None:
+def test_a_broker_restart_loses_and_doubles_nothing(private_stack: RunningStack, tmp_path: Path) -> None:
     ledger = tmp_path / "l.jsonl"
     with shop(private_stack) as part:
         with producing(part.settings, rate=800, new_users_per_second=20.0, ledger=ledger) as running:
@@ -76,9 +73,7 @@ def test_one_broker_of_three_killed_and_started_again_fails_and_doubles_nothing(
         assert len(sent) == report.sent > 2500
 
 
-def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
-    private_stack: RunningStack, tmp_path: Path
-) -> None:
+def test_no_false_acknowledgement_with_two_brokers_hanging(private_stack: RunningStack, tmp_path: Path) -> None:
     """Flat out, so that what is in flight reaches its bound."""
     ledger = tmp_path / "l.jsonl"
     with shop(private_stack) as part:
@@ -98,7 +93,7 @@ def test_two_brokers_of_three_hang_and_nothing_false_is_acknowledged(
         assert acknowledged == found == sent
 
 
-def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
+def test_delivery_timeout_ends_a_run_without_brokers(
     private_stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sesacctl.pipeline.produce.producer.STOP_SECONDS", 1.0)
@@ -127,7 +122,7 @@ def test_the_delivery_timeout_ends_a_run_whose_brokers_do_not_come_back(
         assert {entry.id for entry in read_ledger(ledger) if entry.acknowledged} <= set(everything)
 
 
-def test_a_command_asks_no_broker_that_hangs_although_the_cluster_still_lists_it(private_stack: RunningStack) -> None:
+def test_commands_avoid_a_hanging_broker_that_is_still_listed(private_stack: RunningStack) -> None:
     with private_stack.slice() as part:
         topics.init(part.settings)
         for broker in BROKER_NAMES:
@@ -137,9 +132,7 @@ def test_a_command_asks_no_broker_that_hangs_although_the_cluster_still_lists_it
             wait_until(lambda: not bootstrap.reachable(part.settings, seconds=1.0).silent)
 
 
-def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
-    private_stack: RunningStack, tmp_path: Path
-) -> None:
+def test_second_signal_ends_a_producer_waiting_for_brokers(private_stack: RunningStack, tmp_path: Path) -> None:
     with shop(private_stack) as part:
         cli = Cli(tmp_path, clean_environment(**part.environment, SESAC_HOME=str(tmp_path / ".sesac")))
         process = cli.start("produce", "--rate", 200, "--ledger", "l.jsonl")
@@ -157,7 +150,7 @@ def test_a_second_signal_ends_a_producer_that_waits_for_hanging_brokers(
         check_ledger(part.settings, ledger)
 
 
-def test_consumers_go_on_without_one_broker_of_three(private_stack: RunningStack) -> None:
+def test_consumers_continue_without_one_broker_of_three(private_stack: RunningStack) -> None:
     with private_stack.slice() as part:
         topics.init(part.settings)
         add_parents(part.settings, users=100)
@@ -172,10 +165,8 @@ def test_consumers_go_on_without_one_broker_of_three(private_stack: RunningStack
 
 def checks(settings: Settings) -> dict[str, Check]:
     """What `health` finds, in time."""
-    started = time.monotonic()
-    found = {each.name: each for each in health(settings).checks}
-    assert time.monotonic() - started < 10 + BUSY_SECONDS
-    return found
+    with within(10):
+        return {each.name: each for each in health(settings).checks}
 
 
 def test_health_names_brokers_that_hang(private_stack: RunningStack) -> None:

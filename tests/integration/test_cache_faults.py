@@ -76,7 +76,7 @@ def test_redis_flushed(own: Settings, redis: Redis) -> None:
     assert seen.wrong == []
 
 
-def test_a_full_redis_keeps_the_old_hash_and_no_stamp_moves(own: Settings, redis: Redis) -> None:
+def test_a_full_redis_keeps_the_old_hash_and_all_stamps(own: Settings, redis: Redis) -> None:
     with Refresher(own) as refresher:
         refresher.run_once()
         fill_up(redis)
@@ -98,7 +98,7 @@ def test_the_loop_waits_for_a_full_redis(own: Settings, redis: Redis, said: Call
     assert said() == ["refresh.waiting", "refresh.recovered"]
 
 
-def test_a_redis_that_evicts_is_warned_about_and_readers_do_not_notice(own: Settings, redis: Redis) -> None:
+def test_eviction_is_warned_about_and_unnoticed_by_readers(own: Settings, redis: Redis) -> None:
     redis.config_set("maxmemory-policy", "allkeys-lru")
     with looping(own) as loop, polling(own) as seen:
 
@@ -156,7 +156,7 @@ def killable(private_postgres: PrivateServer, settings: Settings) -> Settings:
     return own
 
 
-def test_postgres_killed_before_commit_caches_the_same_rows_again(
+def test_postgres_killed_before_commit_repeats_the_same_rows(
     killable: Settings, private_postgres: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Refresher(killable) as refresher:

@@ -9,7 +9,6 @@ import signal
 import threading
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -29,10 +28,10 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.helpers.servers import PrivateServer
-from tests.helpers.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.waiting import wait_until, within
 
 
-def test_the_loop_gives_signs_of_life(settings: Settings, tmp_path: Path) -> None:
+def test_the_loop_writes_heartbeats(settings: Settings, tmp_path: Path) -> None:
     fill(settings, users=20)
     alive: list[Pulse] = []
     stop = threading.Event()
@@ -75,14 +74,13 @@ def test_a_second_signal_ends_a_worker_that_waits_for_a_server(
     private_valkey.suspend()
     with postgres(settings) as cursor:
         wait_until(lambda: in_transaction(cursor), message="no round is under way")
-    start = monotonic()
 
     def ended() -> bool:
         worker.send_signal(signal.SIGINT)
         return worker.poll() is not None
 
-    wait_until(ended, message="two signals did not end it")
-    assert monotonic() - start < ANSWER_SECONDS
+    with within(ANSWER_SECONDS):
+        wait_until(ended, message="two signals did not end it")
     assert worker.returncode == 130
 
 
@@ -105,10 +103,9 @@ def test_a_server_that_is_down_at_the_start_is_named(
 ) -> None:
     fill(settings, users=1)
     sesacctl.environment.update(server)
-    start = monotonic()
-    done = sesacctl("cache", "refresh", *loop)
+    with within(10):
+        done = sesacctl("cache", "refresh", *loop)
     assert done.returncode == 4
-    assert monotonic() - start < 10 + BUSY_SECONDS
     assert {"REDIS_PORT": "127.0.0.1:1", "POSTGRES_HOST": "/nowhere"}[variable] in done.stderr
     assert "sesacctl up" in done.stderr
     assert variable in done.stderr
@@ -121,7 +118,7 @@ def test_a_server_that_is_down_at_the_start_is_named(
     [("--loop", "0"), ("--loop", "-1"), ("--loop", "soon"), ("--size", "0"), ("--fresh", "2000"), ("--fresh", "-1"),
      ("--tables", "orders")],
 )  # fmt: skip
-def test_what_cannot_be_asked_for_is_a_usage_error(bare_sesacctl: Cli, arguments: tuple[str, str]) -> None:
+def test_impossible_requests_are_usage_errors(bare_sesacctl: Cli, arguments: tuple[str, str]) -> None:
     done = bare_sesacctl("cache", "refresh", *arguments)
     assert done.returncode == 2
     assert arguments[0] in done.stderr
@@ -156,9 +153,7 @@ def test_refresh_stats_sample_and_fairness(sesacctl: Cli, settings: Settings) ->
     assert ages == ["< 1 min", "1–5 min", "5–15 min", "15 min–1 h", "1–6 h", "6 h–1 day", "1–7 days", "7 days and more"]
 
 
-def test_stats_say_when_the_next_refresh_is_due_and_that_a_table_may_be_evicted(
-    settings: Settings, private_valkey: PrivateServer
-) -> None:
+def test_stats_show_the_next_refresh_and_eviction_risk(settings: Settings, private_valkey: PrivateServer) -> None:
     fill(settings, users=3, products=3)
     own = private_valkey.over(settings)
     with Refresher(own) as refresher, connect(own) as redis, postgres(settings) as cursor:
@@ -205,7 +200,7 @@ def test_a_refresh_names_the_next_step(sesacctl: Cli, settings: Settings) -> Non
     assert sesacctl("cache", "refresh").stderr == "next: sesacctl topics init\n"
 
 
-def test_stats_again_and_again(sesacctl: Cli, settings: Settings) -> None:
+def test_stats_watch_prints_until_stopped(sesacctl: Cli, settings: Settings) -> None:
     fill(settings, users=3)
     worker = sesacctl.start("cache", "stats", "--watch", "0.1", "-o", "jsonl")
     assert worker.stdout is not None
@@ -276,9 +271,7 @@ def test_reset_aging_asks_first_and_says_how_many(sesacctl: Cli, settings: Setti
     assert set(stamps(settings, "users").values()) == {None}
 
 
-def test_reset_aging_goes_in_batches_between_which_others_have_their_turn(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reset_aging_lets_refreshes_run_between_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aging, "RESET_BATCH", 70)
     fill(settings, users=500)
     batches, refreshed = [], []
@@ -286,7 +279,7 @@ def test_reset_aging_goes_in_batches_between_which_others_have_their_turn(
         while None in stamps(settings, "users").values():
             refresher.run_once()
 
-        def on_batch(table: str, rows: int) -> None:
+        def on_batch(_table: str, rows: int) -> None:
             batches.append(rows)
             refreshed.append(refresher.run_once())
             with postgres(settings) as cursor:
@@ -327,7 +320,7 @@ def test_reset_aging_stops_between_two_batches(settings: Settings, monkeypatch: 
     with Refresher(settings) as refresher:
         refresher.run_once()
     stop = threading.Event()
-    resets = reset_aging(settings, stop=stop, on_batch=lambda table, rows: stop.set())
+    resets = reset_aging(settings, stop=stop, on_batch=lambda _table, _rows: stop.set())
     assert [each.rows for each in resets] == [10, 0]
     assert sum(at is None for at in stamps(settings, "users").values()) == 10
     assert None not in stamps(settings, "products").values()

@@ -51,7 +51,7 @@ def test_a_round_tops_up_from_either_side(settings: Settings) -> None:
             assert counts(refresher.run_once()) == {"users": shares(never, cached, size=20, fresh=8)}
 
 
-def test_no_row_waits_longer_than_the_bound_while_newcomers_keep_coming(settings: Settings) -> None:
+def test_aging_bounds_every_wait_while_new_rows_arrive(settings: Settings) -> None:
     size, fresh, rounds, rows = 20, 8, 60, 200
     fill(settings, users=rows)
     turns: dict[str, int] = {}
@@ -121,7 +121,7 @@ def test_orders_and_refresh_do_not_wait_for_each_other(settings: Settings) -> No
         assert first.fetchone() == (100,)
 
 
-def test_a_round_behind_another_is_skipped_and_leaves_all_as_it_is(settings: Settings) -> None:
+def test_a_round_is_skipped_while_another_one_runs(settings: Settings) -> None:
     fill(settings, users=30)
     with Refresher(settings, size=10, fresh=5) as refresher, postgres(settings, autocommit=False) as other:
         refresher.run_once()
@@ -206,7 +206,7 @@ def test_any_name_that_postgresql_stores_comes_back_as_it_was(settings: Settings
 
 
 @pytest.mark.parametrize("ahead", ["1 hour", "-1 hour"])
-def test_a_clock_that_jumped_changes_nobodys_turn(settings: Settings, ahead: str) -> None:
+def test_a_clock_jump_does_not_change_the_order_of_rows(settings: Settings, ahead: str) -> None:
     """The stamps are as if half of the rows had been cached while the server's clock was wrong."""
     fill(settings, users=40)
     with Refresher(settings, size=10, fresh=5, tables=("users",)) as refresher:
@@ -222,7 +222,7 @@ def test_a_clock_that_jumped_changes_nobodys_turn(settings: Settings, ahead: str
             assert {key for key, stamp in now.items() if stamp > newest} == set(order[: start + 10])
 
 
-def test_the_age_of_the_cache_is_by_the_clock_and_not_by_the_stamp(settings: Settings) -> None:
+def test_cache_age_ignores_stamps_from_a_clock_set_back(settings: Settings) -> None:
     """The clock was an hour ahead when the rows had their last turn, and was set back since."""
     fill(settings, users=20, products=20)
     with Refresher(settings, size=10, fresh=5) as refresher, postgres(settings) as cursor:
@@ -288,7 +288,7 @@ def test_a_deadlock_fails_the_round_and_nothing_else(settings: Settings) -> None
     assert set(stamps(settings, "users").values()) == {None}
 
 
-def test_the_meta_data_say_what_comes_next(settings: Settings) -> None:
+def test_the_meta_data_hold_the_plan_of_the_next_round(settings: Settings) -> None:
     fill(settings, users=3)
     with Refresher(settings, size=200, fresh=20) as refresher:
         refresher.run_once(period=50.0)
@@ -299,7 +299,7 @@ def test_the_meta_data_say_what_comes_next(settings: Settings) -> None:
     assert [each.rows for each in state.hashes] == [3, 0]
 
 
-def test_a_database_without_tables_or_none_at_all(settings: Settings) -> None:
+def test_a_missing_schema_or_database_is_named(settings: Settings) -> None:
     with postgres(settings) as cursor:
         cursor.execute("DROP TABLE sesacctl_version")
     with Refresher(settings) as refresher, pytest.raises(SchemaNotAtHead):

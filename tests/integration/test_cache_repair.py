@@ -65,7 +65,7 @@ def look(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_nothing_breaks_and_the_next_refresh_mends_it(shop: Settings, wrong: str) -> None:
+def test_a_damaged_cache_is_fixed_by_the_next_refresh(shop: Settings, wrong: str) -> None:
     with connect(shop) as redis:
         WRONG[wrong](redis)
         look(shop)
@@ -82,7 +82,7 @@ def test_nothing_breaks_and_the_next_refresh_mends_it(shop: Settings, wrong: str
         assert reader.generation == state.generation
 
 
-def test_the_commands_go_on_too(shop: Settings, sesacctl: Cli) -> None:
+def test_commands_survive_a_damaged_cache(shop: Settings, sesacctl: Cli) -> None:
     with connect(shop) as redis:
         WRONG["text for numbers"](redis)
     commands = ("cache stats", "health", "top --once", "produce --count 2 --rate 0 --new-users 0 --new-products 0")
@@ -113,5 +113,5 @@ def test_the_rounds_of_an_older_version_are_taken_over(shop: Settings) -> None:
         ("fresh", "9999"),
     ],
 )
-def test_what_makes_no_sense_is_as_before_the_first_refresh(name: str, value: str) -> None:
+def test_invalid_meta_data_count_as_none(name: str, value: str) -> None:
     assert parse({name.encode(): value.encode()}) == Meta()

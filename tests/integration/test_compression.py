@@ -56,9 +56,7 @@ def set_compression(settings: Settings, codec: str) -> None:
     admin.close()
 
 
-def test_every_compression_of_another_client_and_of_the_brokers_is_stored(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_client_and_broker_compression_is_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Counter[int]()
     original = DefaultRecordBatch._maybe_uncompress
 

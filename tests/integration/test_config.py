@@ -99,7 +99,7 @@ def test_the_example_in_the_repository_is_what_init_writes() -> None:
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_file.template()
 
 
-def test_the_file_names_every_setting_and_changes_none_but_the_passwords(bare_sesacctl: Cli) -> None:
+def test_init_lists_every_setting_and_sets_only_credentials(bare_sesacctl: Cli) -> None:
     bare_sesacctl("config", "init")
     text = (bare_sesacctl.folder / ".env").read_text()
     assert all(f"{name.upper()}=" in text for name in Settings.model_fields)
@@ -163,7 +163,7 @@ def test_check_finds_what_is_wrong_without_a_server(
     assert found.ok is (not wrong)
 
 
-def test_a_file_that_is_no_text_is_a_finding(bare_sesacctl: Cli) -> None:
+def test_a_binary_file_is_a_finding(bare_sesacctl: Cli) -> None:
     (bare_sesacctl.folder / ".env").write_bytes("POSTGRES_DB=데이터\n".encode("euc-kr"))
     done = bare_sesacctl("config", "check", "-o", "json")
     assert done.returncode == 3
@@ -193,14 +193,14 @@ def test_check_notes_what_is_odd_about_the_file(bare_sesacctl: Cli) -> None:
     assert CANARY not in done.stdout + done.stderr
 
 
-def test_a_wrong_setting_ends_every_command_with_3_and_the_way_out(bare_sesacctl: Cli) -> None:
+def test_a_wrong_setting_exits_3_and_names_config_show(bare_sesacctl: Cli) -> None:
     done = bare_sesacctl("lag", REDIS_PORT="x")
     assert done.returncode == 3
     assert "REDIS_PORT (environment): " in done.stderr
     assert "next:  sesacctl config show" in done.stderr
 
 
-def test_a_password_for_compose_does_not_lock_out_the_local_stack(sesacctl: Cli) -> None:
+def test_a_compose_password_does_not_break_the_local_stack(sesacctl: Cli) -> None:
     assert sesacctl("config", "init").returncode == 0
     for name in ("POSTGRES_USER", "POSTGRES_DB"):
         assert name in sesacctl.environment

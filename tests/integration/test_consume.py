@@ -8,6 +8,8 @@ import random
 import signal
 from typing import Any
 
+import pytest
+
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
@@ -21,7 +23,7 @@ from tests.helpers.events import add_parents, many_orders, message, order, query
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
-def test_nine_instances_share_the_partitions_and_store_everything(settings: Settings, sesacctl: Cli) -> None:
+def test_nine_instances_share_partitions_and_store_all(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, many_orders(2_000))
@@ -53,7 +55,7 @@ def test_malformed_messages_among_good_ones_stop_nothing(settings: Settings, ses
     assert audit(settings).missing == 0
 
 
-def test_one_of_nine_killed_in_mid_load_is_restarted_and_nothing_is_lost(settings: Settings, sesacctl: Cli) -> None:
+def test_an_instance_killed_under_load_restarts_without_loss(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     process = sesacctl.start("consume", "--instances", 9)
@@ -122,7 +124,8 @@ def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli)
     assert "sesacctl db init" in done.stderr
 
 
-def test_a_missing_topic_exits_5_and_names_the_remedy(settings: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("settings")
+def test_a_missing_topic_exits_5_and_names_the_remedy(sesacctl: Cli) -> None:
     done = sesacctl("consume", "-n", 1)
     assert done.returncode == 5
     assert "sesacctl topics init" in done.stderr
@@ -142,7 +145,7 @@ def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl
     assert query(settings, "SELECT sum(next_offset), sum(stored), sum(dead) FROM sink_offsets") == [(5, 5, 0)]
 
 
-def test_another_group_starts_where_it_is_told_and_parks_as_long(settings: Settings, sesacctl: Cli) -> None:
+def test_a_group_honours_its_start_and_parking_time(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     send(settings, ORDERS, [*many_orders(10, users=1), message(order(1, user_id="u900"))], partition=0)

@@ -71,7 +71,7 @@ def members(admin: KafkaAdminClient, settings: Settings) -> int:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_others_get_the_partitions_of_an_instance_that_never_had_a_connection(door: Door, settings: Settings) -> None:
+def test_an_unconnected_instance_gives_its_partitions_away(door: Door, settings: Settings) -> None:
     with running(door.settings) as away, running(settings) as there:
         wait_until(
             lambda: away.errors or there.errors or len(there.instance._status.partitions) == 15,
@@ -95,7 +95,7 @@ def test_an_instance_that_is_stopped_while_it_is_away_ends(door: Door) -> None:
         wait_until(lambda: away.errors or not away.instance._member.joined)
 
 
-def test_all_of_them_leave_and_come_back_without_a_restart(
+def test_all_instances_leave_and_return_without_a_restart(
     door: Door, settings: Settings, sesacctl: Cli, admin: KafkaAdminClient
 ) -> None:
     door.open()
@@ -123,7 +123,7 @@ def test_until_empty_ends_when_all_have_left_and_come_back(
     done = UntilEmpty(door.settings)
     (Path(str(door.settings.postgres_host)) / door._name).unlink()
     reports: list[object] = []
-    monkeypatch.setattr(prerequisites, "require", lambda settings: None)  # it was there at the start
+    monkeypatch.setattr(prerequisites, "require", lambda _: None)  # it was there at the start
     supervisor = Supervisor(door.settings, instances=2, done=done)
     run = threading.Thread(target=lambda: reports.append(supervisor.run(threading.Event())))
     run.start()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -34,7 +33,7 @@ from sesacctl.stack.process import installed
 from tests.conftest import Cli
 from tests.helpers.consumers import check, has_stored, instances, sending, stored
 from tests.helpers.events import add_parents, batch, many_orders, query, send
-from tests.helpers.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.waiting import BUSY_SECONDS, wait_until, within
 
 CHECKPOINTS = (
     "after poll",
@@ -67,7 +66,7 @@ def test_an_instance_killed_at_any_point_of_a_step_loses_nothing(ready: Settings
 
 
 @pytest.mark.parametrize("label", ["before commit", "after commit"])
-def test_a_maximum_is_exact_although_an_instance_dies_with_its_grant(ready: Settings, label: str) -> None:
+def test_max_messages_is_exact_when_an_instance_crashes(ready: Settings, label: str) -> None:
     send(ready, ORDERS, many_orders(300), partition=0)
     stop = threading.Event()
     giving_up = threading.Timer(40, stop.set)
@@ -125,18 +124,17 @@ def test_a_second_signal_ends_it_at_once(ready: Settings, sesacctl: Cli) -> None
     [pid] = instances(process.pid)
     os.kill(pid, signal.SIGSTOP)
     try:
-        started = time.monotonic()
         # Two that come before the first was looked at are one signal.
-        wait_until(lambda: interrupt(process))
+        with within(DRAIN_SECONDS):
+            wait_until(lambda: interrupt(process))
         assert process.returncode == 130
-        assert time.monotonic() - started < DRAIN_SECONDS
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     check(ready, 10)
 
 
-def test_a_topic_deleted_and_created_again_is_read_from_its_start(ready: Settings, sesacctl: Cli) -> None:
+def test_a_recreated_topic_is_read_from_its_start(ready: Settings, sesacctl: Cli) -> None:
     process = sesacctl.start("consume", "-n", 2)
     send(ready, ORDERS, many_orders(500))
     wait_until(lambda: stored(ready) == 500, message="the first topic is stored")
@@ -154,7 +152,7 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_start(ready: Setting
     assert audit(ready).missing == 0
 
 
-def test_expired_records_stop_it_with_the_gap_named_and_can_be_accepted(ready: Settings, sesacctl: Cli) -> None:
+def test_expired_records_stop_consume_until_accepted(ready: Settings, sesacctl: Cli) -> None:
     send(ready, ORDERS, many_orders(20), partition=0)
     assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
     send(ready, ORDERS, many_orders(30), partition=0)
@@ -180,9 +178,7 @@ def postgres_tool(settings: Settings, name: str, *arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_database_restored_from_a_dump_is_filled_again_from_kafka(
-    ready: Settings, sesacctl: Cli, tmp_path: Path
-) -> None:
+def test_a_restored_database_catches_up_from_kafka(ready: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     """As docs/operations.md says it."""
     dump, database = tmp_path / "sesac.dump", ready.postgres_db
     process = sesacctl.start("consume", "-n", 2, "-o", "jsonl")
@@ -201,7 +197,7 @@ def test_a_database_restored_from_a_dump_is_filled_again_from_kafka(
     check(ready, 400)
 
 
-def test_an_instance_stopped_past_its_session_is_fenced_and_joins_again(ready: Settings, sesacctl: Cli) -> None:
+def test_a_paused_instance_is_fenced_and_rejoins(ready: Settings, sesacctl: Cli) -> None:
     process = sesacctl.start("consume", "-n", 2)
     send(ready, ORDERS, many_orders(200))
     wait_until(lambda: stored(ready) == 200, message="both run")
@@ -252,7 +248,7 @@ def test_a_connection_cut_at_commit_leaves_one_copy(settings: Settings) -> None:
     assert query(settings, "SELECT count(*) FROM orders") == [(50,)]
 
 
-def test_a_backend_that_stands_still_at_commit_is_given_up_and_leaves_one_copy(settings: Settings) -> None:
+def test_a_backend_frozen_at_commit_is_dropped_and_stores_once(settings: Settings) -> None:
     add_parents(settings, users=100)
     connection = connect(settings, command="test", bound=1.0)
     backend = connection.info.backend_pid
@@ -277,7 +273,7 @@ def test_a_backend_that_stands_still_at_commit_is_given_up_and_leaves_one_copy(s
     assert query(settings, "SELECT count(*), (SELECT sum(stored) FROM sink_offsets) FROM orders") == [(50, 50)]
 
 
-def test_a_user_without_a_right_in_postgresql_is_told_and_not_started_again(ready: Settings) -> None:
+def test_a_missing_postgresql_right_stops_without_restarts(ready: Settings) -> None:
     role = f"{ready.postgres_db}_reader"
     query(ready, f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     try:

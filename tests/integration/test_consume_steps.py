@@ -47,7 +47,7 @@ def accounted(settings: Settings, offsets: int) -> bool:
     return stored(settings) + control(settings) >= offsets
 
 
-def test_markers_and_aborted_records_take_offsets_and_nothing_else(shop: Settings) -> None:
+def test_markers_and_aborted_records_only_take_offsets(shop: Settings) -> None:
     producer = KafkaProducer(bootstrap_servers=shop.brokers, transactional_id=f"t-{uuid4()}")
     producer.init_transactions()
     with running(shop, ORDERS):
@@ -66,7 +66,7 @@ def test_markers_and_aborted_records_take_offsets_and_nothing_else(shop: Setting
     assert audit(shop, deep=True).missing == 0
 
 
-def test_a_position_that_ran_ahead_is_no_gap_of_the_log(shop: Settings) -> None:
+def test_a_position_that_ran_ahead_is_not_a_gap(shop: Settings) -> None:
     """As after an error that kafka-python raises when it has moved the position already."""
     send(shop, ORDERS, many_orders(10), partition=0)
     ahead = threading.Event()
@@ -126,7 +126,7 @@ def truncated(shop: Settings, monkeypatch: pytest.MonkeyPatch, first: Callable[[
         yield found
 
 
-def test_a_topic_that_was_created_again_is_no_cut_log(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recreated_topic_is_not_a_cut_log(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new log is shorter, which looks alike until the consumer learns of the new topic's id."""
 
     def create_again() -> None:
@@ -141,9 +141,7 @@ def test_a_topic_that_was_created_again_is_no_cut_log(shop: Settings, monkeypatc
     assert audit(shop, deep=True).missing == 0
 
 
-def test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept(
-    shop: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_last_record_stops_and_the_cut_is_remembered(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after brokers lost the end of a log and others wrote it again."""
 
     def forget() -> None:
@@ -162,9 +160,7 @@ def test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_ke
     assert (cut.next_offset, cut.diverged_at) == (20, 0)
 
 
-def test_leader_epochs_that_began_again_are_no_cut_while_the_last_record_is_there(
-    shop: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restarted_epochs_pass_while_the_last_record_matches(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a cluster was restored from a copy of its logs."""
     with truncated(shop, monkeypatch, lambda: send(shop, ORDERS, many_orders(5), partition=0)):
         wait_until(lambda: stored(shop) == 25, message="it does not go on")
@@ -178,7 +174,7 @@ def expire(shop: Settings, before: int) -> None:
     client.close()
 
 
-def test_where_the_last_record_has_expired_the_leader_epoch_decides(shop: Settings) -> None:
+def test_an_unknown_epoch_stops_once_the_last_record_expired(shop: Settings) -> None:
     send(shop, ORDERS, many_orders(20), partition=0)
     store_all(shop)
     expire(shop, 20)
@@ -191,7 +187,7 @@ def test_where_the_last_record_has_expired_the_leader_epoch_decides(shop: Settin
         wait_until(lambda: found.errors, message="it goes on")
 
 
-def test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired(
+def test_diverged_epochs_are_a_cut_once_the_last_record_expired(
     shop: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no longer there to contradict the brokers."""
@@ -225,7 +221,7 @@ def rows(settings: Settings) -> int:
     return int(query(settings, "SELECT count(*) FROM orders")[0][0])
 
 
-def test_a_member_that_joins_in_the_middle_of_a_batch_doubles_nothing(shop: Settings) -> None:
+def test_a_member_joining_mid_batch_doubles_nothing(shop: Settings) -> None:
     """Without the primary key, which would hide it."""
     query(shop, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
     send(shop, ORDERS, many_orders(500))
@@ -297,7 +293,7 @@ def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:
         wait_until(lambda: query(shop, "SELECT 1 FROM orders WHERE order_id = 'o1'"), message="it is still parked")
 
 
-def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Settings) -> None:
+def test_parents_without_lag_needs_both_topics_read_to_the_end(shop: Settings) -> None:
     """Also where this process does not read those topics, or they are not to be found."""
     consumer, connection = clients.consumer(shop, group_instance_id="test"), connect(shop, command="test")
     try:
@@ -311,7 +307,7 @@ def test_parked_orders_may_die_only_when_no_user_or_product_can_come(shop: Setti
         connection.close()
 
 
-def test_kafka_that_is_away_is_said_and_that_it_is_back(
+def test_a_kafka_outage_and_its_end_are_reported(
     shop: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = threading.Event()

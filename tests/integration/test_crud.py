@@ -103,7 +103,8 @@ def test_rows_can_be_read_after_the_session(settings: Settings) -> None:
     engine.dispose()
 
 
-def test_create_commits(shop: Session, settings: Settings) -> None:
+@pytest.mark.usefixtures("shop")
+def test_create_commits(settings: Settings) -> None:
     engine = database.engine_for(settings, command="test")
     with Session(engine) as other:
         assert crud.get_user(other, "U1") is not None
@@ -128,7 +129,7 @@ def test_an_order_is_completed(shop: Session) -> None:
         ({"quantity": 2**31 - 1}, "total_amount"),
     ],
 )
-def test_an_order_that_is_refused(shop: Session, values: dict[str, Any], field: str) -> None:
+def test_an_invalid_order_is_refused(shop: Session, values: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRow) as caught:
         crud.create_order(shop, {"user_id": "U1", "product_id": "P1", "quantity": 1, **values})
     assert caught.value.field == field
@@ -136,7 +137,7 @@ def test_an_order_that_is_refused(shop: Session, values: dict[str, Any], field: 
 
 
 @pytest.mark.parametrize(("field", "value"), [("age", 151), ("age", -1), ("age", "abc"), ("name", "가" * 101)])
-def test_a_user_that_is_refused(session: Session, field: str, value: Any) -> None:
+def test_an_invalid_user_is_refused(session: Session, field: str, value: Any) -> None:
     with pytest.raises(InvalidRow) as caught:
         crud.create_user(session, {"user_id": "U1", "name": "홍길동", field: value})
     assert caught.value.field == field
@@ -192,7 +193,7 @@ def changes(session: Session) -> list[tuple[str, int, str]]:
     return [tuple(row) for row in session.execute(text("SELECT table_name, change, reason FROM row_changes"))]
 
 
-def test_what_is_deleted_is_written_down_in_the_same_transaction(shop: Session) -> None:
+def test_a_delete_is_recorded_in_its_own_transaction(shop: Session) -> None:
     with pytest.raises(NotFound):
         crud.delete_order(shop, "nothing")
     order = crud.create_order(shop, {"user_id": "U1", "product_id": "P1", "quantity": 1})
@@ -205,7 +206,7 @@ def test_what_is_deleted_is_written_down_in_the_same_transaction(shop: Session) 
     assert changes(shop) == [("orders", -1, "crud"), ("users", -1, "crud"), ("products", -1, "crud")]
 
 
-def test_a_row_that_somebody_else_deleted_is_not_written_down_twice(shop: Session, settings: Settings) -> None:
+def test_a_concurrent_delete_is_recorded_only_once(shop: Session, settings: Settings) -> None:
     user = crud.get_user(shop, "U1")
     engine = database.engine_for(settings, command="test")
     with Session(engine) as other:
@@ -236,7 +237,7 @@ with database.session_scope() as session:
 """
 
 
-def test_a_delete_that_is_undone_is_not_written_down(shop: Session, environment: dict[str, str]) -> None:
+def test_a_rolled_back_delete_is_not_recorded(shop: Session, environment: dict[str, str]) -> None:
     assert run(DELETES_IN_A_SCOPE, environment) == "user_id\n"
     assert changes(shop) == [("orders", -1, "crud")]
 
@@ -265,7 +266,7 @@ def test_a_scope_commits_everything_or_nothing(session: Session, environment: di
     assert [user.user_id for user in crud.list_users(session)] == ["kept", "kept too"]
 
 
-def test_the_manual_reset_of_the_troubleshooting_guide_is_right_in_any_time_zone(shop: Session) -> None:
+def test_the_guides_manual_reset_works_in_any_time_zone(shop: Session) -> None:
     shop.execute(text("SET TIME ZONE 'Asia/Seoul'"))
     shop.execute(text("UPDATE users SET last_cached_at = NOW()"))
     shop.execute(text("SET TIME ZONE 'America/New_York'"))
@@ -332,7 +333,7 @@ def test_calls_under_begin_commit_at_its_end(settings: Settings) -> None:
     engine.dispose()
 
 
-def test_a_call_that_commits_leaves_no_transaction_open_and_nothing_stale(shop: Session, settings: Settings) -> None:
+def test_a_committing_call_ends_its_transaction_and_expires_rows(shop: Session, settings: Settings) -> None:
     seen = crud.get_user(shop, "U1")
     assert seen is not None
     engine = database.engine_for(settings, command="test")

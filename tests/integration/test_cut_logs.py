@@ -47,9 +47,7 @@ def kept(settings: Settings, table: str) -> list[tuple[int, bool]]:
     return query(settings, f'SELECT "offset", counted FROM {table} ORDER BY id')
 
 
-def test_a_cut_log_that_has_grown_again_stops_all_until_a_person_accepts_it(
-    shop: Slice, private_stack: RunningStack, cli: Cli
-) -> None:
+def test_a_regrown_cut_log_stops_all_until_it_is_accepted(shop: Slice, private_stack: RunningStack, cli: Cli) -> None:
     settings = shop.settings
     for _ in range(10):
         send(settings, ORDERS, many_orders(30), partition=0)
@@ -83,7 +81,7 @@ def test_a_cut_log_that_has_grown_again_stops_all_until_a_person_accepts_it(
     assert "nothing to move" in cli("offsets", "accept-cut").stderr
 
 
-def test_new_records_at_old_positions_are_kept_beside_the_old_ones(shop: Slice, private_stack: RunningStack) -> None:
+def test_records_at_reused_positions_keep_the_old_ones(shop: Slice, private_stack: RunningStack) -> None:
     settings = shop.settings
     send(settings, ORDERS, [(b"u1", b"{}"), message(order(1, user_id="u900"))], partition=0)
     store_all(settings)
@@ -99,7 +97,8 @@ def test_new_records_at_old_positions_are_kept_beside_the_old_ones(shop: Slice, 
     assert (result.ok, result.counts.dead, result.counts.parked) == (True, 1, 1)
 
 
-def test_records_that_compaction_deleted_are_no_control_records(shop: Slice, private_stack: RunningStack) -> None:
+@pytest.mark.usefixtures("private_stack")
+def test_compacted_records_are_not_counted_as_control_records(shop: Slice) -> None:
     settings = shop.settings
     topic = settings.topic(ORDERS)
     send(settings, ORDERS, many_orders(5, users=2), partition=0)

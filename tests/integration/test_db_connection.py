@@ -19,7 +19,7 @@ from sesacctl.database.connections import read_row, transaction
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerRefused, ServerUnreachable
 from sesacctl.settings import Settings
 from tests.helpers.postgres_cluster import Cluster, cluster
-from tests.helpers.waiting import BUSY_SECONDS
+from tests.helpers.waiting import within
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
@@ -72,13 +72,11 @@ def test_a_server_that_is_down_is_named_with_what_to_do(settings: Settings, host
 
 def test_a_stopped_server_is_given_up_in_time(server: Cluster) -> None:
     os.kill(server.pid, signal.SIGSTOP)
-    started = time.monotonic()
     try:
-        with pytest.raises(ServerUnreachable, match="timeout"):
+        with within(8), pytest.raises(ServerUnreachable, match="timeout"):
             database.connect(server.settings(), command="test")
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    assert time.monotonic() - started < 8 + BUSY_SECONDS
 
 
 def test_connections_name_their_command(settings: Settings) -> None:
@@ -106,13 +104,12 @@ def test_a_stopped_backend_is_given_up(settings: Settings, wait: object) -> None
     connection.cursor().execute("CREATE TEMP TABLE notes (note text)")
     backend = connection.info.backend_pid
     os.kill(backend, signal.SIGSTOP)
-    started = time.monotonic()
+    refusal = pytest.raises(ServerUnreachable, match=r"gave no answer within 0\.5 s")
     try:
-        with pytest.raises(ServerUnreachable, match=r"gave no answer within 0\.5 s"), database.translated(settings):
+        with within(3), refusal, database.translated(settings):
             wait(connection)
     finally:
         os.kill(backend, signal.SIGCONT)
-    assert time.monotonic() - started < 3 + BUSY_SECONDS
     assert connection.closed
 
 
@@ -152,16 +149,14 @@ def test_deadlines_that_hold_harm_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("commit", [True, False])
-def test_a_transaction_is_committed_only_if_that_is_asked_for_and_its_connection_closed(
-    settings: Settings, commit: bool
-) -> None:
+def test_a_transaction_commits_only_on_request_and_disconnects(settings: Settings, commit: bool) -> None:
     with transaction(settings, command="test", commit=commit) as cursor:
         cursor.execute("CREATE TABLE notes ()")
     assert cursor.connection.closed
     assert read_row(settings, "SELECT to_regclass('notes') IS NOT NULL", (), command="test") == (commit,)
 
 
-def test_an_error_undoes_a_transaction_and_is_told_in_our_words(settings: Settings) -> None:
+def test_an_error_rolls_back_and_is_translated(settings: Settings) -> None:
     with (
         pytest.raises(SchemaNotAtHead, match="nowhere"),
         transaction(settings, command="test", commit=True) as cursor,
@@ -209,9 +204,9 @@ def test_a_pool_notices_that_its_connection_died(settings: Settings) -> None:
 def test_waiting_ends_with_the_last_error(settings: Settings) -> None:
     gone = settings.model_copy(update={"postgres_host": "/nowhere"})
     started = time.monotonic()
-    with pytest.raises(ServerUnreachable):
+    with within(3), pytest.raises(ServerUnreachable):
         database.wait_until(lambda: database.connect(gone, command="test"), seconds=0.5)
-    assert 0.1 < time.monotonic() - started < 3 + BUSY_SECONDS
+    assert time.monotonic() - started > 0.1
 
 
 def test_waiting_outlasts_a_server_s_start() -> None:

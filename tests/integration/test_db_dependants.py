@@ -49,7 +49,7 @@ def statements(found: tuple[Dependant, ...]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_each_kind_is_found_before_and_comes_back(settings: Settings, kind: str) -> None:
+def test_each_dependant_is_found_before_and_restored(settings: Settings, kind: str) -> None:
     at_first_revision(settings, OBJECTS[kind])
     planned = plan.plan(settings)
     before = _definitions(settings)
@@ -92,7 +92,7 @@ def _definitions(settings: Settings) -> list[Any]:
     )
 
 
-def test_what_uses_no_altered_column_is_not_in_the_way(settings: Settings) -> None:
+def test_dependants_of_unaltered_columns_are_left_alone(settings: Settings) -> None:
     at_first_revision(
         settings,
         "CREATE VIEW names AS SELECT user_id, name FROM users; CREATE INDEX mine ON users (created_at);"
@@ -146,7 +146,7 @@ def test_a_downgrade_names_what_uses_what_it_drops(settings: Settings) -> None:
         ("INSERT INTO users (user_id, name, created_at) VALUES ('u', 'n', '294276-12-31 23:59:59')", "out of range"),
     ],
 )
-def test_what_cannot_be_found_before_has_words_and_changes_nothing(
+def test_an_unforeseen_dependant_is_named_and_nothing_changes(
     settings: Settings, sesacctl: Cli, objects: str, text: str
 ) -> None:
     at_first_revision(settings, f"SET TimeZone = 'UTC'; {objects}")

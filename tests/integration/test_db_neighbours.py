@@ -51,7 +51,7 @@ def empty(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("kind", STRANGERS)
-def test_what_is_not_ours_is_named_and_left_alone(empty: Settings, sesacctl: Cli, kind: str) -> None:
+def test_foreign_tables_are_named_and_left_alone(empty: Settings, sesacctl: Cli, kind: str) -> None:
     statement, text = STRANGERS[kind]
     execute(empty, statement)
     for command in (("init",), ("init", "--dry-run"), ("migrate",), ("check",)):
@@ -65,7 +65,7 @@ def test_what_is_not_ours_is_named_and_left_alone(empty: Settings, sesacctl: Cli
     assert check.verdict(check.check(empty.model_copy(update={"postgres_schema": "shop"}))) is None
 
 
-def test_half_of_our_tables_are_no_reason_for_a_traceback(empty: Settings, sesacctl: Cli) -> None:
+def test_incomplete_tables_cause_no_traceback(empty: Settings, sesacctl: Cli) -> None:
     revisions.upgrade(empty, "0001")
     execute(empty, "DROP TABLE sesacctl_version; DROP TABLE users CASCADE")
     done = sesacctl("db", "init")
@@ -96,7 +96,7 @@ def make_legacy(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("revision", ["0001", "0004", "0005"])
-def test_an_alembic_version_of_ours_is_taken_over(settings: Settings, revision: str) -> None:
+def test_our_old_alembic_version_is_adopted(settings: Settings, revision: str) -> None:
     revisions.downgrade(settings, revision)
     make_legacy(settings)
     assert revisions.current(settings) == revision
@@ -144,7 +144,7 @@ def test_an_alembic_version_of_another_program_is_left_alone(empty: Settings, se
     assert json.loads(sesacctl("db", "check", "-o", "json").stdout)["foreign_version"] == foreign
 
 
-def test_a_search_path_without_its_schema_is_told(empty: Settings, sesacctl: Cli) -> None:
+def test_a_search_path_without_a_schema_is_reported(empty: Settings, sesacctl: Cli) -> None:
     execute(empty, f"ALTER DATABASE {empty.postgres_db} SET search_path = nowhere")
     for command in ("init", "migrate"):
         done = sesacctl("db", command)
@@ -184,19 +184,20 @@ def test_the_whole_loop_runs_in_a_schema_beside_another_shop(empty: Settings, se
     assert execute(empty, "SELECT count(*) FROM public.orders") == [(0,)]
 
 
-def through_a_pooler(settings: Settings) -> Open:
+def through_a_pooler(settings: Settings) -> Open[RawConnection]:
     """Connects as PgBouncer does, which refuses what it would have to set again before each transaction."""
 
     def open_connection(more: Mapping[str, Any]) -> RawConnection:
         if "options" in more:
             raise psycopg2.OperationalError("FATAL: unsupported startup parameter in options: search_path")
-        return psycopg2.connect(**{**database.locate(settings).parameters, **more})
+        connection: RawConnection = psycopg2.connect(**{**database.locate(settings).parameters, **more})
+        return connection
 
     return open_connection
 
 
 @pytest.mark.parametrize("port", [5432, 6543])
-def test_a_pooler_that_passes_no_schema_on_is_refused_unless_the_role_has_it(settings: Settings, port: int) -> None:
+def test_a_pooler_dropping_search_path_is_refused_with_advice(settings: Settings, port: int) -> None:
     location = replace(database.locate(settings), port=port)
     execute(settings, "CREATE SCHEMA shop")
     with pytest.raises(ConfigurationError, match="does not pass search_path on") as caught:
@@ -223,7 +224,7 @@ def test_a_name_that_is_not_one_of_a_schema_is_refused(bare_sesacctl: Cli, name:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_KR"])
-def test_an_encoding_that_refuses_rows_is_told_before(settings: Settings, sesacctl: Cli, encoding: str) -> None:
+def test_a_wrong_encoding_is_refused_before_any_change(settings: Settings, sesacctl: Cli, encoding: str) -> None:
     name = f"{settings.postgres_db}_other"
     template = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
     outside_transactions(settings, f"CREATE DATABASE {name} {template}")
@@ -265,7 +266,7 @@ CREATED = "SELECT created_at AT TIME ZONE 'UTC' = '2026-01-01 00:00', pg_typeof(
 
 
 @pytest.mark.parametrize("command", ["init", "migrate"])
-def test_times_without_a_zone_are_not_guessed(with_times: Settings, sesacctl: Cli, command: str) -> None:
+def test_the_zone_of_naive_times_is_not_guessed(with_times: Settings, sesacctl: Cli, command: str) -> None:
     if command == "init":
         execute(with_times, "DROP TABLE sesacctl_version")
     for options in ((), ("--yes",)):
@@ -300,7 +301,7 @@ def test_no_zone_is_needed_without_times(settings: Settings) -> None:
         plan.run(settings, plan.plan(settings))
 
 
-def test_somebody_on_a_terminal_is_asked(with_times: Settings, environment: dict[str, str]) -> None:
+def test_a_user_on_a_terminal_is_asked(with_times: Settings, environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sesacctl", "db", "migrate"], env=environment, stdin=theirs, stderr=theirs, stdout=theirs

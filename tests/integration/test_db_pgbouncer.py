@@ -134,7 +134,7 @@ def warm(settings: Settings, count: int) -> None:
         connection.close()
 
 
-def test_session_mode_is_no_reason_to_refuse(settings: Settings, short_path: Path) -> None:
+def test_session_mode_is_accepted(settings: Settings, short_path: Path) -> None:
     with pooler(settings, short_path, port=6432, mode="session", size=5) as found:
         warm(found, 3)
         assert not check.check(found).pooler
@@ -142,7 +142,7 @@ def test_session_mode_is_no_reason_to_refuse(settings: Settings, short_path: Pat
         revisions.upgrade(found)
 
 
-def test_postgresql_itself_is_no_pooler(settings: Settings) -> None:
+def test_postgresql_itself_is_not_taken_for_a_pooler(settings: Settings) -> None:
     assert not check.check(settings).pooler
 
 

@@ -62,7 +62,7 @@ def empty(settings: Settings) -> Settings:
     return settings
 
 
-def test_every_migration_down_and_up_again_keeps_ten_thousand_rows(settings: Settings) -> None:
+def test_every_migration_down_and_up_keeps_all_rows(settings: Settings) -> None:
     seed.seed(settings, users=5_000, products=4_000)
     execute(
         settings,
@@ -140,7 +140,7 @@ def filled_at_0004(settings: Settings) -> Settings:
     return settings
 
 
-def test_a_sink_of_the_version_before_is_taken_over_and_given_back(filled_at_0004: Settings) -> None:
+def test_the_previous_versions_sink_survives_up_and_downgrade(filled_at_0004: Settings) -> None:
     settings = filled_at_0004
     before = sink_at_0004(settings)
     assert [len(rows) for rows in before] == [1, 1, 1]
@@ -155,7 +155,7 @@ def test_a_sink_of_the_version_before_is_taken_over_and_given_back(filled_at_000
     assert sink_at_0004(settings) == before
 
 
-def test_what_was_kept_before_a_reset_is_in_no_counter_after_the_upgrade(filled_at_0004: Settings) -> None:
+def test_rows_kept_before_a_reset_are_uncounted_after_upgrade(filled_at_0004: Settings) -> None:
     """Else its replay would make them negative."""
     settings = filled_at_0004
     query(settings, "UPDATE sink_offsets SET first_offset = 4, stored = 0, dead = 0")
@@ -164,7 +164,7 @@ def test_what_was_kept_before_a_reset_is_in_no_counter_after_the_upgrade(filled_
     assert query(settings, "SELECT counted FROM parked_events") == [(True,)]
 
 
-def test_a_consumer_goes_on_where_the_version_before_has_stopped(filled_at_0004: Settings) -> None:
+def test_a_consumer_resumes_where_the_old_version_stopped(filled_at_0004: Settings) -> None:
     settings = filled_at_0004
     revisions.upgrade(settings)
     query(settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
@@ -194,7 +194,7 @@ def test_times_keep_their_instant_through_the_change_of_type(settings: Settings)
     assert created
 
 
-def test_a_null_that_head_forbids_stops_the_migration_and_loses_nothing(settings: Settings) -> None:
+def test_a_forbidden_null_stops_the_migration_without_loss(settings: Settings) -> None:
     revisions.downgrade(settings, "0001")
     execute(settings, "INSERT INTO users (user_id) VALUES ('nameless')")
     with pytest.raises(CheckFailed, match="name"):
@@ -203,7 +203,7 @@ def test_a_null_that_head_forbids_stops_the_migration_and_loses_nothing(settings
     assert execute(settings, "SELECT user_id FROM users") == [("nameless",)]
 
 
-def test_the_files_names_say_what_alembic_says() -> None:
+def test_revision_file_names_agree_with_alembic() -> None:
     assert [script.revision for script in revisions.scripts().walk_revisions()][::-1] == REVISIONS
     assert revisions.scripts().get_current_head() == revisions.head()
 
@@ -251,7 +251,7 @@ def four_upgraders(settings: Settings) -> Iterator[tuple[Barrier, Any]]:
         assert worker.exitcode == 0
 
 
-def test_four_upgrades_at_once_ten_times_from_empty_and_from_one_behind(
+def test_four_concurrent_upgrades_succeed_from_any_revision(
     settings: Settings, four_upgraders: tuple[Barrier, Any]
 ) -> None:
     barrier, failures = four_upgraders
@@ -282,7 +282,7 @@ def holder(settings: Settings) -> Iterator[psycopg2.extensions.connection]:
     connection.close()
 
 
-def test_an_upgrade_killed_in_the_middle_leaves_nothing_half_done(settings: Settings) -> None:
+def test_a_killed_upgrade_leaves_nothing_half_done(settings: Settings) -> None:
     revisions.downgrade(settings, "0001")
     before = content(settings)
     holder = database.connect(settings, command="holder")
@@ -301,7 +301,7 @@ def test_an_upgrade_killed_in_the_middle_leaves_nothing_half_done(settings: Sett
     revisions.require_head(settings)
 
 
-def test_a_lock_held_by_another_session_is_given_up_and_its_holder_named(
+def test_a_migration_blocked_by_a_lock_names_the_holder(
     settings: Settings, holder: psycopg2.extensions.connection
 ) -> None:
     with pytest.raises(CheckFailed, match=f"sesacctl/holder.*{holder.info.backend_pid}"):
@@ -323,7 +323,7 @@ def legacy(settings: Settings) -> None:
     )
 
 
-def test_tables_of_the_first_version_are_taken_over_with_their_rows(settings: Settings) -> None:
+def test_first_version_tables_are_adopted_with_their_rows(settings: Settings) -> None:
     legacy(settings)
     execute(settings, "CREATE INDEX my_own ON users (name); CREATE TABLE my_own_table (a integer)")
     with pytest.raises(SchemaNotAtHead, match="tables already, but no revision") as caught:
@@ -357,9 +357,7 @@ def test_every_revision_is_recognised(settings: Settings, revision: str) -> None
         ("DROP TABLE products CASCADE", "missing: products column price integer"),
     ],
 )
-def test_tables_that_equal_no_revision_are_refused_with_the_differences(
-    settings: Settings, change: str, difference: str
-) -> None:
+def test_tables_matching_no_revision_are_refused_with_a_diff(settings: Settings, change: str, difference: str) -> None:
     legacy(settings)
     execute(settings, change)
     with pytest.raises(SchemaNotAtHead) as caught:
@@ -403,7 +401,7 @@ def test_a_plan_says_what_would_run(settings: Settings, revision: str, downgrade
 
 
 @pytest.mark.parametrize(("revision", "downgrade"), [("nope", False), ("+9", False), ("0002", False), ("-99", True)])
-def test_a_plan_to_nowhere_is_a_usage_error(settings: Settings, revision: str, downgrade: bool) -> None:
+def test_a_plan_to_an_unknown_revision_is_a_usage_error(settings: Settings, revision: str, downgrade: bool) -> None:
     with pytest.raises(UsageError, match=revision.replace("+", r"\+")):
         plan.plan(settings, revision, downgrade=downgrade)
 

@@ -128,7 +128,7 @@ def test_system_trusts_the_cas_of_the_system(server: Cluster, bundle: Path, monk
     assert check.check(supabase(server, host="localhost", supabase_sslrootcert="system")).tls == "TLSv1.3"
 
 
-def test_supabase_without_tls_is_refused_before_a_word_is_said() -> None:
+def test_supabase_without_tls_is_refused_before_login() -> None:
     url = "postgresql://postgres@db.example.com/postgres?sslmode=disable"
     with pytest.raises(ConfigurationError, match="turns TLS off"):
         check.check(load(db_type=DbType.SUPABASE, supabase_direct_url=url))
@@ -176,7 +176,7 @@ def test_a_server_without_tls_is_refused() -> None:
             check.check(supabase(plain))
 
 
-def test_a_backend_that_ends_under_tls_is_a_server_that_cannot_be_reached(server: Cluster) -> None:
+def test_a_backend_killed_under_tls_is_unreachable(server: Cluster) -> None:
     connection = database.connect(rds(server), command="test")
     os.kill(connection.info.backend_pid, signal.SIGKILL)  # all sessions of the server end with it, and it starts again
     with pytest.raises(ServerUnreachable) as caught, database.translated(rds(server)):

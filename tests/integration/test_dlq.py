@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.database.connections import connect
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import ORDERS
@@ -60,7 +61,7 @@ def test_list_filters(conflicts: Settings) -> None:
     assert len(dead_letters.find(conflicts, Filter(), limit=1)) == 1
 
 
-def test_replay_stores_what_can_be_stored_now_and_the_counters_follow(conflicts: Settings) -> None:
+def test_replay_stores_what_now_fits_and_updates_the_counters(conflicts: Settings) -> None:
     query(conflicts, "DELETE FROM orders WHERE order_id = 'o1'")
     trial = dead_letters.replay(conflicts, Filter(), dry_run=True)
     assert (trial.tried, trial.stored, trial.refused) == (3, 1, {"conflict": 1, "invalid_json": 1})
@@ -73,7 +74,7 @@ def test_replay_stores_what_can_be_stored_now_and_the_counters_follow(conflicts:
     assert len(dead_letters.find(conflicts, Filter(), limit=10)) == 2
 
 
-def test_replay_of_what_is_there_already_is_a_duplicate_and_leaves(conflicts: Settings) -> None:
+def test_replay_of_stored_events_counts_duplicates(conflicts: Settings) -> None:
     query(conflicts, "UPDATE orders SET total_amount = 9999")
     done = dead_letters.replay(conflicts, Filter(reason="conflict"))
     assert (done.duplicates, done.refused) == (2, {})
@@ -101,7 +102,9 @@ def test_all_headers_are_kept_shown_and_survive_a_replay(settings: Settings, ses
     connection = connect(settings, command="test")
     sink = Sink(connection, group=settings.kafka_group)
     found = replace(batch([(b"u1", NASTY)], topic_id=TOPIC), topic=settings.topic(ORDERS))
-    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    [record] = found.records
+    assert isinstance(record, Record)
+    record.headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     sink.begin_partition(found.topic, found.key, 0)
     sink.store([found])
     connection.close()
@@ -132,7 +135,7 @@ def test_export_holds_the_raw_bytes_and_is_whole_or_not_there(conflicts: Setting
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["dead.jsonl"]
 
 
-def test_a_dead_letter_that_is_not_there(settings: Settings) -> None:
+def test_a_missing_dead_letter_is_an_error(settings: Settings) -> None:
     with pytest.raises(DeadLetterMissing):
         dead_letters.show(settings, 1)
 

@@ -109,7 +109,7 @@ def test_an_unwrap_stores_what_fits_and_every_audit_stays_true(shop: Settings, s
     }
 
 
-def test_what_still_does_not_fit_says_why(shop: Settings) -> None:
+def test_a_letter_that_still_does_not_fit_says_why(shop: Settings) -> None:
     dead_letters.replay(shop, Filter(), unwrap=Envelope.DEBEZIUM)
     letters = {letter.offset: letter for letter in dead_letters.find(shop, Filter(), limit=20)}
     assert {offset: letters[offset].reason for offset in (3, 4, 5, 9)} == {
@@ -120,7 +120,7 @@ def test_what_still_does_not_fit_says_why(shop: Settings) -> None:
     assert "numbers have to be JSON integers" in letters[9].detail
 
 
-def test_the_audits_notice_an_unwrapped_row_that_is_gone_or_changed(shop: Settings) -> None:
+def test_audits_find_unwrapped_rows_changed_or_deleted(shop: Settings) -> None:
     dead_letters.replay(shop, Filter(), unwrap=Envelope.DEBEZIUM)
     query(shop, "UPDATE orders SET total_amount = 1 WHERE order_id = 'o1'")
     changed = audit(shop, values=True)
@@ -132,7 +132,7 @@ def test_the_audits_notice_an_unwrapped_row_that_is_gone_or_changed(shop: Settin
     assert (gone.missing, [event.id for event in gone.named]) == (1, ["o2"])
 
 
-def test_a_wrapped_record_that_nobody_stored_or_keeps_is_missing(shop: Settings) -> None:
+def test_a_wrapped_record_neither_stored_nor_kept_is_missing(shop: Settings) -> None:
     query(shop, "DELETE FROM dead_letters")
     gone = audit(shop, deep=True).deep
     assert gone is not None
@@ -140,7 +140,7 @@ def test_a_wrapped_record_that_nobody_stored_or_keeps_is_missing(shop: Settings)
     assert [event.id for event in gone.named] == ["o1", "o2", None, "o4", "o1", "o6", "o7", None, None]
 
 
-def test_twice_is_a_duplicate(shop: Settings) -> None:
+def test_a_repeated_wrapped_event_is_a_duplicate(shop: Settings) -> None:
     send(shop, ORDERS, [debezium(1), debezium(1, "u", status="배송중")], partition=0)
     store_all(shop)
     done = dead_letters.replay(shop, Filter(), unwrap=Envelope.DEBEZIUM)

@@ -42,7 +42,7 @@ def error(settings: Settings, at: datetime) -> list[float]:
     return [round((found - at).total_seconds() / 3_600, 3) for (found,) in rows]
 
 
-def test_korean_times_without_a_zone_are_counted_and_told(settings: Settings, sesacctl: Cli) -> None:
+def test_naive_korean_times_are_counted_and_reported(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     now = datetime.now(SEOUL)
@@ -59,7 +59,7 @@ def test_korean_times_without_a_zone_are_counted_and_told(settings: Settings, se
     assert event_times(sesacctl) == []
 
 
-def test_with_their_zone_they_are_right_also_from_the_parked_ones(settings: Settings, sesacctl: Cli) -> None:
+def test_naive_times_use_the_event_timezone_even_if_parked(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     now = datetime.now(SEOUL)
@@ -74,7 +74,7 @@ def test_with_their_zone_they_are_right_also_from_the_parked_ones(settings: Sett
     assert event_times(sesacctl) == []
 
 
-def test_clocks_that_are_a_little_fast_are_no_news(settings: Settings, sesacctl: Cli) -> None:
+def test_slightly_fast_clocks_are_not_counted(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     send(settings, ORDERS, [naive(1, datetime.now(UTC) + timedelta(minutes=50))])

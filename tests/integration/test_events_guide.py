@@ -38,7 +38,7 @@ def test_the_examples_send_events_that_are_stored(
     assert audit(settings, values=True).ok
 
 
-def test_the_value_that_is_shown_is_accepted() -> None:
+def test_the_values_in_the_guide_are_accepted() -> None:
     shown = [block.content for block in documents.blocks(GUIDE) if block.language == "json"]
     for text in shown:
         json.loads(text)

@@ -54,9 +54,7 @@ def other_application(settings: Settings, protocol: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_group_of_another_application_is_refused_and_its_client_named(
-    settings: Settings, sesacctl: Cli, protocol: str
-) -> None:
+def test_a_group_used_by_another_application_is_refused(settings: Settings, sesacctl: Cli, protocol: str) -> None:
     topics.init(settings)
     with other_application(settings, protocol):
         done = sesacctl("consume", "-n", "1")
@@ -68,7 +66,7 @@ def test_a_group_of_another_application_is_refused_and_its_client_named(
         assert f"0 members, lag 0; 1 member of another application: {CLIENT_ID} at" in checks["consumers"]["evidence"]
 
 
-def test_an_instance_that_is_not_let_in_ends_the_run_with_the_same_words(settings: Settings) -> None:
+def test_an_instance_refused_by_the_group_ends_the_run(settings: Settings) -> None:
     """It came after the look at the start."""
     topics.init(settings)
     supervisor = Supervisor(settings, instances=1)
@@ -78,7 +76,7 @@ def test_an_instance_that_is_not_let_in_ends_the_run_with_the_same_words(setting
 
 
 @pytest.mark.parametrize("protocol", ["roundrobin", "KIP-848"])
-def test_one_that_joins_later_is_told(
+def test_a_foreign_member_that_joins_later_is_reported(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     monkeypatch.setattr("sesacctl.pipeline.supervise.group_watch.EVERY_SECONDS", 0.2)

@@ -86,14 +86,14 @@ def check_end(host: Host, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not [record for record in caplog.records if "died" in record.getMessage()]
 
 
-def test_a_copied_identity_stops_the_one_that_was_there_and_not_the_other(
+def test_a_copied_identity_stops_only_the_older_host(
     ready: Settings, homes: list[Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hosts(ready, homes[0]) as [old]:
         send(ready, ORDERS, many_orders(200))
         wait_until(lambda: has_stored(ready, 200), message="the first one runs")
         left: list[object] = []
-        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, seconds: left.append(arguments))
+        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, **_: left.append(arguments))
         with hosts(ready, homes[1]) as [new]:
             old.thread.join(60)
             check_end(old, homes[0], caplog)
@@ -120,7 +120,7 @@ def test_of_two_that_start_at_once_exactly_one_stops(
     check(ready, 700)
 
 
-def test_an_instance_killed_and_started_again_is_not_taken_for_another_host(ready: Settings, homes: list[Path]) -> None:
+def test_a_restarted_instance_is_not_mistaken_for_another_host(ready: Settings, homes: list[Path]) -> None:
     with hosts(ready, homes[0]) as [host]:
         for number in range(1, 4):
             send(ready, ORDERS, many_orders(100))

@@ -130,7 +130,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def test_the_keys_are_those_that_programs_know(settings: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+def test_the_json_keys_are_stable(settings: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     run(sesacctl, ["topics init"], tmp_path / "first")
     send(settings, ORDERS, [(b"u1", b"no event")])
     (sesacctl.folder / "event.json").write_bytes(message(order(1))[1] or b"")

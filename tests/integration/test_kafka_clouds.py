@@ -74,7 +74,7 @@ def test_a_token_gets_in(broker: SecureBroker) -> None:
     check_round_trip(oauth(broker, "good", kafka_topic_prefix="token-"))
 
 
-def test_brokers_that_ask_for_certificates_do_not_look_dead(broker: SecureBroker) -> None:
+def test_brokers_that_ask_for_certificates_count_as_alive(broker: SecureBroker) -> None:
     """Of several bootstrap servers, those that answer are found over a socket of our own."""
     with_own = mutual(broker, broker.authority.parent)
     both = with_own.model_copy(
@@ -105,13 +105,13 @@ def test_a_certificate_of_another_authority_is_named(broker: SecureBroker, tmp_p
         ("nothing", ServerRefused, r"got no token from us: .*tests\.helpers\.tokens:nothing returned NoneType"),
     ],
 )
-def test_a_token_that_is_none_is_told(broker: SecureBroker, function: str, kind: Any, complaint: str) -> None:
+def test_an_invalid_token_is_reported(broker: SecureBroker, function: str, kind: Any, complaint: str) -> None:
     with pytest.raises(kind, match=complaint) as caught:
         clients.admin(oauth(broker, function), timeout_ms=TIMEOUT_MS)
     assert "KAFKA_OAUTH_TOKEN_PROVIDER" in str(caught.value.hint)
 
 
-def test_sending_and_consuming_go_on_when_tokens_expire(
+def test_sending_and_consuming_outlast_expiring_tokens(
     broker: SecureBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker hangs up on a login that is older than its token, and gets another one before that."""
@@ -136,9 +136,7 @@ def test_sending_and_consuming_go_on_when_tokens_expire(
     assert (sender.acknowledged, sender.failed) == (sent, 0)
 
 
-def test_a_failing_provider_ends_a_command_with_the_exit_code_of_a_server(
-    broker: SecureBroker, bare_sesacctl: Cli
-) -> None:
+def test_a_failing_token_provider_exits_like_a_server_error(broker: SecureBroker, bare_sesacctl: Cli) -> None:
     wrong: dict[str, Any] = {
         "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{broker.token}",
         "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",

@@ -81,14 +81,14 @@ def test_topics_producer_and_consumer_get_in(broker: SecureBroker, listener: str
     assert row_ids(settings, "users") == ["U_1"]
 
 
-def test_a_wrong_password_is_told_as_one(broker: SecureBroker) -> None:
+def test_a_wrong_password_is_reported_as_such(broker: SecureBroker) -> None:
     settings = broker.settings(broker.scram, **SCRAM, kafka_sasl_username=USER, kafka_sasl_password="guess")
     with pytest.raises((ServerRefused, ServerUnreachable), match="alice") as caught:
         clients.admin(settings, timeout_ms=TIMEOUT_MS)
     assert "KAFKA_SASL_PASSWORD" in str(caught.value.hint)
 
 
-def test_settings_of_topics_that_may_not_be_read_are_told(broker: SecureBroker, settings: Settings) -> None:
+def test_unreadable_topic_settings_are_reported(broker: SecureBroker, settings: Settings) -> None:
     owner = settings.model_copy(
         update={"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": "hidden-"}
     )
@@ -99,7 +99,7 @@ def test_settings_of_topics_that_may_not_be_read_are_told(broker: SecureBroker, 
         topics.describe(alice)
 
 
-def test_a_group_that_may_not_be_described_is_not_said_to_be_empty(broker: SecureBroker, settings: Settings) -> None:
+def test_a_group_that_may_not_be_described_is_not_called_empty(broker: SecureBroker, settings: Settings) -> None:
     name = f"{settings.kafka_group}-hidden"
     deny(broker, ACLOperation.DESCRIBE, ResourcePattern(ResourceType.GROUP, name))
     client = clients.admin(broker.settings(broker.scram, **SCRAM, **LOGIN))
@@ -112,7 +112,7 @@ def test_a_group_that_may_not_be_described_is_not_said_to_be_empty(broker: Secur
 
 
 @pytest.mark.parametrize("what", [ResourceType.GROUP, ResourceType.TOPIC], ids=["group", "topic"])
-def test_a_consumer_without_the_right_to_read_says_so_and_is_not_started_again(
+def test_a_consumer_without_read_rights_stops_without_restarts(
     broker: SecureBroker, settings: Settings, what: ResourceType
 ) -> None:
     own = {"kafka_bootstrap_servers": f"127.0.0.1:{broker.plain}", "kafka_topic_prefix": f"{what.name}-"}
@@ -150,7 +150,7 @@ def test_a_certificate_for_another_host_is_not_trusted(broker: SecureBroker) -> 
         clients.admin(settings, timeout_ms=TIMEOUT_MS)
 
 
-def test_tls_to_a_listener_without_it_is_told(broker: SecureBroker) -> None:
+def test_tls_to_a_plaintext_listener_is_reported(broker: SecureBroker) -> None:
     settings = broker.settings(broker.plain, **TLS, kafka_ssl_cafile=broker.authority)
     with pytest.raises(ServerRefused, match="does not speak TLS") as caught:
         clients.admin(settings, timeout_ms=TIMEOUT_MS)
@@ -158,7 +158,7 @@ def test_tls_to_a_listener_without_it_is_told(broker: SecureBroker) -> None:
 
 
 @pytest.mark.parametrize("listener", ["tls", "scram"])
-def test_plaintext_to_a_secured_listener_is_told(broker: SecureBroker, listener: str) -> None:
+def test_plaintext_to_a_tls_listener_is_reported(broker: SecureBroker, listener: str) -> None:
     settings = broker.settings(getattr(broker, listener))
     with pytest.raises(ServerUnreachable) as caught:
         clients.admin(settings, timeout_ms=TIMEOUT_MS)

@@ -54,7 +54,7 @@ def hanging(shop: Settings) -> Iterator[Hanging]:
     found.producer.close()
 
 
-def test_until_empty_waits_for_it_and_then_says_so(
+def test_until_empty_waits_for_a_transaction_and_then_says_so(
     shop: Settings, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(until_empty, "HELD_SECONDS", 2.0)

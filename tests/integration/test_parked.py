@@ -22,7 +22,7 @@ from tests.helpers.events import add_parents, batch, many_orders, message, order
 from tests.helpers.waiting import wait_until
 
 
-def test_a_busy_consumer_stores_a_parked_order_when_its_user_comes(settings: Settings) -> None:
+def test_a_busy_consumer_stores_a_parked_order_once_possible(settings: Settings) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     sent, stop = 2, threading.Event()
@@ -46,9 +46,7 @@ def test_a_busy_consumer_stores_a_parked_order_when_its_user_comes(settings: Set
     check(settings, sent - 1)
 
 
-def test_until_empty_waits_until_all_that_is_parked_was_tried_and_says_what_still_is(
-    settings: Settings, sesacctl: Cli
-) -> None:
+def test_until_empty_retries_parked_orders_and_reports_the_rest(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings)
     send(settings, ORDERS, [message(order(n, user_id="u901" if n == 3 else "u900")) for n in range(1, 6)])

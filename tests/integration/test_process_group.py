@@ -21,7 +21,6 @@ from tests.helpers.consumers import check, instances, sending, stored
 from tests.helpers.events import add_parents, many_orders, query
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
-pytestmark = pytest.mark.usefixtures("terminal_signals")
 OWN_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -60,7 +59,7 @@ def test_a_signal_to_the_group_drains(ready: Settings, sesacctl: Cli, number: si
     check(ready, 3_000)
 
 
-def test_a_terminal_that_is_closed_drains(ready: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+def test_closing_the_terminal_drains(ready: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", OWN_TERMINAL, "consume", "-n", "2"],

@@ -105,7 +105,7 @@ def test_the_pace_is_held(ready: Settings) -> None:
     assert report.ack_p50_ms <= report.ack_p99_ms
 
 
-def test_the_ledger_holds_what_was_sent_and_what_was_acknowledged(ready: Settings, sesacctl: Cli) -> None:
+def test_the_ledger_holds_every_intent_and_acknowledgement(ready: Settings, sesacctl: Cli) -> None:
     done = sesacctl("produce", "--count", 2000, "--new-users", 30, "--ledger", "l.jsonl")
     assert done.returncode == 0, done.stderr
     entries = list(read_ledger(sesacctl.folder / "l.jsonl"))
@@ -116,7 +116,7 @@ def test_the_ledger_holds_what_was_sent_and_what_was_acknowledged(ready: Setting
     assert len(entries) >= 4000
 
 
-def test_a_ledger_on_a_full_disk_stops_with_nothing_sent_unrecorded(
+def test_a_full_disk_stops_before_anything_unrecorded_is_sent(
     ready: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The limit on a file's size is reached as a full disk is: `write` fails, after a part of it perhaps."""
@@ -136,7 +136,7 @@ def test_a_ledger_on_a_full_disk_stops_with_nothing_sent_unrecorded(
     assert {entry.id for entry in entries if entry.acknowledged} <= set(in_kafka)
 
 
-def test_a_ledger_that_cannot_be_opened_is_said_before_anything_is_sent(ready: Settings, sesacctl: Cli) -> None:
+def test_an_unopenable_ledger_is_refused_before_sending(ready: Settings, sesacctl: Cli) -> None:
     done = sesacctl("produce", "--count", 10, "--ledger", "no/such/folder/l.jsonl")
     assert done.returncode == 2
     assert "no/such/folder" in done.stderr
@@ -196,13 +196,13 @@ def test_sigterm_lets_everything_in_flight_be_acknowledged(ready: Settings, sesa
 
 
 @pytest.mark.parametrize("option", [("--rate", "-1"), ("--count", "0"), ("--carts", "5-2")])
-def test_options_that_make_no_sense_end_it_at_once(bare_sesacctl: Cli, option: tuple[str, str]) -> None:
+def test_invalid_produce_options_are_refused_at_once(bare_sesacctl: Cli, option: tuple[str, str]) -> None:
     done = bare_sesacctl("produce", *option)
     assert (done.returncode, done.stdout) == (2, "")
     assert option[0] in done.stderr
 
 
-def test_a_metrics_port_that_is_taken_ends_it_before_anything_is_connected(bare_sesacctl: Cli) -> None:
+def test_a_taken_metrics_port_is_refused_before_connecting(bare_sesacctl: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = bare_sesacctl("produce", "--metrics-port", taken.getsockname()[1])
     assert (done.returncode, done.stdout) == (3, "")
@@ -232,7 +232,7 @@ def test_brokers_that_are_all_down_are_named(settings: Settings, sesacctl: Cli) 
     assert "127.0.0.1:1, 127.0.0.1:2" in done.stderr
 
 
-def test_an_order_larger_than_the_limit_is_left_out_and_told(settings: Settings, sesacctl: Cli) -> None:
+def test_an_order_over_the_limit_is_skipped_and_reported(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     fill_cache(settings, users=1, region="서" * MAX_EVENT_BYTES)
     done = sesacctl("produce", "--count", 3, "--new-users", 0, "--new-products", 0, "-o", "json")
@@ -243,7 +243,8 @@ def test_an_order_larger_than_the_limit_is_left_out_and_told(settings: Settings,
     assert read_topic(settings) == []
 
 
-def test_each_interval_has_a_line_and_the_end_a_summary(ready: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("ready")
+def test_each_interval_has_a_line_and_the_end_a_summary(sesacctl: Cli) -> None:
     plain = sesacctl.start("produce", "--rate", 50, "--duration", "5.5s")
     done = sesacctl("produce", "--rate", 50, "--duration", "5.5s", "-o", "jsonl")
     assert done.returncode == 0, done.stderr
@@ -260,7 +261,8 @@ def test_each_interval_has_a_line_and_the_end_a_summary(ready: Settings, sesacct
     assert "next: sesacctl consume" in said
 
 
-def test_a_terminal_shows_a_live_screen(ready: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ready")
+def test_a_terminal_shows_a_live_screen(environment: dict[str, str], tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sesacctl", "produce", "--rate", "100", "--duration", "3s", "-o", "json"],
@@ -346,7 +348,7 @@ def test_events_of_one_key_stay_in_order(settings: Settings) -> None:
         seen[record.key] = quantity
 
 
-def test_what_is_in_flight_is_bounded(settings: Settings) -> None:
+def test_bytes_in_flight_are_bounded(settings: Settings) -> None:
     topics.init(settings)
     most = 0
     with Sender(settings, max_in_flight_bytes=20_000) as sender:
@@ -393,7 +395,7 @@ def limit(settings: Settings, kind: str, size: int) -> None:
     admin.close()
 
 
-def test_batches_larger_than_the_broker_takes_are_split_and_every_row_is_told_once(settings: Settings) -> None:
+def test_oversized_batches_are_split_and_each_row_reported_once(settings: Settings) -> None:
     topics.init(settings)
     limit(settings, "orders", 3000)
     told: list[str] = []
@@ -407,7 +409,7 @@ def test_batches_larger_than_the_broker_takes_are_split_and_every_row_is_told_on
     assert sorted(row_ids(settings)) == ids
 
 
-def test_an_event_larger_than_its_topic_takes_fails_alone_and_is_named(settings: Settings) -> None:
+def test_an_event_too_large_for_its_topic_is_named_and_skipped(settings: Settings) -> None:
     topics.init(settings)
     limit(settings, "users", 3000)
     with Sender(settings) as sender:

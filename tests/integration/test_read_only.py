@@ -68,7 +68,7 @@ def test_readiness_fails_and_says_why(settings: Settings, sesacctl: Cli) -> None
     assert "disk" in found["next"]
 
 
-def test_the_refresh_loop_waits_and_goes_on(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_refresh_loop_waits_and_continues(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     add_parents(settings, users=20, products=20)
     with looping(settings, period=0.05, size=10) as loop:
         with read_only(settings):
@@ -76,7 +76,7 @@ def test_the_refresh_loop_waits_and_goes_on(settings: Settings, caplog: pytest.L
         loop.next_rounds()
 
 
-def test_a_consumer_waits_without_a_word_in_between_and_stores_each_order_once(settings: Settings) -> None:
+def test_a_consumer_waits_out_read_only_and_stores_all_once(settings: Settings) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     with running(settings) as found:

@@ -107,7 +107,7 @@ def test_the_documented_rights_are_what_is_sent_and_enough(server: RedisServer, 
     }
 
 
-def test_without_the_optional_rights_less_is_said_and_nothing_fails(
+def test_missing_optional_rights_reduce_output_without_errors(
     server: RedisServer, user: Settings, sesacctl: Cli
 ) -> None:
     server.admin.execute_command("ACL", "SETUSER", "sesac", "-info", "-memory")
@@ -138,7 +138,7 @@ def test_a_command_that_is_refused_is_named_with_its_right(server: RedisServer, 
 
 
 @pytest.mark.parametrize("command", ["ping", "lpush", "ltrim"])
-def test_without_these_everything_works(server: RedisServer, user: Settings, command: str) -> None:
+def test_optional_commands_are_not_needed(server: RedisServer, user: Settings, command: str) -> None:
     server.admin.execute_command("ACL", "SETUSER", "sesac", f"-{command}")
     everything(user)
 
@@ -173,7 +173,7 @@ def test_a_key_that_is_refused_is_named(server: RedisServer, asked: str) -> None
     assert "ACL SETUSER sesac ~cache:*" in str(refused.value.hint)
 
 
-def test_a_missing_password_is_always_said(server: RedisServer) -> None:
+def test_a_missing_password_is_always_reported(server: RedisServer) -> None:
     seen: dict[str, int] = {}
     for number in range(100):
         with connect(server.settings(redis_db=number % 2)) as redis, pytest.raises(SesacctlError) as refused:

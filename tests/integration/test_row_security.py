@@ -14,7 +14,7 @@ from sesacctl.database.connections import as_ours
 from sesacctl.database.samples import seed
 from sesacctl.database.schema import check, revisions
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, SesacctlError
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, Kind
 from sesacctl.pipeline.audit.partitions import next_offsets
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.refresh.stats import read_stats
@@ -72,7 +72,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     }
 
 
-def test_a_worker_with_policies_stores_parks_and_refuses_as_without(secured: Settings) -> None:
+def test_policies_do_not_change_what_a_worker_stores_or_parks(secured: Settings) -> None:
     worker = role(secured, "worker")
     add_parents(worker, users=100)
     rig = Rig(worker)
@@ -81,7 +81,7 @@ def test_a_worker_with_policies_stores_parks_and_refuses_as_without(secured: Set
     odd = [message(order(7, quantity=10**12)), message(order(8, user_id="later")), *orders[:3], *many_orders(5)]
     assert rig.store(odd) == Counts(stored=5, dead=1, parked=1, duplicates=3)
     assert rig.count("orders") == 25
-    rig.store([message(user(900))], kind="users", partition=1)
+    rig.store([message(user(900))], kind=Kind.USERS, partition=1)
     query(worker, "INSERT INTO users (user_id, name) VALUES ('later', '홍길동')")
     assert rig.retry() == Counts(stored=1, parked=-1)
     assert rig.count("orders") == 26
@@ -110,7 +110,7 @@ def test_a_worker_with_policies_seeds_and_runs_the_loop(secured: Settings, sesac
     )
 
 
-def test_who_has_no_policy_sees_nothing(secured: Settings) -> None:
+def test_a_role_without_a_policy_sees_nothing(secured: Settings) -> None:
     add_parents(secured)
     execute(secured, "DROP ROLE IF EXISTS anon; CREATE ROLE anon LOGIN; GRANT USAGE ON SCHEMA public TO anon;"
                      " GRANT SELECT, INSERT ON users TO anon")  # fmt: skip
@@ -126,7 +126,7 @@ def test_who_has_no_policy_sees_nothing(secured: Settings) -> None:
 
 
 @pytest.mark.parametrize("table", EVERY)
-def test_hidden_rows_of_any_table_are_named_before_anything_is_said(shop: Settings, table: str) -> None:
+def test_check_names_the_table_whose_rows_are_hidden(shop: Settings, table: str) -> None:
     seed.seed(shop, users=3, products=3)
     query(shop, SECURE.format(table))
     worker = role(shop, "worker")
@@ -167,7 +167,7 @@ def test_each_command_without_a_policy_is_named(shop: Settings, command: str) ->
         (["FOR ALL TO sesac_readonly USING (true)"], ("SELECT", "INSERT", "UPDATE", "DELETE")),
     ],
 )
-def test_a_policy_counts_where_it_lets_every_row_through(
+def test_only_policies_that_allow_every_row_count(
     shop: Settings, policies: list[str], missing: tuple[str, ...]
 ) -> None:
     query(shop, SECURE.format("orders"))
@@ -184,7 +184,7 @@ def test_a_user_that_only_reads_needs_to_select_and_no_more(shop: Settings) -> N
     assert [each.missing for each in check.check(role(shop, "readonly")).row_security] == [()]
 
 
-def test_whoever_passes_all_policies_is_said_why(shop: Settings) -> None:
+def test_check_says_why_a_role_bypasses_policies(shop: Settings) -> None:
     query(shop, SECURE.format("users"))
     query(shop, "ALTER ROLE sesac_readonly BYPASSRLS")
     for who, why in (("readonly", "BYPASSRLS"), ("migrate", "owner")):
@@ -214,7 +214,7 @@ def test_a_cache_of_hidden_rows_is_not_called_empty(shop: Settings, sesacctl: Cl
         read_stats(worker)
 
 
-def test_an_audit_says_nothing_over_hidden_rows(shop: Settings, sesacctl: Cli) -> None:
+def test_an_audit_refuses_to_judge_hidden_rows(shop: Settings, sesacctl: Cli) -> None:
     topics.init(shop)
     for table in ("orders", "sink_offsets"):
         query(shop, SECURE.format(table))
@@ -227,7 +227,7 @@ def test_an_audit_says_nothing_over_hidden_rows(shop: Settings, sesacctl: Cli) -
         next_offsets(role(shop, "readonly"))
 
 
-def test_a_hidden_revision_is_no_missing_schema(shop: Settings) -> None:
+def test_a_hidden_revision_is_not_a_missing_schema(shop: Settings) -> None:
     query(shop, SECURE.format("sesacctl_version"))
     with pytest.raises(ServerRefused, match="sesacctl_version"):
         revisions.require_head(role(shop, "worker"))
@@ -259,7 +259,7 @@ def test_orders_of_hidden_users_are_not_parked(shop: Settings, table: str) -> No
     assert query(shop, "SELECT count(*) FROM orders") == [(6,)]
 
 
-def test_a_duplicate_of_a_hidden_order_is_no_conflict(shop: Settings) -> None:
+def test_a_duplicate_of_a_hidden_order_is_not_a_conflict(shop: Settings) -> None:
     rig = hide(shop, "orders", "FOR INSERT WITH CHECK (true)")
     with pytest.raises((ServerRefused, psycopg2.Error)) as caught:
         rig.store(many_orders(2))
@@ -273,7 +273,7 @@ def stop(error: BaseException, settings: Settings) -> bool:
     return isinstance(ours, SesacctlError) and not ours.retriable and "policies.sql" in str(ours.hint)
 
 
-def test_hidden_offsets_are_not_read_again_and_again(shop: Settings) -> None:
+def test_hidden_offsets_are_not_reread_endlessly(shop: Settings) -> None:
     rig = hide(shop, "sink_offsets", "FOR SELECT USING (true)", "FOR INSERT WITH CHECK (true)")
     with pytest.raises(ServerRefused, match="sink_offsets"):
         rig.store(many_orders(2))
@@ -281,7 +281,7 @@ def test_hidden_offsets_are_not_read_again_and_again(shop: Settings) -> None:
     assert query(shop, "SELECT count(*) FROM orders") == [(3,)]
 
 
-def test_one_record_that_a_policy_refuses_is_a_dead_letter_and_all_of_them_are_a_stop(shop: Settings) -> None:
+def test_a_policy_stops_the_sink_only_if_it_refuses_all_records(shop: Settings) -> None:
     few = ("FOR SELECT USING (true)", "FOR UPDATE USING (true)", "FOR INSERT WITH CHECK (quantity < 5)")
     rig = hide(shop, "orders", *few)
     assert rig.store([*many_orders(6), message(order(7, quantity=7)), *many_orders(6)]) == Counts(stored=12, dead=1)

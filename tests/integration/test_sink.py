@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from sesacctl.events import ORDERS, PRODUCTS, USERS, Event
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.sink.counts import Counts
@@ -36,7 +36,7 @@ def test_rows_and_offsets_are_stored_together(rig: Rig) -> None:
     assert rig.offsets() == (1_000, Counts(stored=1_000))
 
 
-def test_events_of_all_three_topics_go_in_one_transaction_parents_first(rig: Rig) -> None:
+def test_all_three_topics_are_stored_in_one_transaction(rig: Rig) -> None:
     batches = [
         batch([message(order(1, user_id="u900", product_id="p900"))], kind=ORDERS),
         batch([message(user(900))], kind=USERS),
@@ -50,7 +50,7 @@ def test_events_of_all_three_topics_go_in_one_transaction_parents_first(rig: Rig
 
 
 @pytest.mark.parametrize("label", ["after copy of orders", "before commit"])
-def test_a_death_before_commit_leaves_nothing_and_the_same_batch_is_stored_once(rig: Rig, label: str) -> None:
+def test_a_crash_before_commit_stores_the_batch_once_on_retry(rig: Rig, label: str) -> None:
     messages = many_orders(10)
     rig.store([])
     rig.die_at = label
@@ -71,7 +71,7 @@ def test_a_death_after_commit_is_seen_in_the_offset(rig: Rig) -> None:
     assert rig.count("orders") == 10
 
 
-def test_a_step_that_started_from_another_offset_is_fenced_and_stores_nothing(rig: Rig) -> None:
+def test_a_step_from_a_stale_offset_is_fenced(rig: Rig) -> None:
     rig.store(many_orders(5))
     stale = batch(many_orders(5), topic_id=TOPIC, seen=0)
     with pytest.raises(Fenced):
@@ -85,7 +85,7 @@ def test_an_unknown_partition_is_fenced(rig: Rig) -> None:
         rig.sink.store([batch(many_orders(1))])
 
 
-def test_the_same_event_twice_is_a_duplicate_and_another_body_is_a_dead_letter(rig: Rig) -> None:
+def test_a_repeated_event_is_a_duplicate_unless_its_body_differs(rig: Rig) -> None:
     rig.store([message(order(1))])
     again = [message(order(1)), message(order(1, total_amount=2_000)), message(order(2)), message(order(2))]
     assert rig.store(again) == Counts(stored=1, duplicates=2, dead=1)
@@ -99,13 +99,15 @@ def test_the_same_event_twice_is_a_duplicate_and_another_body_is_a_dead_letter(r
     [(USERS, user(900), user(900, name="임꺽정")), (PRODUCTS, product(900), product(900, name="키보드"))],
     ids=[USERS, PRODUCTS],
 )
-def test_another_body_for_a_user_or_a_product_is_a_dead_letter(rig: Rig, kind: str, first: Event, other: Event) -> None:
+def test_another_body_for_a_user_or_a_product_is_a_dead_letter(
+    rig: Rig, kind: Kind, first: Event, other: Event
+) -> None:
     assert rig.store([message(first)], kind=kind) == Counts(stored=1)
     assert rig.store([message(first), message(other)], kind=kind) == Counts(duplicates=1, dead=1)
     assert query(rig.settings, "SELECT reason FROM dead_letters") == [("conflict",)]
 
 
-def test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on(rig: Rig) -> None:
+def test_a_malformed_message_is_kept_whole_and_passed_over(rig: Rig) -> None:
     bad = (b"\x00key\xff", b'{"a": "\xff\x00[/red]\x1b[31m')
     assert rig.store([*many_orders(10), bad, *many_orders(10)]) == Counts(stored=20, dead=1)
     [row] = query(rig.settings, 'SELECT key, value, headers, topic, partition, "offset", reason FROM dead_letters')
@@ -140,7 +142,7 @@ def test_a_refused_row_costs_few_statements_among_thousands(rig: Rig, monkeypatc
     assert len(statements) < 150
 
 
-def test_an_order_before_its_user_is_parked_and_stored_when_the_user_comes(rig: Rig) -> None:
+def test_an_order_before_its_user_is_parked_then_stored(rig: Rig) -> None:
     assert rig.store([message(order(1, user_id="u900")), message(order(2))]) == Counts(stored=1, parked=1)
     assert rig.retry() == Counts()
     rig.store([message(user(900))], kind=USERS, partition=1)
@@ -161,7 +163,7 @@ def test_an_order_whose_user_never_comes_dies_only_without_lag(rig: Rig) -> None
     assert rig.offsets() == (1, Counts(dead=1))
 
 
-def test_all_parked_orders_are_tried_however_many_there_are(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_parked_orders_are_tried_in_any_number(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parked, "_CHUNK", 7)
     rig.store([message(order(n, user_id="u900")) for n in range(20)])
     assert rig.retry() == Counts()
@@ -171,7 +173,7 @@ def test_all_parked_orders_are_tried_however_many_there_are(rig: Rig, monkeypatc
     assert rig.count("orders") == 20
 
 
-def test_orders_that_were_parked_from_a_topic_that_was_created_again_have_an_owner(rig: Rig) -> None:
+def test_parked_orders_of_a_recreated_topic_are_still_retried(rig: Rig) -> None:
     rig.store([message(order(1, user_id="u900")), message(order(2, user_id="u901"))])
     again = batch([message(user(900))], kind=USERS)
     rig.begin(again)

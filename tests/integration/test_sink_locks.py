@@ -122,7 +122,7 @@ class Beside:
         return sink.store([found])[found.key]
 
 
-def test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig, pool: ThreadPoolExecutor) -> None:
+def test_a_retry_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecutor) -> None:
     keep(rig, ORPHAN)
     read_again(rig)
     query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
@@ -133,7 +133,7 @@ def test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig,
     assert rig.offsets() == (1, Counts(stored=1))
 
 
-def test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing(rig: Rig, pool: ThreadPoolExecutor) -> None:
+def test_a_replay_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecutor) -> None:
     keep(rig, DEAR)
     read_again(rig)
     query(rig.settings, "ALTER TABLE orders DROP CONSTRAINT dear")
@@ -206,13 +206,13 @@ LIMITS = "SELECT current_setting('lock_timeout'), current_setting('idle_in_trans
 
 def test_what_holds_offsets_waits_and_idles_for_seconds_only(rig: Rig) -> None:
     """An instance that is stopped in a step must not hold its partitions for ever, nor wait so long for another one."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, ...]] = []
 
     def look(label: str) -> None:
         if label == "before commit":
             with rig.connection.cursor() as cursor:
                 cursor.execute(LIMITS)
-                found.append(cursor.fetchone())
+                found.extend(cursor.fetchall())
 
     messages = [message(order(2))]
     rig.begin(orders(rig, messages))

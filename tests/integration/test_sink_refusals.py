@@ -9,7 +9,8 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
+from sesacctl.broker.kafka_python.consumer_records import Record
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
 from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
@@ -38,7 +39,7 @@ def letters(rig: Rig) -> list[tuple[int, str, str]]:
     return query(rig.settings, 'SELECT "offset", reason, detail FROM dead_letters ORDER BY 1')
 
 
-def test_a_row_that_a_trigger_drops_without_a_word_is_a_dead_letter(rig: Rig) -> None:
+def test_a_row_silently_dropped_by_a_trigger_is_a_dead_letter(rig: Rig) -> None:
     drop_silently(rig, ORDERS, "NEW.quantity = 7")
     messages = [*many_orders(20), message(order(1, quantity=7)), *many_orders(20), message(order(2, user_id="u900"))]
     assert rig.store(messages) == Counts(stored=40, dead=1, parked=1)
@@ -56,7 +57,7 @@ def test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter(rig: Rig) -> No
     assert rig.count("orders") == 40
 
 
-def test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing(rig: Rig) -> None:
+def test_a_trigger_dropping_every_row_loses_nothing(rig: Rig) -> None:
     drop_silently(rig, USERS, "true")
     assert rig.store([message(user(n)) for n in range(500, 520)], kind=USERS) == Counts(dead=20)
     query(rig.settings, "DROP TRIGGER silent ON users")
@@ -72,8 +73,8 @@ def test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing(rig: R
     ],
     ids=[PRODUCTS, USERS, ORDERS],
 )
-def test_a_unique_index_of_the_users_own_is_a_conflict_by_its_name(
-    rig: Rig, kind: str, column: str, event: Event, other: Event
+def test_a_custom_unique_index_causes_a_named_conflict(
+    rig: Rig, kind: Kind, column: str, event: Event, other: Event
 ) -> None:
     query(rig.settings, "DELETE FROM users WHERE user_id <> 'u1'")
     query(rig.settings, f"CREATE UNIQUE INDEX only_one ON {kind} ({column}) WHERE {column} IS NOT NULL")
@@ -84,7 +85,7 @@ def test_a_unique_index_of_the_users_own_is_a_conflict_by_its_name(
     assert rig.count("parked_events") == 0
 
 
-def test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter(rig: Rig) -> None:
+def test_the_first_of_two_events_with_one_id_is_stored(rig: Rig) -> None:
     query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT dear CHECK (total_amount < 5000)")
     dear = message(order(9, total_amount=9_000))  # sends the step down the slow path
     first, second = message(order(1, total_amount=100)), message(order(1, total_amount=200))
@@ -93,9 +94,7 @@ def test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter(
     assert [row[:2] for row in letters(rig)] == [(0, "refused"), (2, "conflict")]
 
 
-def test_an_event_on_which_the_reader_fails_is_a_dead_letter_and_the_others_go_on(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_that_crashes_the_decoder_is_a_dead_letter(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = CODECS[ORDERS].decode
 
     def fail_on_one(key: bytes | None, value: bytes | None, *others: Any) -> object:
@@ -108,7 +107,7 @@ def test_an_event_on_which_the_reader_fails_is_a_dead_letter_and_the_others_go_o
     assert [row[1:] for row in letters(rig)] == [("unreadable", "ZeroDivisionError('a bug of ours')")]
 
 
-def test_parked_orders_of_partitions_that_no_longer_exist_have_an_owner(rig: Rig) -> None:
+def test_parked_orders_of_removed_partitions_are_retried(rig: Rig) -> None:
     rig.store([message(order(1, user_id="u900"))], partition=8)
     rig.store([message(user(900))], kind=USERS, partition=1)
     assert rig.retry() == Counts()
@@ -117,7 +116,7 @@ def test_parked_orders_of_partitions_that_no_longer_exist_have_an_owner(rig: Rig
     assert rig.retry(beyond={ORDERS: 3}) == Counts(stored=1, parked=-1)
 
 
-def test_parked_orders_are_tried_although_postgresqls_clock_was_set_back(rig: Rig) -> None:
+def test_parked_orders_are_retried_after_a_clock_was_set_back(rig: Rig) -> None:
     rig.store([message(order(n, user_id="u900")) for n in range(3)])
     query(
         rig.settings,
@@ -132,7 +131,7 @@ def test_parked_orders_are_tried_although_postgresqls_clock_was_set_back(rig: Ri
     assert rig.retry(park_seconds=0) == Counts(dead=3, parked=-3)
 
 
-def test_a_parked_record_that_is_read_again_waits_no_longer_than_before(rig: Rig) -> None:
+def test_rereading_a_parked_record_keeps_its_age_and_attempts(rig: Rig) -> None:
     orphan = message(order(1, user_id="u900"))
     rig.store([orphan])
     query(rig.settings, "UPDATE parked_events SET parked_at = parked_at - interval '9 minutes', attempts = 500")
@@ -142,10 +141,12 @@ def test_a_parked_record_that_is_read_again_waits_no_longer_than_before(rig: Rig
     assert query(rig.settings, "SELECT parked_at, attempts FROM parked_events") == before
 
 
-def test_all_headers_of_a_parked_event_are_those_of_its_dead_letter(rig: Rig) -> None:
+def test_a_dead_letter_keeps_all_headers_of_its_parked_event(rig: Rig) -> None:
     """Also where a name is there twice, or a value is not there at all."""
     found = batch([message(order(1, user_id="u900"))], topic_id=TOPIC)
-    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    [record] = found.records
+    assert isinstance(record, Record)
+    record.headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     rig.begin(found)
     rig.sink.store([found])
     kept = [["aA==", "MQ=="], ["aA==", "Mg=="], ["/w==", None], ["", ""]]
@@ -154,7 +155,7 @@ def test_all_headers_of_a_parked_event_are_those_of_its_dead_letter(rig: Rig) ->
     assert query(rig.settings, "SELECT headers, reason FROM dead_letters") == [(kept, "orphan")]
 
 
-def test_the_same_record_from_another_cluster_is_kept_beside_the_first(rig: Rig) -> None:
+def test_a_copied_clusters_record_is_kept_beside_the_original(rig: Rig) -> None:
     """As after a cluster was copied: same bytes, partition and offset, and another topic id."""
     first, other = (
         batch([(b"u1", b"{}"), message(order(1, user_id="u900"))], topic_id=topic) for topic in (TOPIC, uuid4())
@@ -205,9 +206,7 @@ OWN_CONSTRAINTS = {
 
 @pytest.mark.parametrize("constraint", OWN_CONSTRAINTS)
 @pytest.mark.parametrize("alone", [True, False])
-def test_a_product_that_a_constraint_of_the_users_own_refuses_is_never_parked(
-    rig: Rig, constraint: str, alone: bool
-) -> None:
+def test_a_product_refused_by_a_custom_constraint_is_not_parked(rig: Rig, constraint: str, alone: bool) -> None:
     definition, reason, name = OWN_CONSTRAINTS[constraint]
     query(rig.settings, "CREATE TABLE brands (brand varchar(100) PRIMARY KEY); INSERT INTO brands VALUES ('good')")
     query(rig.settings, "INSERT INTO products (product_id, name, price, brand) VALUES ('first', 'n', 1, 'bad')")
@@ -223,7 +222,7 @@ def test_a_product_that_a_constraint_of_the_users_own_refuses_is_never_parked(
     assert name in detail
 
 
-def test_a_user_with_a_name_that_is_taken_is_a_conflict_that_names_the_index(rig: Rig) -> None:
+def test_a_taken_user_name_is_a_conflict_naming_the_index(rig: Rig) -> None:
     query(rig.settings, "CREATE UNIQUE INDEX one_name ON users (lower(name)) WHERE name <> '홍길동'")
     messages = [message(user(500, name="Kim")), message(user(501, name="KIM")), message(user(502, name="Lee"))]
     assert rig.store(messages, kind=USERS) == Counts(stored=2, dead=1)

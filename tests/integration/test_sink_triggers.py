@@ -73,7 +73,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("code", ["P0001", "P0004", "38000", "39000", "44000", "23P01", "22012"])
-def test_a_record_that_a_trigger_refuses_is_a_dead_letter_with_code_message_and_context(rig: Rig, code: str) -> None:
+def test_a_trigger_refusal_keeps_its_code_message_and_context(rig: Rig, code: str) -> None:
     trigger(rig, f"RAISE SQLSTATE '{code}' USING MESSAGE = '품절: ' || NEW.order_id", condition=IS_ODD)
     assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
     [detail] = details(rig)
@@ -81,13 +81,13 @@ def test_a_record_that_a_trigger_refuses_is_a_dead_letter_with_code_message_and_
     assert "CONTEXT: PL/pgSQL function log_order() line 1 at RAISE" in detail
 
 
-def test_records_that_a_trigger_refuses_are_dead_letters_although_no_other_passes(rig: Rig) -> None:
+def test_records_all_refused_by_a_trigger_are_dead_letters(rig: Rig) -> None:
     trigger(rig, "RAISE 'sold out'")
     assert rig.store(many_orders(3)) == Counts(dead=3)
 
 
 @pytest.mark.parametrize("code", BROKEN)
-def test_a_trigger_that_fails_on_one_record_alone_makes_that_one_a_dead_letter(rig: Rig, code: str) -> None:
+def test_a_trigger_failing_on_one_record_makes_it_a_dead_letter(rig: Rig, code: str) -> None:
     query(rig.settings, "INSERT INTO order_log VALUES ('always')")
     trigger(rig, BROKEN[code], condition=IS_ODD)
     assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
@@ -98,7 +98,7 @@ def test_a_trigger_that_fails_on_one_record_alone_makes_that_one_a_dead_letter(r
 
 
 @pytest.mark.parametrize("code", BROKEN)
-def test_a_trigger_that_fails_on_every_row_stops_and_names_itself(rig: Rig, code: str) -> None:
+def test_a_trigger_failing_on_every_row_stops_and_is_named(rig: Rig, code: str) -> None:
     rig.store(many_orders(1))
     query(rig.settings, "INSERT INTO order_log VALUES ('always')")
     trigger(rig, BROKEN[code])
@@ -119,21 +119,21 @@ def test_a_trigger_that_fails_on_every_row_stops_and_names_itself(rig: Rig, code
     assert rig.store(orders) == Counts(stored=13)
 
 
-def test_most_orders_are_none_of_the_dead_when_their_log_is_broken(rig: Rig) -> None:
+def test_a_trigger_failing_on_most_orders_makes_no_dead_letters(rig: Rig) -> None:
     trigger(rig, BROKEN["42P01"], condition="NEW.quantity = 1")
     with pytest.raises(psycopg2.errors.UndefinedTable):
         rig.store([*many_orders(13), ODD])
     assert rig.count("dead_letters") == 0
 
 
-def test_a_first_order_on_which_a_trigger_fails_is_no_dead_letter(rig: Rig) -> None:
+def test_a_trigger_failing_on_the_first_order_stops(rig: Rig) -> None:
     trigger(rig, BROKEN["23502"], when="BEFORE")
     with pytest.raises(psycopg2.errors.NotNullViolation) as caught:
         rig.store(many_orders(1))
     assert "order_log" in str(as_ours(caught.value, rig.settings))
 
 
-def test_a_single_record_is_a_dead_letter_when_a_stored_row_passes_the_same_trigger(rig: Rig) -> None:
+def test_a_lone_failure_is_a_dead_letter_if_others_passed(rig: Rig) -> None:
     rig.store(many_orders(1))
     trigger(rig, BROKEN["42P01"], condition=IS_ODD)
     assert rig.store([ODD]) == Counts(dead=1)
@@ -172,7 +172,7 @@ def test_dlq_shows_the_context_on_one_line_of_a_terminal(rig: Rig, sesacctl: Cli
     assert json.loads(sesacctl("dlq", "show", number, "-o", "json").stdout)["detail"] == detail
 
 
-def test_consume_ends_once_with_the_trigger_by_name_and_goes_on_when_it_is_mended(rig: Rig, sesacctl: Cli) -> None:
+def test_consume_names_a_broken_trigger_and_resumes_once_fixed(rig: Rig, sesacctl: Cli) -> None:
     topics.init(rig.settings)
     trigger(rig, BROKEN["42P01"])
     send(rig.settings, ORDERS, many_orders(30))
@@ -197,7 +197,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("code", STATES)
-def test_a_state_that_a_trigger_cannot_work_in_is_no_state_of_the_server(rig: Rig, code: str) -> None:
+def test_a_triggers_state_error_is_not_taken_for_the_servers(rig: Rig, code: str) -> None:
     query(rig.settings, "CREATE MATERIALIZED VIEW never_filled AS SELECT 1 WITH NO DATA")
     trigger(rig, STATES[code], condition=IS_ODD)
     assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
@@ -209,9 +209,7 @@ def test_a_state_that_a_trigger_cannot_work_in_is_no_state_of_the_server(rig: Ri
     assert "function log_order()" in str(ours)
 
 
-def test_a_lock_that_a_trigger_does_not_get_is_waited_for_and_not_for_ever(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_triggers_lock_is_waited_for_within_a_limit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     topics.init(rig.settings)
     trigger(rig, "RAISE SQLSTATE '55P03' USING MESSAGE = 'could not obtain lock'", condition="NEW.quantity = 7")
     monkeypatch.setattr(postgres_link, "BROKEN_SECONDS", 2.0)
@@ -237,14 +235,14 @@ def deferred(rig: Rig, condition: str) -> None:
     )
 
 
-def test_what_is_raised_at_commit_is_one_record_s_fault_all_the_same(rig: Rig) -> None:
+def test_an_error_raised_at_commit_is_traced_to_its_record(rig: Rig) -> None:
     deferred(rig, IS_ODD)
     assert rig.store(with_one(ODD)) == Counts(stored=12, dead=1)
     assert "too late" in details(rig)[0]
     assert rig.count("orders") == 12
 
 
-def test_a_parked_order_that_is_refused_at_commit_is_a_dead_letter(rig: Rig) -> None:
+def test_a_parked_order_refused_at_commit_is_a_dead_letter(rig: Rig) -> None:
     assert rig.store([message(order(7, quantity=7, user_id="later"))]) == Counts(parked=1)
     deferred(rig, IS_ODD)
     query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('later', '홍길동')")
@@ -252,7 +250,7 @@ def test_a_parked_order_that_is_refused_at_commit_is_a_dead_letter(rig: Rig) -> 
     assert "too late" in details(rig)[0]
 
 
-def test_a_unique_constraint_that_is_checked_at_commit_is_a_conflict(rig: Rig) -> None:
+def test_a_deferred_unique_constraint_causes_a_conflict(rig: Rig) -> None:
     query(rig.settings, "ALTER TABLE orders ADD CONSTRAINT once UNIQUE (total_amount) DEFERRABLE INITIALLY DEFERRED")
     assert rig.store([message(order(n, total_amount=n)) for n in (1, 2)]) == Counts(stored=2)
     mixed = [message(order(n, total_amount=m)) for n, m in ((3, 3), (4, 1), (5, 5))]

@@ -74,7 +74,7 @@ def read(stack: RunningStack) -> tuple[int, int, int]:
     connection = connect(stack)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM kept")
-        [rows] = cursor.fetchone()
+        [(rows,)] = cursor.fetchall()
     connection.close()
     with redis(stack) as client:
         counter = int(str(client.get(TOPIC)))
@@ -121,7 +121,7 @@ def test_up_resumes_after_kill_9_with_the_data(private_stack: RunningStack, kill
     assert run(private_stack, "stack", "status").returncode == 0
 
 
-def test_up_resumes_where_a_killed_postgres_left_a_pid_that_is_now_another_program(private_stack: RunningStack) -> None:
+def test_up_starts_postgres_despite_a_stale_reused_pid(private_stack: RunningStack) -> None:
     private_stack.kill("postgres")
     stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     try:
@@ -150,7 +150,7 @@ def test_a_port_that_another_program_took_is_replaced(private_stack: RunningStac
         assert client.ping()
 
 
-def test_a_port_that_is_taken_while_its_server_starts_is_replaced(
+def test_a_port_taken_during_a_server_start_is_replaced(
     private_stack: RunningStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = int(private_stack.environment["REDIS_PORT"])
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_while_its_server_starts_is_replaced(
         assert client.ping()
 
 
-def test_a_server_that_fails_shows_its_log_and_the_others_go_on(private_stack: RunningStack) -> None:
+def test_a_failing_server_shows_its_log_and_the_others_start(private_stack: RunningStack) -> None:
     write(private_stack)
     private_stack.kill("valkey")
     broken = private_stack.home / "data" / "valkey" / "appendonlydir"

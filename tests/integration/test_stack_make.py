@@ -46,7 +46,7 @@ def test_help_is_the_default(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("says", ["Python 3.9.1", "309"])
-def test_a_python_that_is_too_old(clone: Path, says: str) -> None:
+def test_an_old_python_is_refused(clone: Path, says: str) -> None:
     old = clone / "python3.9"
     old.write_text(f"#!/bin/sh\necho '{says}'\n")
     old.chmod(0o755)
@@ -57,7 +57,7 @@ def test_a_python_that_is_too_old(clone: Path, says: str) -> None:
     assert not (clone / ".venv").exists()
 
 
-def test_a_killed_installation_begins_anew_and_one_without_network_is_no_good_one(clone: Path) -> None:
+def test_a_broken_install_restarts_and_an_offline_one_fails(clone: Path) -> None:
     half = clone / ".venv" / "lib" / "half"
     half.parent.mkdir(parents=True)
     half.write_text("")

@@ -41,7 +41,7 @@ def test_a_step_is_halved_until_it_fits(slow: Settings, caplog: pytest.LogCaptur
     assert "waiting for PostgreSQL" not in caplog.text
 
 
-def test_one_event_that_never_fits_is_a_stop_that_names_the_setting(slow: Settings) -> None:
+def test_an_event_that_never_fits_stops_and_names_the_setting(slow: Settings) -> None:
     send(slow, ORDERS, [message(order(0))])
     with pytest.raises(AssertionError), running(slow, ORDERS) as found:
         wait_until(lambda: found.errors)

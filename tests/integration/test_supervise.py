@@ -21,11 +21,10 @@ from sesacctl.pipeline.supervise import supervisor as supervise
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.conftest import Cli
 from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.listeners import listener
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import assert_within, wait_until, within
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def kill_all(report: ConsumeReport) -> None:
                 os.kill(line.pid, signal.SIGKILL)
 
 
-def test_an_instance_that_dies_again_and_again_ends_it(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instance_that_keeps_crashing_ends_consume(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "MOST_FAILURES", 3)
     with pytest.raises(CannotKeepAlive, match="instance 0 died 3 times in a row, exit code -9"):
         Supervisor(ready, instances=1).run(threading.Event(), on_report=kill_all, interval=0.1)
@@ -84,33 +83,30 @@ def test_a_question_without_an_answer_stops_nothing(ready: Settings) -> None:
     assert reports[-1].restarts == 1
 
 
-def test_it_ends_in_time_although_kafka_does_not_answer(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consume_ends_in_time_without_an_answer_from_kafka(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "DRAIN_SECONDS", 2.0)
     monkeypatch.setattr(supervise, "LEAVE_SECONDS", 1.0)
-    monkeypatch.setattr(prerequisites, "require", lambda settings: None)  # it was there at the start
+    monkeypatch.setattr(prerequisites, "require", lambda _: None)  # it was there at the start
     with listener() as silent:
         away = ready.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{silent.port}"})
         stop, stopped = threading.Event(), []
 
-        def on_report(report: ConsumeReport) -> None:
+        def on_report(_report: ConsumeReport) -> None:
             if silent.used and not stop.is_set():
                 stopped.append(time.monotonic())
                 stop.set()
 
         Supervisor(away, instances=2).run(stop, on_report=on_report, interval=0.1)
-        assert time.monotonic() - stopped[0] < 5, "the client alone would wait for six seconds"
+        assert_within(3, time.monotonic() - stopped[0], "the end")  # the client alone would wait for six seconds
 
 
 def test_leaving_the_group_is_given_up_in_time() -> None:
     with listener() as silent:
         settings = settings_module.load(kafka_bootstrap_servers=f"127.0.0.1:{silent.port}")
-        started = time.monotonic()
-        leave_group(settings, ["a"], seconds=0.3)
-        assert time.monotonic() - started < 4
+        with within(1):
+            leave_group(settings, ["a"], seconds=0.3)
 
 
-def test_instances_that_will_have_nothing_to_do_are_told(
-    ready: Settings, sesacctl: Cli, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_instances_without_partitions_are_warned_about(ready: Settings, caplog: pytest.LogCaptureFixture) -> None:
     Supervisor(ready, instances=16)
     assert "16 instances for 15 partitions: 1 will be idle" in caplog.text

@@ -84,7 +84,7 @@ def kill_fork_server_while_it_is_asked(process: subprocess.Popen[str]) -> None:
     ],
     ids=lambda strike: strike.__name__,
 )
-def test_whichever_process_of_ours_is_killed_the_others_continue(
+def test_killing_any_process_lets_the_others_continue(
     ready: Settings, sesacctl: Cli, strike: Callable[[subprocess.Popen[str]], None]
 ) -> None:
     query(ready, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
@@ -106,9 +106,7 @@ def test_whichever_process_of_ours_is_killed_the_others_continue(
     check(ready, 1_500)
 
 
-def test_a_fork_server_that_dies_while_it_is_asked_may_have_made_a_process(
-    ready: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fork_server_death_mid_request_may_leave_a_process(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     start, asked = ForkServerProcess.start, iter(("dead", "made, and not named"))
 
     def die(process: ForkServerProcess) -> None:
@@ -133,9 +131,7 @@ def test_a_fork_server_that_dies_while_it_is_asked_may_have_made_a_process(
     check(ready, 200)
 
 
-def test_the_same_fault_again_and_again_ends_it_with_the_reason(
-    ready: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_repeated_fault_ends_consume_with_the_reason(ready: Settings, caplog: pytest.LogCaptureFixture) -> None:
     reports: list[ConsumeReport] = []
     send(ready, ORDERS, many_orders(900))
     supervisor = Supervisor(ready, instances=2, fail_at="before commit")
@@ -151,7 +147,7 @@ def test_the_same_fault_again_and_again_ends_it_with_the_reason(
     assert audit(ready).missing == 0
 
 
-def test_an_error_of_postgresql_that_nobody_foresaw_stops_it_once(ready: Settings, sesacctl: Cli) -> None:
+def test_an_unexpected_postgresql_error_stops_consume_once(ready: Settings, sesacctl: Cli) -> None:
     query(
         ready,
         "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"

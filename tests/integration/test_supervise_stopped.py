@@ -50,7 +50,7 @@ def standing_still(process: subprocess.Popen[str]) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def test_instances_go_on_while_their_supervisor_is_stopped(settings: Settings, sesacctl: Cli) -> None:
+def test_instances_continue_while_their_supervisor_is_stopped(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     process = subprocess.Popen(

@@ -21,7 +21,7 @@ from tests.helpers.waiting import wait_until
 CUTS = 20
 
 
-def test_a_handshake_that_is_cut_is_a_server_that_cannot_be_reached(settings: Settings, tmp_path: Path) -> None:
+def test_a_cut_handshake_is_an_unreachable_server(settings: Settings, tmp_path: Path) -> None:
     with tls_proxy(settings, tmp_path) as (proxy, through):
         proxy.cut(1)
         with pytest.raises(ServerUnreachable, match="SSL SYSCALL error"):
@@ -40,7 +40,7 @@ def test_the_refresh_loop_outlasts_cut_handshakes(settings: Settings, tmp_path: 
         loop.next_rounds()
 
 
-def test_a_consumer_outlasts_cut_handshakes_and_stores_each_order_once(settings: Settings, tmp_path: Path) -> None:
+def test_a_consumer_outlasts_cut_handshakes_and_stores_all_once(settings: Settings, tmp_path: Path) -> None:
     topics.init(settings)
     add_parents(settings, users=100)
     with tls_proxy(settings, tmp_path) as (proxy, through), running(through) as found:

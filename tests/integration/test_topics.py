@@ -16,7 +16,7 @@ from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import TopicState
 from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.errors import ServerRefused, TopicMissing
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 
@@ -32,7 +32,7 @@ def actions(result: topics.TopicsResult) -> list[str]:
     return [change.action for change in result.topics]
 
 
-def state(settings: Settings, kind: str) -> TopicState:
+def state(settings: Settings, kind: Kind) -> TopicState:
     return dict(zip(PARTITIONS, topics.describe(settings), strict=True))[kind]
 
 
@@ -53,9 +53,7 @@ def test_new_topics_are_what_they_should_be(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 9), (4, 0)], ids=str)
-def test_the_brokers_in_service_are_known_in_the_words_of_older_versions_too(
-    settings: Settings, version: tuple[int, int]
-) -> None:
+def test_living_brokers_are_known_under_older_api_versions(settings: Settings, version: tuple[int, int]) -> None:
     client = KafkaAdminClient(bootstrap_servers=settings.brokers, api_version=version)
     assert living_brokers(client) == [1, 2, 3]
     client.close()
@@ -80,9 +78,7 @@ def test_a_dry_run_tells_and_changes_nothing(settings: Settings, sesacctl: Cli) 
         topics.require(settings)
 
 
-def test_partitions_retention_and_min_isr_are_reconciled_and_other_settings_kept(
-    settings: Settings, admin: Any
-) -> None:
+def test_init_reconciles_its_settings_and_keeps_the_others(settings: Settings, admin: Any) -> None:
     foreign = {"retention.ms": "1000", "min.insync.replicas": "1", "max.message.bytes": "2000000"}
     make(admin, settings, "orders", partitions=4, replicas=3, **foreign)
     dry = topics.init(settings, dry_run=True)
@@ -96,7 +92,7 @@ def test_partitions_retention_and_min_isr_are_reconciled_and_other_settings_kept
         "min.insync.replicas 1 → 2",
     ]
     assert any("keys move" in warning for warning in result.warnings)
-    found = state(settings, "orders")
+    found = state(settings, Kind.ORDERS)
     assert (len(found.partitions), found.retention_ms, found.min_insync_replicas) == (9, RETENTION_MS, 2)
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic("orders"))
     configs = admin.describe_configs([resource])["topic"][settings.topic("orders")]
@@ -114,7 +110,7 @@ def test_missing_replicas_are_added_before_min_isr_is_raised(settings: Settings,
     make(admin, settings, "users", partitions=3, replicas=1)
     result = topics.init(settings)
     assert result.topics[1].details[0] == "replicas 1 → 3"
-    found = state(settings, "users")
+    found = state(settings, Kind.USERS)
     assert all(sorted(each.isr) == [1, 2, 3] for each in found.partitions)
     assert found.min_insync_replicas == 2
     assert actions(topics.init(settings)) == ["unchanged"] * 3
@@ -124,7 +120,7 @@ def test_partitions_are_never_taken_away(settings: Settings, admin: Any) -> None
     make(admin, settings, "products", partitions=5, replicas=3)
     result = topics.init(settings)
     assert any("5 partitions, more than the 3" in warning for warning in result.warnings)
-    assert len(state(settings, "products").partitions) == 5
+    assert len(state(settings, Kind.PRODUCTS).partitions) == 5
 
 
 def test_several_inits_at_once_all_succeed(settings: Settings) -> None:
@@ -145,7 +141,7 @@ def test_several_inits_at_once_all_succeed(settings: Settings) -> None:
     assert actions(topics.init(settings)) == ["unchanged"] * 3
 
 
-def test_a_name_that_kafka_refuses_is_told(settings: Settings) -> None:
+def test_a_topic_name_refused_by_kafka_is_reported(settings: Settings) -> None:
     with pytest.raises(ServerRefused):
         topics.init(settings.model_copy(update={"kafka_topic_prefix": "x" * 300}))
 

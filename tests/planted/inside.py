@@ -18,7 +18,7 @@ COPY = Path(__file__).resolve().parent.parent.parent
 _outcomes: dict[str, str] = {}
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """The installed package points to the checkout: processes that tests start need the copy's path, too."""
     if "PYTHONPATH" not in servers._KEPT:
         servers._KEPT = (*servers._KEPT, "PYTHONPATH")

@@ -52,7 +52,7 @@ PLANTS = (
         "retry-without-offsets-lock",
         _PARKED,
         (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
-        (f"{_LOCKS}::test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing",),
+        (f"{_LOCKS}::test_a_retry_waits_for_its_partitions_step",),
     ),
     Plant(
         "retry-without-row-lock",
@@ -64,7 +64,7 @@ PLANTS = (
         "replay-without-offsets-lock",
         _LETTERS,
         (("        offsets.lock(cursor, settings.kafka_group, keys)", "        assert keys"),),
-        (f"{_LOCKS}::test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing",),
+        (f"{_LOCKS}::test_a_replay_waits_for_its_partitions_step",),
     ),
     Plant(
         "replay-without-row-lock",
@@ -107,7 +107,7 @@ PLANTS = (
         "audit-without-abs",
         "sesacctl/pipeline/audit/report.py",
         (("sum(abs(partition.missing) for", "sum(partition.missing for"),),
-        ("tests/integration/test_audit.py::test_an_offset_too_many_is_no_cure_for_one_too_few",),
+        ("tests/integration/test_audit.py::test_a_surplus_offset_does_not_hide_a_missing_one",),
     ),
     Plant(
         "poll-error-keeps-position",
@@ -120,9 +120,9 @@ PLANTS = (
         _KEPT,
         (("for name, value in record.headers\n", "for name, value in record.headers[:1]\n"),),
         (
-            "tests/integration/test_sink.py::test_a_malformed_message_is_kept_byte_for_byte_and_the_partition_moves_on",
+            "tests/integration/test_sink.py::test_a_malformed_message_is_kept_whole_and_passed_over",
             "tests/integration/test_dlq.py::test_all_headers_are_kept_shown_and_survive_a_replay",
-            f"{_REFUSALS}::test_all_headers_of_a_parked_event_are_those_of_its_dead_letter",
+            f"{_REFUSALS}::test_a_dead_letter_keeps_all_headers_of_its_parked_event",
         ),
     ),
     Plant(
@@ -131,21 +131,21 @@ PLANTS = (
         (("for name, value in packed]", "for name, value in packed[:1]]"),),
         (
             "tests/integration/test_sink.py::test_an_order_whose_user_never_comes_dies_only_without_lag",
-            f"{_REFUSALS}::test_all_headers_of_a_parked_event_are_those_of_its_dead_letter",
+            f"{_REFUSALS}::test_a_dead_letter_keeps_all_headers_of_its_parked_event",
         ),
     ),
     Plant(
         "later-event-takes-id",
         "sesacctl/pipeline/sink/staging.py",
         (("first.setdefault(_id(kind, entry), entry)", "first[_id(kind, entry)] = entry"),),
-        (f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",),
+        (f"{_REFUSALS}::test_the_first_of_two_events_with_one_id_is_stored",),
     ),
     Plant(
         "one-id-is-one-event",
         "sesacctl/pipeline/sink/staging.py",
         (("        if different:\n", "        if different and not there:\n"),),
         (
-            f"{_REFUSALS}::test_two_events_with_one_id_in_one_step_are_the_first_row_and_a_dead_letter",
+            f"{_REFUSALS}::test_the_first_of_two_events_with_one_id_is_stored",
             "tests/integration/test_sink.py::test_another_body_for_a_user_or_a_product_is_a_dead_letter",
         ),
     ),
@@ -153,7 +153,7 @@ PLANTS = (
         "parked-anew-when-read-again",
         _KEPT,
         (("DO UPDATE SET counted = true", "DO UPDATE SET counted = true, parked_at = now()"),),
-        (f"{_REFUSALS}::test_a_parked_record_that_is_read_again_waits_no_longer_than_before",),
+        (f"{_REFUSALS}::test_rereading_a_parked_record_keeps_its_age_and_attempts",),
     ),
     Plant(
         "ledger-folder-not-synced",
@@ -167,7 +167,7 @@ PLANTS = (
         ((" != len(entries[kind]):", " < 0:"),),
         (
             f"{_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
-            f"{_REFUSALS}::test_a_trigger_that_drops_everything_stores_nothing_and_loses_nothing",
+            f"{_REFUSALS}::test_a_trigger_dropping_every_row_loses_nothing",
         ),
     ),
     Plant(
@@ -176,8 +176,8 @@ PLANTS = (
         (("    if record.counted:\n", "    if record is not None:\n"),),
         (
             "tests/integration/test_sink_counters.py::test_the_counters_are_right_after_any_sequence",
-            f"{_LOCKS}::test_a_retry_waits_for_a_step_of_its_partition_and_doubles_nothing",
-            f"{_LOCKS}::test_a_replay_waits_for_a_step_of_its_partition_and_doubles_nothing",
+            f"{_LOCKS}::test_a_retry_waits_for_its_partitions_step",
+            f"{_LOCKS}::test_a_replay_waits_for_its_partitions_step",
         ),
     ),
     Plant(
@@ -190,7 +190,7 @@ PLANTS = (
             ),
         ),
         (
-            f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",
+            f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
             "tests/unit/pipeline/consume/test_owned_log.py::test_another_record_in_its_place_is_never_the_same_log",
         ),
     ),
@@ -215,7 +215,7 @@ PLANTS = (
         "advice-that-just-failed",
         "sesacctl/pipeline/sink/batch.py",
         (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
-        ("tests/unit/test_envelopes.py::test_what_does_not_fit_says_why",),
+        ("tests/unit/test_envelopes.py::test_an_envelope_that_does_not_fit_says_why",),
     ),
     Plant(
         "holes-are-control",
@@ -223,7 +223,7 @@ PLANTS = (
         (("return self.end - self.next_offset - len(self.records) - self.control", "return 0"),),
         (
             "tests/unit/pipeline/consume/test_log_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
-            "tests/unit/pipeline/consume/test_log_gaps.py::test_what_the_reader_skipped_is_no_hole",
+            "tests/unit/pipeline/consume/test_log_gaps.py::test_skipped_offsets_are_not_holes",
         ),
     ),
     Plant(
@@ -232,7 +232,7 @@ PLANTS = (
         (("            end=ends[tp].offset,", "            end=stable[tp].offset,"),),
         (
             f"{_OPEN}::test_lag_audit_and_health_count_it_and_say_why",
-            f"{_OPEN}::test_until_empty_waits_for_it_and_then_says_so",
+            f"{_OPEN}::test_until_empty_waits_for_a_transaction_and_then_says_so",
         ),
     ),
     Plant(
@@ -245,28 +245,28 @@ PLANTS = (
         "tried-in-the-future",
         _PARKED,
         ((" OR tried_at > clock_timestamp())", ")"),),
-        (f"{_REFUSALS}::test_parked_orders_are_tried_although_postgresqls_clock_was_set_back",),
+        (f"{_REFUSALS}::test_parked_orders_are_retried_after_a_clock_was_set_back",),
     ),
     Plant(
         "truncation-ignored",
         "sesacctl/pipeline/consume/log_gaps.py",
         (("        self._diverged |= {log.key: end and end.offset for log, end in diverged}", "        del diverged"),),
         (
-            f"{_STEPS}::test_epochs_that_differ_are_a_cut_where_the_last_record_has_expired",
-            f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",
+            f"{_STEPS}::test_diverged_epochs_are_a_cut_once_the_last_record_expired",
+            f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
         ),
     ),
     Plant(
         "unknown-epoch-ignored",
         "sesacctl/pipeline/consume/log_gaps.py",
         (("                self._diverged[log.key] = None\n", "                pass\n"),),
-        (f"{_STEPS}::test_where_the_last_record_has_expired_the_leader_epoch_decides",),
+        (f"{_STEPS}::test_an_unknown_epoch_stops_once_the_last_record_expired",),
     ),
     Plant(
         "verdict-not-kept",
         _CONSUME,
         (("            sink.record_cut(found.topic, found.key, found.cut)", "            pass"),),
-        (f"{_STEPS}::test_a_log_with_another_last_record_stops_the_instance_and_the_verdict_is_kept",),
+        (f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",),
     ),
     Plant(
         "sighup-ends-consume",
@@ -320,9 +320,7 @@ PLANTS = (
         "ahead-of-the-batch-and-not-of-the-record",
         "sesacctl/pipeline/sink/batch.py",
         (("ahead += at > _at(record.timestamp) + AHEAD", "ahead += True"),),
-        (
-            "tests/unit/test_event_times.py::test_only_what_is_later_than_its_own_record_by_more_than_an_hour_is_counted",
-        ),
+        ("tests/unit/test_event_times.py::test_only_events_over_an_hour_ahead_are_counted",),
     ),
     Plant(
         "any-alembic-version-is-ours",
@@ -350,7 +348,7 @@ PLANTS = (
                 "    if verify:\n        _load_own(context, settings)\n    return",
             ),
         ),
-        (f"{_CLOUDS}::test_brokers_that_ask_for_certificates_do_not_look_dead",),
+        (f"{_CLOUDS}::test_brokers_that_ask_for_certificates_count_as_alive",),
     ),
     Plant(
         "bootstrap-servers-asked-once",
@@ -367,16 +365,13 @@ PLANTS = (
                 "            return []",
             ),
         ),
-        (
-            "tests/integration/test_group_shared.py"
-            "::test_a_group_of_another_application_is_refused_and_its_client_named[KIP-848]",
-        ),
+        ("tests/integration/test_group_shared.py::test_a_group_used_by_another_application_is_refused[KIP-848]",),
     ),
     Plant(
         "too-large-sent-again",
         "sesacctl/broker/limits.py",
         (("            raise self._too_large(kind, row_id()[:50], sent, limit)", "            pass"),),
-        ("tests/integration/test_produce.py::test_an_event_larger_than_its_topic_takes_fails_alone_and_is_named",),
+        ("tests/integration/test_produce.py::test_an_event_too_large_for_its_topic_is_named_and_skipped",),
     ),
     Plant(
         "hidden-users-are-missing-ones",
@@ -388,10 +383,7 @@ PLANTS = (
         "back-with-a-server-that-takes-no-writes",
         "sesacctl/pipeline/consume/postgres_link.py",
         (("            require_writable(connection, self._settings)", "            _ = require_writable"),),
-        (
-            "tests/integration/test_read_only.py"
-            "::test_a_consumer_waits_without_a_word_in_between_and_stores_each_order_once",
-        ),
+        ("tests/integration/test_read_only.py::test_a_consumer_waits_out_read_only_and_stores_all_once",),
     ),
     Plant(
         "partitions-are-held-without-postgresql",
@@ -402,15 +394,12 @@ PLANTS = (
                 "time.monotonic() - since > 1e9 * AWAY_SECONDS",
             ),
         ),
-        (
-            "tests/integration/test_consume_away.py"
-            "::test_others_get_the_partitions_of_an_instance_that_never_had_a_connection",
-        ),
+        ("tests/integration/test_consume_away.py::test_an_unconnected_instance_gives_its_partitions_away",),
     ),
     Plant(
         "deferred-triggers-raise-at-commit",
         "sesacctl/pipeline/sink/staging.py",
         (('RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"', 'RAISE_NOW = "SELECT 1"'),),
-        ("tests/integration/test_sink_triggers.py::test_what_is_raised_at_commit_is_one_record_s_fault_all_the_same",),
+        ("tests/integration/test_sink_triggers.py::test_an_error_raised_at_commit_is_traced_to_its_record",),
     ),
 )

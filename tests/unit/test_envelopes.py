@@ -59,7 +59,7 @@ ACCEPTED: dict[str, tuple[Envelope, object]] = {
 
 
 @pytest.mark.parametrize(("envelope", "document"), ACCEPTED.values(), ids=ACCEPTED.keys())
-def test_what_is_in_an_envelope_is_the_event(envelope: Envelope, document: object) -> None:
+def test_the_event_in_an_envelope_is_decoded(envelope: Envelope, document: object) -> None:
     value = encoded(document)
     with pytest.raises(Malformed):
         CODECS[ORDERS].decode(KEY, value, 0)
@@ -134,7 +134,7 @@ def test_a_kind_of_number_that_does_not_fit_is_named() -> None:
 
 
 @pytest.mark.parametrize(("document", "reason", "detail"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_does_not_fit_says_why(document: object, reason: Reason, detail: str) -> None:
+def test_an_envelope_that_does_not_fit_says_why(document: object, reason: Reason, detail: str) -> None:
     with pytest.raises(Malformed) as refused:
         envelopes.decode(ORDERS, KEY, encoded(document), 0)
     assert explain(refused.value, KEY, encoded(document), []) == str(refused.value), (

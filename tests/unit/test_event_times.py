@@ -44,7 +44,7 @@ def test_a_time_with_a_zone_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("year", ["0002-01-01T00:00:00", "9998-12-31T23:59:59"])
-def test_the_ends_of_time_have_a_zone_as_well(year: str) -> None:
+def test_the_earliest_and_latest_times_take_a_zone(year: str) -> None:
     for zone in ("Etc/GMT+12", "Pacific/Kiritimati"):
         at_utc(b"{" + ROW + f',"created_at":"{year}"}}'.encode(), zone=ZoneInfo(zone))
 
@@ -66,7 +66,7 @@ def ahead(*times: datetime) -> int:
     return counts[found.key].ahead
 
 
-def test_only_what_is_later_than_its_own_record_by_more_than_an_hour_is_counted() -> None:
+def test_only_events_over_an_hour_ahead_are_counted() -> None:
     hour, second = timedelta(hours=1), timedelta(seconds=1)
     began = AT.replace(microsecond=AT.microsecond // 1000 * 1000)  # records have milliseconds
     assert ahead(began + hour) == 0

@@ -123,7 +123,7 @@ def test_a_format_is_named_with_what_would_read_it(value: bytes, said: str) -> N
     ],
     ids=range(19),
 )
-def test_nothing_is_said_of_what_is_not_known(value: bytes) -> None:
+def test_an_unknown_format_is_not_described(value: bytes) -> None:
     assert formats.describe(value) is None
 
 
@@ -140,7 +140,7 @@ def test_pretty_json_is_one_document() -> None:
         ([(b"__value_schema_id", b"\x01")], "__value_schema_id"),
     ],
 )
-def test_headers_speak_where_the_value_does_not(headers: formats.Headers, said: str) -> None:
+def test_headers_name_the_format_if_the_value_does_not(headers: formats.Headers, said: str) -> None:
     assert said in str(formats.describe(b"{}", headers))
     assert "gzip" in str(formats.describe(gzip.compress(b"{}"), headers)), "the value's own bytes say more"
     assert formats.describe(b"{}", [(b"h", b"1"), (b"\xff", None)]) is None
@@ -215,7 +215,7 @@ def test_a_large_value_takes_no_time(value: bytes) -> None:
     assert time.process_time() - began < 0.5
 
 
-def test_what_is_quoted_of_the_record_is_cut() -> None:
+def test_a_quotation_of_the_record_is_shortened() -> None:
     value = encoded({"event_type": "a\0" + "b" * 5_000, "order": {}})
     with pytest.raises(Malformed) as refused:
         CODECS[ORDERS].decode(b"u1", value, 0)
@@ -225,7 +225,7 @@ def test_what_is_quoted_of_the_record_is_cut() -> None:
     assert "\0" not in detail
 
 
-def test_a_tombstone_looks_like_nothing() -> None:
+def test_a_tombstone_is_not_described_as_a_format() -> None:
     with pytest.raises(Malformed) as refused:
         CODECS[ORDERS].decode(b"u1", None, 0)
     assert explain(refused.value, b"u1", None, [(b"ce_specversion", b"1.0")]) == "the record has no value"

@@ -35,7 +35,7 @@ def gone() -> int:
     return process.pid
 
 
-def test_a_second_loop_of_a_kind_gets_a_number_and_leaves_the_first_alone(tmp_path: Path) -> None:
+def test_a_second_loop_gets_a_number_and_spares_the_first(tmp_path: Path) -> None:
     write(tmp_path, "produce", os.getppid(), good_for=60)
     with Heartbeat(tmp_path, "produce") as second:
         second.beat(60)
@@ -45,14 +45,14 @@ def test_a_second_loop_of_a_kind_gets_a_number_and_leaves_the_first_alone(tmp_pa
 
 
 def test_a_loop_lives_from_its_start_on_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda _: True)
     with Heartbeat(tmp_path, "produce"), Heartbeat(tmp_path, "produce"):
         assert names(tmp_path) == ["produce-2", "produce"]
         assert all(pulse.alive for pulse in read_pulses(tmp_path))
 
 
 def test_loops_that_start_at_once_have_a_name_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda _: True)
     together = threading.Barrier(12)
 
     def start() -> None:
@@ -83,7 +83,7 @@ def test_the_end_removes_it_even_when_the_loop_fails(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_beating_in_every_turn_writes_now_and_then(tmp_path: Path) -> None:
+def test_beating_often_writes_only_now_and_then(tmp_path: Path) -> None:
     path = tmp_path / FOLDER / "produce.json"
     with Heartbeat(tmp_path, "produce") as heartbeat:
         heartbeat.beat(1000)
@@ -104,7 +104,7 @@ def test_a_loop_lives_until_its_next_beat_is_overdue(tmp_path: Path) -> None:
     assert not read_pulses(tmp_path)[0].alive
 
 
-def test_a_clean_end_leaves_no_file_and_no_loop_none(tmp_path: Path) -> None:
+def test_a_clean_end_leaves_no_file(tmp_path: Path) -> None:
     assert read_pulses(tmp_path) == ()
     Heartbeat(tmp_path, "loop").remove()
     assert list((tmp_path / FOLDER).glob("[!.]*")) == []
@@ -126,9 +126,7 @@ def test_a_damaged_file_is_a_dead_loop(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("change", [{"at": time.monotonic() + 1e6}, {"boot": "another"}])
-def test_a_file_from_before_a_reboot_is_no_loop_and_the_next_start_removes_it(
-    tmp_path: Path, change: dict[str, object]
-) -> None:
+def test_a_file_from_before_a_reboot_is_ignored_and_removed(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / FOLDER / "loop-2.json"
     Heartbeat(tmp_path, "loop").remove()
     path.write_text(json.dumps({"pid": 1, "at": time.monotonic() - 1, "good_for": 60.0} | change))

@@ -26,11 +26,11 @@ def record(message: str, *, failing: bool = False, **extra: object) -> logging.L
 
 
 @pytest.mark.parametrize("text", ["", "plain", "주문 1,000건 처리", "émoji 🎉", "[/x] %s {}"])
-def test_what_is_printable_stays(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
-def test_what_drives_a_terminal_is_escaped() -> None:
+def test_terminal_control_characters_are_escaped() -> None:
     shown = printable(f"a{NASTY}b")
     assert shown == "a\\x1b[2J\\x9b31m\\r\\n\\u202e\\u2028\\ud800\\x00\\x7f\\u200bb"
     assert printable("a\tb") == "a\\tb"
@@ -76,7 +76,7 @@ def test_not_even_in_a_traceback() -> None:
     assert NASTY in json.loads(JsonFormatter().format(nasty))["exception"]
 
 
-def test_only_ours_are_heard_below_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_loggers_are_heard_only_from_error_on(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.root
     before, level = root.handlers[:], root.level
     try:
@@ -99,9 +99,7 @@ def test_only_ours_are_heard_below_errors(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_each_line_of_a_process_has_the_fields_that_it_is_configured_with(
-    form: log.Format, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_log_line_has_the_configured_fields(form: log.Format, capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.root
     before, level = root.handlers[:], root.level
     try:
@@ -144,5 +142,5 @@ def calls_without_an_action() -> list[str]:
     return found
 
 
-def test_every_record_of_ours_has_an_action() -> None:
+def test_every_record_of_sesacctl_has_an_action() -> None:
     assert calls_without_an_action() == []

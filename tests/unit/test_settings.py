@@ -51,9 +51,7 @@ def test_every_variable_is_its_field_in_capitals(monkeypatch: pytest.MonkeyPatch
     assert loaded.postgres_password.get_secret_value() == CANARY
 
 
-def test_an_empty_variable_of_the_environment_wins_over_the_files(
-    stack_env: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_environment_variable_wins_over_the_files(stack_env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text(f"KAFKA_GROUP=file\nREDIS_PASSWORD={CANARY}\nredis_url=redis://h\nSESAC_HOME=there\n")
     stack_env.write_text("REDIS_HOST='stack'\n")
     for name in ("KAFKA_GROUP", "REDIS_PASSWORD", "Redis_Url", "REDIS_HOST", "SESAC_HOME"):
@@ -65,13 +63,13 @@ def test_an_empty_variable_of_the_environment_wins_over_the_files(
     assert load(kafka_group="flag").kafka_group == "flag"
 
 
-def test_an_empty_variable_beside_the_same_in_other_letters_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_yields_to_its_other_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_GROUP", "")
     monkeypatch.setenv("kafka_group", "own")
     assert load().kafka_group == "own"
 
 
-def test_an_empty_line_of_a_file_is_as_good_as_none(stack_env: Path) -> None:
+def test_an_empty_value_in_a_file_is_ignored(stack_env: Path) -> None:
     Path(".env").write_text("REDIS_HOST=\n")
     stack_env.write_text("REDIS_HOST='stack'\n")
     assert load().redis_host == "stack"
@@ -165,13 +163,13 @@ def test_a_line_that_would_be_left_out_is_an_error(text: str, lines: str) -> Non
         explain()
 
 
-def test_what_is_no_text_is_said() -> None:
+def test_a_setting_file_that_is_not_utf8_is_refused() -> None:
     Path(".env").write_bytes("POSTGRES_DB=데이터\n".encode("euc-kr"))
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         load()
 
 
-def test_a_folder_in_place_of_the_file_is_no_file() -> None:
+def test_a_folder_in_place_of_the_file_is_ignored() -> None:
     Path(".env").mkdir()
     assert load().postgres_db == "sesac_db"
 
@@ -261,7 +259,7 @@ def test_home_is_read_as_the_settings_read_it(
     assert home() == load().sesac_home == Path.cwd() / "there"
 
 
-def test_a_file_that_is_no_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     Path(".env").write_bytes(b"POSTGRES_PASSWORD=\xb0\xa1\n")
     for ask in (home, load, explain):
         with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text$"):

@@ -129,7 +129,7 @@ def test_system_is_the_file_of_the_systems_cas(tmp_path: Path, monkeypatch: pyte
         (lambda: supabase(DIRECT, supabase_sslrootcert="/nowhere.pem"), "SUPABASE_SSLROOTCERT"),
     ],
 )
-def test_what_is_missing_is_named_and_no_secret_shown(settings: Any, variable: str) -> None:
+def test_a_missing_setting_is_named_without_secrets(settings: Any, variable: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         database.locate(settings())
     assert variable in str(caught.value)
@@ -147,7 +147,7 @@ def test_the_transaction_pooler_keeps_no_connections() -> None:
     assert not isinstance(database.engine_for(supabase(DIRECT), command="test").pool, NullPool)
 
 
-def test_migrations_refuse_the_transaction_pooler_and_name_the_direct_address() -> None:
+def test_migrations_refuse_the_pooler_and_name_the_direct_url() -> None:
     require_direct(supabase(DIRECT))
     with pytest.raises(ConfigurationError) as caught:
         require_direct(supabase(POOLER))

@@ -65,7 +65,7 @@ def test_brokers_asked_at_once_have_their_own_reasons(make: Making, monkeypatch:
     assert "ECONNREFUSED" in str(away)
 
 
-def test_addresses_that_one_cluster_advertises_are_not_told_of_another() -> None:
+def test_advertised_addresses_are_not_mixed_between_clusters() -> None:
     found = Missed()
     found.note("10.0.0.7:9092", frozenset({"a:9092", "b:9092"}), KafkaConnectionError("timed out"))
     assert found.explain(load(kafka_bootstrap_servers="other:9092")) is None

@@ -28,12 +28,12 @@ def answer(known: list[tuple[int, int, int]]) -> bytes:
 def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: bool) -> Settings:
     """Servers that answer or not; a client is refused."""
 
-    def admin(settings: Settings, timeout_ms: int) -> Any:
+    def admin(*_: object, **__: object) -> Any:
         if len(outcomes) > 1:
             raise ServerRefused("wrong password")
         return SimpleNamespace(close=lambda: None)
 
-    monkeypatch.setattr(bootstrap, "_answers", lambda server, seconds, context: outcomes[server.partition(":")[0]])
+    monkeypatch.setattr(bootstrap, "_answers", lambda server, *_: outcomes[server.partition(":")[0]])
     monkeypatch.setattr(cluster, "admin", admin)
     return load(kafka_bootstrap_servers=",".join(f"{name}:1" for name in outcomes))
 
@@ -49,7 +49,7 @@ def test_if_none_answers_a_client_says_why(monkeypatch: pytest.MonkeyPatch) -> N
         cluster.answering(asking(monkeypatch, a=False, b=False), each=False)
 
 
-def test_the_first_answers_will_do() -> None:
+def test_a_single_answer_is_enough() -> None:
     with listener(answer(BROKER)) as good, listener() as hung:
         settings = load(kafka_bootstrap_servers=f"127.0.0.1:{hung.port},127.0.0.1:{good.port}")
         narrowed, _ = cluster.answering(settings, each=False)
@@ -61,16 +61,16 @@ def test_the_first_answers_will_do() -> None:
     [answer(CONTROLLER), b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">ii", 4, 1), b"\0\0\0\0"],
     ids=["a controller", "HTTP", "too short", "nothing"],
 )
-def test_what_is_no_broker_does_not_answer(words: bytes) -> None:
+def test_another_service_does_not_answer_as_a_broker(words: bytes) -> None:
     with listener(words) as other, listener(answer(BROKER)) as good:
         settings = load(kafka_bootstrap_servers=f"127.0.0.1:{other.port},127.0.0.1:{good.port}")
         assert bootstrap.reachable(settings, seconds=1.0).silent == [f"127.0.0.1:{other.port}"]
 
 
-def test_a_single_server_that_is_away_is_told_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_missing_server_is_reported_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(kafka_bootstrap_servers="a:1")
 
-    def admin(settings: Settings, timeout_ms: int) -> Any:
+    def admin(*_: object, **__: object) -> Any:
         raise ServerUnreachable("away")
 
     monkeypatch.setattr(cluster, "admin", admin)
@@ -78,7 +78,7 @@ def test_a_single_server_that_is_away_is_told_by_its_client(monkeypatch: pytest.
         cluster.answering(settings, each=True)
 
 
-def test_reasons_may_come_in_while_they_are_looked_at() -> None:
+def test_reasons_may_arrive_while_they_are_read() -> None:
     reasons = Reasons()
 
     def look(error: Exception) -> str:

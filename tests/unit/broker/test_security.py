@@ -73,9 +73,7 @@ def test_certificates_are_loaded(files: Path, given: dict[str, str], password: s
         ({"cafile": "empty.pem"}, None, r"KAFKA_SSL_CAFILE: .*empty\.pem has no certificate in it"),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said(
-    files: Path, given: dict[str, str], password: str | None, complaint: str
-) -> None:
+def test_certificate_errors_are_named(files: Path, given: dict[str, str], password: str | None, complaint: str) -> None:
     values: dict[str, Any] = {f"kafka_ssl_{name}": files / file for name, file in given.items()}
     with pytest.raises(ConfigurationError, match=complaint) as caught:
         security_options(of(**values, kafka_ssl_password=password))
@@ -84,7 +82,7 @@ def test_what_is_wrong_with_a_certificate_is_said(
 
 @needs_openssl
 def test_a_file_that_may_not_be_read_is_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> bytes:  # the tests may run as root, who may read everything
+    def refuse(_self: Path) -> bytes:  # the tests may run as root, who may read everything
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
@@ -120,12 +118,12 @@ def test_each_connection_gets_a_token_of_its_own() -> None:
         ("tests.helpers.tokens", r"it should be package\.module:function, or msk"),
     ],
 )
-def test_a_provider_that_is_no_function_is_refused(provider: str | None, complaint: str) -> None:
+def test_a_token_provider_must_be_a_function(provider: str | None, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         token_provider(oauth(provider))
 
 
-def test_a_provider_that_gives_no_token_is_named_and_what_it_returned_is_not_shown() -> None:
+def test_a_failing_token_provider_is_named_without_its_result() -> None:
     with pytest.raises(
         TokenProviderFailed, match=r"tests\.helpers\.tokens:raises failed: LookupError: there are no credentials"
     ):

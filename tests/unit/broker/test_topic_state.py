@@ -20,7 +20,7 @@ def described(*partitions: tuple[int, list[int], list[int]]) -> TopicState:
     return _state({"name": "orders", "topic_id": "x", "partitions": entries[::-1]}, configs, 1_500_000)
 
 
-def test_partitions_that_lack_a_replica_or_a_leader_are_counted_and_shown() -> None:
+def test_partitions_without_replica_or_leader_are_shown() -> None:
     state = described((1, [1, 2, 3], [1, 2, 3]), (2, [2, 3, 1], [2]), (-1, [3, 1, 2], []))
     assert (state.under_replicated, state.leaderless) == (2, 1)
     assert [each.under_replicated for each in state.partitions] == [False, True, True]

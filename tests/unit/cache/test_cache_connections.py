@@ -46,7 +46,7 @@ def test_a_socket_is_addressed_by_its_path() -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://localhost:port"])
-def test_a_wrong_url_is_a_configuration_error_without_its_secrets(url: str) -> None:
+def test_a_wrong_url_is_reported_without_its_secrets(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         connect(Settings(redis_url=url.replace("//", "//user:canary@")))
     assert "canary" not in str(caught.value)
@@ -64,7 +64,7 @@ def test_a_wrong_url_is_a_configuration_error_without_its_secrets(url: str) -> N
         (exceptions.OutOfMemoryError("OOM"), ServerFull),
     ],
 )
-def test_errors_become_ours_and_name_the_server(error: Exception, ours: type[SesacctlError]) -> None:
+def test_errors_are_translated_and_name_the_server(error: Exception, ours: type[SesacctlError]) -> None:
     redis = connect(Settings(redis_host="cache.example", redis_port=6380))
     with pytest.raises(SesacctlError) as caught, translated(redis):
         raise error
@@ -107,7 +107,7 @@ EXECABORT = "EXECABORT Transaction discarded because of: "
 
 @pytest.mark.parametrize("where", ["alone", "in a pipeline", "at EXEC"])
 @pytest.mark.parametrize(("reply", "ours"), CODES.items(), ids=[" ".join(reply.split()[:2]) for reply in CODES])
-def test_replies_mean_the_same_everywhere_and_show_no_row(
+def test_error_replies_are_translated_and_show_no_row(
     reply: str, ours: tuple[type[SesacctlError], str, str], where: str
 ) -> None:
     kind, words, hint = ours
@@ -130,7 +130,7 @@ def test_replies_mean_the_same_everywhere_and_show_no_row(
         assert "HSET of cache:next:{cache:users}: " in str(caught.value)
 
 
-def test_what_is_no_host_name_is_away_and_no_bug() -> None:
+def test_an_invalid_host_name_is_an_unreachable_server() -> None:
     reader = CacheReader(connect(Settings(redis_host="a..b")))
     assert not reader.is_connected()
     with pytest.raises(ServerUnreachable, match=r"a\.\.b:6379"):

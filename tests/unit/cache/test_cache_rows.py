@@ -22,7 +22,7 @@ def test_a_row_is_a_typed_dictionary_of_the_columns() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[]", b"null", b'{"user_id": "u2"}', b'{"user_id": 3}'])
-def test_what_is_no_row_is_left_out_and_said(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_row_is_skipped_with_a_warning(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         rows = _decode("users", [value, USER])
     assert [row["user_id"] for row in rows] == ["u1"]

@@ -72,7 +72,7 @@ GROUPS = [name for name in app.COMMANDS if hasattr(app.load(name), "commands")]
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_group_has_help_with_an_example_of_its_own(name: str) -> None:
-    example = app.load(name).help.partition("\n\nExample: ")[2]
+    example = str(app.load(name).help).partition("\n\nExample: ")[2]
     assert example.startswith(f"sesacctl {name} ")
     assert problem(example.split()[1:]) is None
 
@@ -123,7 +123,7 @@ def test_every_command_can_be_quiet_and_choose_its_log(name: str) -> None:
         (("dlq", "list", "--since", "99999999h"), "'99999999h' is longer than ten years"),
     ],
 )
-def test_what_is_wrong_on_the_command_line_is_said(arguments: tuple[str, ...], said: str) -> None:
+def test_command_line_mistakes_are_named(arguments: tuple[str, ...], said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert said in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
@@ -233,9 +233,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
 
 
 @pytest.mark.parametrize("line", NEEDS)
-def test_no_command_imports_a_server_library_that_it_does_not_use(
-    line: str, imported: dict[str, Future[set[str]]]
-) -> None:
+def test_commands_import_only_the_server_libraries_they_use(line: str, imported: dict[str, Future[set[str]]]) -> None:
     assert imported[line].result() & LIBRARIES <= NEEDS[line]
 
 
@@ -298,7 +296,7 @@ def test_ctrl_c_in_a_command_leaves_no_traceback(bare_sesacctl: Cli) -> None:
 @pytest.mark.parametrize(
     "arguments", [("--version",), ("--help",), ("config", "show"), ("config", "show", "-o", "json")]
 )
-def test_a_full_disk_is_said(arguments: tuple[str, ...], bare_sesacctl: Cli) -> None:
+def test_a_full_disk_is_reported(arguments: tuple[str, ...], bare_sesacctl: Cli) -> None:
     with Path("/dev/full").open("w") as full:
         done = output_to(full, bare_sesacctl, *arguments)
     assert done.returncode == 5
@@ -344,7 +342,7 @@ def test_head_takes_the_first_line(bare_sesacctl: Cli) -> None:
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
-def test_an_encoding_without_korean_is_no_reason_to_fail(bare_sesacctl: Cli) -> None:
+def test_an_encoding_without_korean_does_not_fail(bare_sesacctl: Cli) -> None:
     done = bare_sesacctl("config", "show", "-o", "json", PYTHONIOENCODING="ascii", KAFKA_GROUP="소비자")
     assert done.returncode == 0
     assert "\\uc18c\\ube44\\uc790" in done.stdout
@@ -357,9 +355,7 @@ def test_no_colours_and_no_movement_outside_a_terminal(bare_sesacctl: Cli) -> No
 
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_in_a_terminal_unless_told_not_to(
-    variables: dict[str, str], coloured: bool, bare_sesacctl: Cli
-) -> None:
+def test_a_terminal_has_colours_unless_disabled(variables: dict[str, str], coloured: bool, bare_sesacctl: Cli) -> None:
     environment = {**bare_sesacctl.environment, "TERM": "xterm-256color", "REDIS_PORT": "x", "COLUMNS": "80"}
     environment.pop("NO_COLOR")
     ours, theirs = pty.openpty()
@@ -398,7 +394,7 @@ def complete(cli: Cli, words: str, index: int) -> list[str]:
     return done.stdout.split()
 
 
-def test_completion_knows_commands_subcommands_options_and_values(bare_sesacctl: Cli) -> None:
+def test_completion_offers_commands_options_and_values(bare_sesacctl: Cli) -> None:
     assert complete(bare_sesacctl, "sesacctl he", 1) == ["health"]
     assert {"refresh", "stats"} <= set(complete(bare_sesacctl, "sesacctl cache ", 2))
     assert "--ready" in complete(bare_sesacctl, "sesacctl health --r", 2)

@@ -47,7 +47,7 @@ def shown(found: ConsumeReport) -> str:
     return capture.get()
 
 
-def test_the_table_shows_each_instance_with_its_memory_restarts_and_last_error() -> None:
+def test_the_table_shows_each_instance_and_its_last_error() -> None:
     text = shown(report(instance(0, "running"), instance(1, "waiting", "PostgreSQL is away")))
     [row] = [line for line in text.splitlines() if "running" in line]
     assert [cell.strip() for cell in row.strip("│").split("│")] == [

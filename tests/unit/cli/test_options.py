@@ -35,13 +35,13 @@ def test_durations(text: str | float, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "0s", "-1", "5 m", "1d", "1h30m", "abc", "1e3", "inf", "nan", "٥", ".5", "5.", "s"]
 )
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="not a duration such as 50, 30s, 10m or 2h"):
         duration(text)
 
 
 @pytest.mark.parametrize("text", ["99999999h", "1" * 400, "87601h"])
-def test_what_is_longer_than_anybody_waits(text: str) -> None:
+def test_overlong_durations_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is longer than ten years"):
         duration(text)
 
@@ -50,7 +50,8 @@ def level() -> str:
     return logging.getLevelName(logging.getLogger("sesacctl").level).lower()
 
 
-def test_the_log_is_as_the_settings_say(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("shared")
+def test_the_log_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     begin()
     assert level() == "info"
     monkeypatch.setenv("SESAC_LOG_LEVEL", "debug")

@@ -38,7 +38,7 @@ from tests.helpers.command_line import problem
         ("--random-seed", "x"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: tuple[str, str]) -> None:
+def test_inconsistent_options_are_refused(options: tuple[str, str]) -> None:
     assert problem(["produce", *options])
 
 
@@ -55,7 +55,7 @@ def test_options_that_make_no_sense_are_refused(options: tuple[str, str]) -> Non
         ("--count", "1", "--ledger", "l.jsonl", "--random-seed", "7", "--new-users", "0"),
     ],
 )
-def test_options_that_make_sense_are_taken(options: tuple[str, ...]) -> None:
+def test_consistent_options_are_accepted(options: tuple[str, ...]) -> None:
     assert problem(["produce", *options]) is None
 
 

@@ -150,12 +150,13 @@ def test_watching_ends_when_it_cannot_begin(error: Exception) -> None:
         render.watch(fetch, 0.01, threading.Event(), Output.TABLE, str)
 
 
-def test_an_error_is_told_with_its_log_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_shows_its_log_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     render.show_error(ServerNotStarted("no [b]", hint="up", log_lines=["FATAL: [/x]"]))
     assert capsys.readouterr().err == "FATAL: [/x]\nerror: no [b]\nnext:  up\n"
 
 
-def test_advice_is_silent_when_quiet(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("quiet")
+def test_advice_is_silent_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     render.say("x")
     render.next_command("y")
     with render.steps("z") as on_step:

@@ -15,7 +15,6 @@ import pytest
 
 from sesacctl.errors import INTERRUPTED_TWICE
 
-pytestmark = pytest.mark.usefixtures("terminal_signals")
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 STOPPING = """
 import os, signal

@@ -116,7 +116,7 @@ def test_a_connection_that_was_lost_is_waited_for(kind: DbType, text: str) -> No
 
 @ALL
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_comes_back_at_every_try_is_a_refusal_that_names_its_setting(kind: DbType, text: str) -> None:
+def test_a_permanent_error_is_refused_with_its_setting_named(kind: DbType, text: str) -> None:
     ours = told(AT + text, kind)
     assert type(ours) is ServerRefused
     assert not ours.retriable
@@ -148,7 +148,7 @@ FULL = [
 
 @ALL
 @pytest.mark.parametrize("text", FULL)
-def test_a_server_without_a_connection_left_is_waited_for_and_asks_for_fewer_instances(kind: DbType, text: str) -> None:
+def test_exhausted_connections_are_retried_with_advice(kind: DbType, text: str) -> None:
     ours = told(AT + text, kind)
     assert type(ours) is ServerUnreachable
     assert ours.retriable
@@ -168,7 +168,7 @@ def test_a_server_without_a_connection_left_is_waited_for_and_asks_for_fewer_ins
         'could not translate host name "db.abcd.supabase.co" to address: Name or service not known',
     ],
 )
-def test_a_host_with_only_an_ipv6_address_names_the_session_pooler(text: str) -> None:
+def test_an_ipv6_only_host_names_the_session_pooler(text: str) -> None:
     ours = told(text, DbType.SUPABASE)
     assert ours.retriable
     assert "IPv6" in str(ours.hint)
@@ -176,7 +176,7 @@ def test_a_host_with_only_an_ipv6_address_names_the_session_pooler(text: str) ->
     assert "pooler" not in str(told(text, DbType.RDS).hint)
 
 
-def test_the_pooler_itself_out_of_reach_is_not_told_to_be_used() -> None:
+def test_an_unreachable_pooler_is_not_advised_to_be_used() -> None:
     url = "postgresql://postgres.abcd:x@aws-0-eu-west-1.pooler.supabase.com:5432/postgres"
     ours = as_ours(
         psycopg2.OperationalError(AT + "Network is unreachable"),

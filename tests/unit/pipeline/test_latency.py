@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sesacctl.pipeline.latency import Latency
 
 
-def test_without_observations_there_is_no_percentile() -> None:
+def test_no_observations_mean_no_percentile() -> None:
     assert Latency().percentile(50) is None
 
 

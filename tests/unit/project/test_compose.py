@@ -66,7 +66,7 @@ services = pytest.mark.parametrize("name", SERVICES)
 our_services = pytest.mark.parametrize("name", OURS)
 
 
-def test_services_are_those_of_the_pipeline() -> None:
+def test_compose_has_the_services_of_the_pipeline() -> None:
     assert {
         "postgres", "redis", "kafka1", "kafka2", "kafka3", "python_dev", "migrate", "topics", "cache-worker",
         "producer", "consumers",
@@ -138,7 +138,7 @@ def test_compose_finds_the_root_env_file() -> None:
 
 
 @our_services
-def test_command_is_one_of_ours(name: str) -> None:
+def test_service_command_exists(name: str) -> None:
     service = OURS[name]
     if name == "python_dev":
         assert service["entrypoint"] == ["sleep", "infinity"]

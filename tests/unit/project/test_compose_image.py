@@ -48,7 +48,7 @@ def test_dockerfile_copies_what_the_context_holds() -> None:
         assert not fnmatch.fnmatch(source, "*.env*")
 
 
-def test_image_runs_as_nobody_special_and_gets_signals() -> None:
+def test_image_runs_unprivileged_and_gets_signals() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text("utf-8")
     assert 'ENTRYPOINT ["sesacctl"]' in dockerfile
     assert "USER 10001:10001" in dockerfile

@@ -1,9 +1,11 @@
-"""What runs outside `make`: CI, hooks, templates and the documentation's build name what there is, and agree."""
+"""What runs outside `make` (CI, hooks, templates) names what there is; tests have names and folders by rule."""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ SMOKE = ROOT / "deploy" / "ci" / "smoke.yaml"
 WORKFLOW = GITHUB / "workflows" / "ci.yml"
 HOOKS = ROOT / ".pre-commit-config.yaml"
 TEMPLATES = (GITHUB / "pull_request_template.md", GITHUB / "ISSUE_TEMPLATE" / "bug.md", ROOT / "SECURITY.md")
+TESTS, UNIT = ROOT / "tests", ROOT / "tests" / "unit"
+HELPERS = {"helpers", "compat", "planted", "faults"}
+LONGEST_NAME = 60
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".in", ".sql", ".ini", ""}
 
 
@@ -169,7 +174,40 @@ def test_editors_know_the_line_length() -> None:
     assert "[Makefile]\nindent_style = tab\n" in text
 
 
-def test_what_is_published_says_that_it_is_typed(project: dict[str, Any]) -> None:
+def test_the_published_package_is_marked_as_typed(project: dict[str, Any]) -> None:
     assert "Typing :: Typed" in project["classifiers"]
     assert (ROOT / "sesacctl" / "py.typed").exists()
     assert project["keywords"]
+
+
+def test_names_of_tests_are_short() -> None:
+    """Subject, condition, outcome: what is longer is read by nobody."""
+    found = [(path, node) for path in TESTS.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    names = [
+        f"{path.relative_to(TESTS)}::{node.name}"
+        for path, node in found
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    ]
+    assert len(names) > 500
+    assert [name for name in names if len(name.partition("::")[2]) > LONGEST_NAME] == []
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Else pytest imports one of two and refuses the other."""
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert names.total() > 100
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_unit_tests_lie_in_the_room_of_what_they_test() -> None:
+    """tests/unit/pipeline/sink has the tests of sesacctl/pipeline/sink."""
+    folders = {path.parent.relative_to(UNIT) for path in UNIT.rglob("test_*.py")}
+    assert len(folders) > 10
+    rooms = {path.parent.relative_to(ROOT / "sesacctl") for path in (ROOT / "sesacctl").rglob("*.py")}
+    assert folders - rooms == {Path("project")}
+
+
+def test_helpers_lie_in_folders_of_their_own() -> None:
+    modules = {path.relative_to(TESTS) for path in TESTS.rglob("*.py") if not path.name.startswith("test_")}
+    assert len(modules) > 20
+    assert [str(path) for path in modules - {Path("conftest.py")} if path.parts[0] not in HELPERS] == []

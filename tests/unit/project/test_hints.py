@@ -252,11 +252,11 @@ def test_the_default_of_an_error_class_is_a_command_that_exists(kind: type[Sesac
 
 
 @pytest.mark.parametrize(("where", "hint"), WRITTEN, ids=[where for where, _ in WRITTEN])
-def test_a_hint_in_the_sources_names_commands_and_settings_that_exist(where: str, hint: str) -> None:
+def test_hints_name_existing_commands_and_settings(where: str, hint: str) -> None:
     assert faults(hint) == [], where
 
 
-def test_enough_hints_are_looked_at() -> None:
+def test_hints_of_all_main_modules_are_checked() -> None:
     places = {where.partition(":")[0] for where, _ in WRITTEN}
     assert len(WRITTEN) > 90
     assert {
@@ -283,7 +283,7 @@ def test_enough_hints_are_looked_at() -> None:
         "PGSSLMOD=require sesacctl up",
     ],
 )
-def test_a_hint_that_cannot_help_is_noticed(hint: str) -> None:
+def test_a_wrong_hint_is_noticed(hint: str) -> None:
     assert faults(hint) != []
 
 
@@ -300,5 +300,5 @@ def test_a_hint_that_cannot_help_is_noticed(hint: str) -> None:
         "run `sesacctl dlq show 7`",
     ],
 )
-def test_a_hint_that_can_help_is_none(hint: str) -> None:
+def test_a_correct_hint_has_no_faults(hint: str) -> None:
     assert faults(hint) == []

@@ -13,7 +13,7 @@ from tests.helpers.documents import ROOT
 LOCKS = sorted((ROOT / "tests" / "compat").glob("kafka-*.lock.toml"))
 
 
-def test_there_is_one_for_each_minor_version_that_is_promised() -> None:
+def test_each_promised_minor_version_has_a_lock() -> None:
     assert [".".join(lock.name.split(".")[:2]) for lock in LOCKS] == [
         f"kafka-{version}" for version in ("3.6", "3.7", "3.8", "3.9", "4.0", "4.1")
     ]

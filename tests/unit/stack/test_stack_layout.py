@@ -54,7 +54,7 @@ def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("awkward", ["a,b", "a$b", "a'b"])
-def test_a_path_that_libpq_or_dotenv_would_change_has_its_socket_elsewhere(tmp_path: Path, awkward: str) -> None:
+def test_an_awkward_path_has_its_socket_elsewhere(tmp_path: Path, awkward: str) -> None:
     folder = Layout(tmp_path / awkward).choose_socket_folder("")
     assert awkward not in folder
     Path(folder).rmdir()
@@ -65,7 +65,7 @@ def test_a_short_path_has_its_socket_inside(short_path: Path) -> None:
     assert layout.choose_socket_folder("elsewhere") == str(layout.home / "socket")
 
 
-def test_a_folder_with_somebody_elses_data_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(ConfigurationError, match="not sesacctl's"):
         stack.up(tmp_path)
@@ -73,7 +73,7 @@ def test_a_folder_with_somebody_elses_data_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "data").exists()
 
 
-def test_purge_deletes_only_what_is_ours(layout: Layout) -> None:
+def test_purge_deletes_only_the_stacks_own_files(layout: Layout) -> None:
     foreign = layout.home / "notes.txt"
     foreign.write_text("mine")
     layout.purge()

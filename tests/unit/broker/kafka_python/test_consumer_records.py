@@ -148,7 +148,7 @@ def test_a_header_with_any_name_is_read() -> None:
     ]
 
 
-def test_a_wrong_checksum_may_have_come_about_on_the_way() -> None:
+def test_a_wrong_checksum_is_retried_as_a_transfer_error() -> None:
     made = batch([ROW] * 2)
     reader = unpack(made[:-1] + bytes([made[-1] ^ 1]))
     with pytest.raises(CorruptRecordError):
@@ -176,9 +176,7 @@ def codec(number: int) -> Callable[[bytes], bytes]:
     ],
     ids=["length", "too few records", "too many records", "gzip", "snappy", "lz4", "zstd", "5", "6", "7"],
 )
-def test_what_will_never_be_readable_is_named_after_the_records_before_it(
-    damage: Callable[[bytes], bytes], says: str
-) -> None:
+def test_an_unreadable_batch_is_named_after_earlier_records(damage: Callable[[bytes], bytes], says: str) -> None:
     reader = unpack(batch([ROW] * 2) + damage(batch([ROW] * 2, first=2)))
     records = reader.take()
     with pytest.raises(UnreadableBatch) as raised:

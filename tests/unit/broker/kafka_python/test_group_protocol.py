@@ -34,7 +34,7 @@ def owners(assigned: dict[str, Any]) -> list[tuple[str, int, str]]:
 
 
 @given(st.lists(st.tuples(TOPICS, st.booleans()), min_size=1, max_size=12))
-def test_each_partition_that_anybody_wants_has_one_owner_who_wants_it(kinds: list[tuple[set[str], bool]]) -> None:
+def test_each_wanted_partition_has_one_owner_that_wants_it(kinds: list[tuple[set[str], bool]]) -> None:
     members = [member(number, topics, static=static) for number, (topics, static) in enumerate(kinds)]
     wanted = {each.member_id: set(each.metadata.topics) for each in members}
     found = owners(RoundRobin.assign(CLUSTER, members))
@@ -46,7 +46,7 @@ def test_each_partition_that_anybody_wants_has_one_owner_who_wants_it(kinds: lis
 
 
 @given(st.integers(1, 20))
-def test_members_of_one_kind_get_what_kafka_python_would_give_them(count: int) -> None:
+def test_equal_members_are_assigned_as_kafka_python_would(count: int) -> None:
     members = [member(number, set(PARTITIONS), static=True) for number in range(count)]
     theirs = RoundRobinPartitionAssignor.assign(CLUSTER, members)
     assert owners(RoundRobin.assign(CLUSTER, members)) == owners(theirs)

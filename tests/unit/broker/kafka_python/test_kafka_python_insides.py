@@ -134,7 +134,7 @@ OPTIONS: list[tuple[Any, str]] = [(each, "kafka_client") for each in (KafkaAdmin
 def without_bootstrap(**options: Any) -> KafkaNetClient:
     """An admin client connects when it is made; this one does not."""
     client = KafkaNetClient(**options)
-    client._manager.bootstrap = lambda timeout_ms: None
+    client._manager.bootstrap = lambda *_, **__: None
     return client
 
 
@@ -184,7 +184,7 @@ def described(inside: Inside) -> str:
 
 
 @pytest.mark.parametrize("inside", INSIDES, ids=described)
-def test_kafka_python_still_has_it(inside: Inside, owners: dict[str, Any]) -> None:
+def test_kafka_python_has_each_listed_inside(inside: Inside, owners: dict[str, Any]) -> None:
     where = f"kafka-python {kafka.__version__}: {described(inside)}, used for {inside.what_for},"
     owner = owners[inside.owner]
     assert type(owner).__name__ == inside.owner, f"{where} belongs to a {type(owner).__name__} now"
@@ -214,7 +214,7 @@ def test_each_reach_of_the_room_is_listed(path: Any) -> None:
     assert reaches(path.read_text("utf-8")) <= {inside.name for inside in INSIDES}
 
 
-def test_what_is_listed_is_used() -> None:
+def test_each_listed_inside_is_used() -> None:
     room = "\n".join(path.read_text("utf-8") for path in [*ROOM.glob("*.py"), ROOM.parent / "addresses.py"])
     assert [described(inside) for inside in INSIDES if not re.search(rf"\b{inside.name}\b", room)] == []
     assert len(INSIDES) == len({described(inside) for inside in INSIDES})

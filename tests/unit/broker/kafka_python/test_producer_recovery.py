@@ -30,6 +30,7 @@ from kafka.record import MemoryRecords
 from sesacctl.broker.kafka_python import producer_batches as batches
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
+from sesacctl.events import Kind
 
 DELIVERY_SECONDS = 10.0
 PARTITIONS = [TopicPartition("orders", number) for number in range(3)]
@@ -64,10 +65,10 @@ class Network:
         self.id_requests: list[tuple[Any, Future]] = []
         self.open: dict[int, tuple[Any, Future]] = {}
 
-    def is_ready(self, node: int) -> bool:
+    def is_ready(self, _node: int) -> bool:
         return True
 
-    def await_ready(self, node: int, timeout_ms: float) -> bool:
+    def await_ready(self, *_: object, **__: object) -> bool:
         return True
 
     def least_loaded_node(self) -> int:
@@ -77,7 +78,7 @@ class Network:
 
     def wakeup(self) -> None: ...
 
-    def send(self, node: int, request: Any, wakeup: bool = True) -> Future:
+    def send(self, node: int, request: Any, **_: object) -> Future:
         future = Future()
         if isinstance(request, InitProducerIdRequest):
             self.id_requests.append((request, future))
@@ -131,7 +132,7 @@ class Bench:
             _accumulator=self.accumulator, _sender=self.sender, _transaction_manager=self.manager
         )
         make_recoverable(client)
-        self._lanes = [Lane(client, "orders", partition, self.told.append) for partition in PARTITIONS]
+        self._lanes = [Lane(client, Kind.ORDERS, partition, self.told.append) for partition in PARTITIONS]
 
     def publish(self, partition: int, *row_ids: str, size: int = 1) -> None:
         for row_id in row_ids:
@@ -182,7 +183,7 @@ def test_an_expired_batch_holds_up_no_healthy_partition(bench: Bench) -> None:
     assert not bench.accumulator.muted
 
 
-def test_batches_that_were_never_sent_expire_and_the_others_go_on(bench: Bench) -> None:
+def test_unsent_batches_expire_and_other_partitions_continue(bench: Bench) -> None:
     bench.start()
     bench.publish(0, "a")
     bench.step()
@@ -218,7 +219,7 @@ def test_a_login_that_is_refused_ends_the_producer(bench: Bench) -> None:
     assert bench.outcomes() == {"a": "KafkaError"}
 
 
-def test_a_lost_sequence_costs_one_request_for_an_id_and_only_the_batches_in_doubt(bench: Bench) -> None:
+def test_a_lost_sequence_fails_only_batches_in_doubt(bench: Bench) -> None:
     bench.start()
     for partition, row_id in enumerate("abc"):
         bench.publish(partition, row_id)
@@ -238,7 +239,7 @@ def test_a_lost_sequence_costs_one_request_for_an_id_and_only_the_batches_in_dou
     assert bench.outcomes() == {"a": lost, "b": lost, "c": None, "d": None}
 
 
-def test_a_batch_of_an_id_that_was_given_up_does_not_cost_the_next_one(bench: Bench) -> None:
+def test_a_batch_of_an_old_producer_id_spares_the_new_one(bench: Bench) -> None:
     bench.start()
     bench.publish(0, "a")
     bench.publish(1, "b")

@@ -43,7 +43,7 @@ class Answers:
         self.asked += 1
         return dict.fromkeys(partitions, self.ends)
 
-    def is_same_topic(self, ids: Mapping[str, UUID]) -> bool:
+    def is_same_topic(self, _ids: Mapping[str, UUID]) -> bool:
         self.asked += 1
         return self.same_topic
 
@@ -73,7 +73,7 @@ def polled(**values: Any) -> Polled:
     ],
     ids=["after an error", "generation", "partitions", "a topic that was created again"],
 )
-def test_what_is_owned_is_looked_up_again_when_anything_has_changed(now: Membership | None) -> None:
+def test_ownership_is_refreshed_when_the_membership_changes(now: Membership | None) -> None:
     found = owning()
     assert not found.changed(replace(MEMBERSHIP))
     assert found.changed(now)
@@ -89,7 +89,7 @@ def test_a_mark_stays_until_it_is_confirmed_that_all_is_owned() -> None:
     assert (found.changed(MEMBERSHIP), found.names, found.next_offsets) == (True, [], {})
 
 
-def test_batches_begin_at_the_next_offset_and_stored_ones_move_it() -> None:
+def test_batches_begin_at_the_next_offset_and_advance_it() -> None:
     found = owning(first=mark_of(10, LOG[9]))
     [one, two] = found.batches(polled(records={FIRST: LOG[9:20], SECOND: LOG[:5]}))
     assert (one.kind, one.key, one.next_offset, one.end, one.records) == (ORDERS, (TOPIC_ID, 0), 10, 20, LOG[10:20])
@@ -104,18 +104,18 @@ def test_batches_begin_at_the_next_offset_and_stored_ones_move_it() -> None:
     assert found.batches(polled(records={FIRST: LOG[20:21]}))[0].next_offset == 20
 
 
-def test_all_of_a_new_assignment_is_told_to_kafka() -> None:
+def test_a_new_assignment_is_committed_to_kafka() -> None:
     assert owning(first=LogMark(10), second=LogMark(3)).take_uncommitted() == {FIRST: 10, SECOND: 3}
 
 
-def test_records_of_a_partition_that_is_not_owned_are_left_out_and_all_is_read_again() -> None:
+def test_records_of_unowned_partitions_are_skipped_and_reread() -> None:
     found = owning()
     batches = found.batches(polled(records={TopicPartition("t-users", 2): LOG[:5], FIRST: LOG[:5]}))
     assert [batch.partition for batch in batches] == [0]
     assert found.changed(MEMBERSHIP)
 
 
-def test_a_hole_is_a_gap_of_the_log_only_where_reading_began_right_before_it() -> None:
+def test_a_hole_is_a_gap_only_right_after_the_read_position() -> None:
     with pytest.raises(OffsetGap, match="offsets 0 to 2"):
         owning().batches(polled(records={FIRST: LOG[3:5]}))
     [accepted] = owning(accept_gap=True).batches(polled(records={FIRST: LOG[3:5]}))
@@ -127,7 +127,7 @@ def test_a_hole_is_a_gap_of_the_log_only_where_reading_began_right_before_it() -
     assert found.changed(MEMBERSHIP)
 
 
-def test_a_strange_log_is_a_cut_unless_its_topic_was_created_again() -> None:
+def test_a_strange_log_is_a_cut_unless_its_topic_is_new() -> None:
     mark = replace(mark_of(10, LOG[9]), last_crc=1)
     with pytest.raises(CutFound):
         owning(first=mark).batches(polled(records={FIRST: LOG[9:20]}))
@@ -158,7 +158,7 @@ def test_expired_records_are_passed_only_if_that_is_accepted() -> None:
     assert list(owning(Answers(starts=12, same_topic=False), first=LogMark(5)).expired(refused)) == []
 
 
-def test_epochs_that_differ_decide_where_the_last_record_has_expired() -> None:
+def test_diverged_epochs_decide_once_the_last_record_expired() -> None:
     mark = replace(mark_of(10, LOG[9]), leader_epoch=2)
     found = owning(Answers(starts=10), first=mark)
     assert list(found.expired(polled(membership=None, diverged={FIRST: OffsetAndMetadata(6, "", 1)}))) == []
@@ -167,7 +167,7 @@ def test_epochs_that_differ_decide_where_the_last_record_has_expired() -> None:
         found.take(FIRST, TOPIC_ID, mark, is_new=False)
 
 
-def test_the_brokers_are_asked_for_the_end_of_a_log_only_if_the_last_fetch_says_that_it_is_short() -> None:
+def test_log_ends_are_asked_for_only_after_a_short_fetch() -> None:
     answers = Answers(ends=8)
     found = owning(answers, first=LogMark(10))
     found.require_whole_logs({FIRST: 10, SECOND: 0})
@@ -178,14 +178,14 @@ def test_the_brokers_are_asked_for_the_end_of_a_log_only_if_the_last_fetch_says_
     found.require_whole_logs({FIRST: 8})
 
 
-def test_offsets_that_somebody_moved_are_noticed() -> None:
+def test_offsets_moved_by_another_process_are_noticed() -> None:
     found = owning(first=LogMark(10))
     assert found.offsets_match({(TOPIC_ID, 0): 10, (TOPIC_ID, 1): 0})
     assert not found.offsets_match({(TOPIC_ID, 0): 9, (TOPIC_ID, 1): 0})
     assert not found.offsets_match({(TOPIC_ID, 0): 10})
 
 
-def test_what_was_seen_before_an_offset_without_a_record_is_kept_once() -> None:
+def test_a_baseline_is_taken_once_for_an_offset_without_one() -> None:
     found = owning(first=LogMark(10))
     assert found.batches(polled(records={FIRST: LOG[9:10]})) == []
     assert found.take_baselines() == [((TOPIC_ID, 0), mark_of(10, LOG[9]))]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from kafka import TopicPartition
 
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.errors import OffsetGap
 from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.sink.batch import Batch, truncate
@@ -26,6 +27,7 @@ def holed(*offsets: int, seen: int = 0, end: int) -> Batch:
     """A batch with records at these offsets alone."""
     found = replace(batch(many_orders(len(offsets)), seen=seen), end=end)
     for record, offset in zip(found.records, offsets, strict=True):
+        assert isinstance(record, Record)
         record.offset = offset
     return found
 
@@ -48,7 +50,7 @@ def test_a_hole_is_named_and_passed_only_if_that_is_accepted(found: Batch, gap: 
         log_gaps.pass_holes(ORDERS, found, accept=False)
 
 
-def test_what_the_reader_skipped_is_no_hole() -> None:
+def test_skipped_offsets_are_not_holes() -> None:
     found = replace(holed(2, 5, end=7), skipped=[(0, 2), (3, 5), (6, 9)])
     assert (found.control, found.holes) == (5, 0)
     found = replace(found, skipped=[(0, 2), (3, 4), (6, 9)])
@@ -57,7 +59,7 @@ def test_what_the_reader_skipped_is_no_hole() -> None:
         log_gaps.pass_holes(ORDERS, found, accept=False)
 
 
-def test_a_batch_that_is_truncated_accounts_for_what_is_left() -> None:
+def test_a_truncated_batch_accounts_for_its_remaining_offsets() -> None:
     found = replace(holed(2, 5, end=7), skipped=[(0, 2), (3, 5), (6, 7)])
     [found] = truncate([found], 1)
     assert (found.end, found.control, found.holes) == (3, 2, 0)

@@ -26,14 +26,14 @@ def stored(next_offset: int, last: int) -> LogMark:
     return mark_of(next_offset, LOG[last])
 
 
-def test_reading_begins_with_the_last_record_and_hands_out_what_follows() -> None:
+def test_reading_starts_at_the_last_record_and_returns_the_rest() -> None:
     log = owned(stored(10, 9))
     assert (log.begins_at, log.recognised) == (9, False)
     assert log.fresh(LOG[9:20]) == LOG[10:20]
     assert log.recognised
 
 
-def test_the_last_record_alone_is_recognised_before_anything_new_comes() -> None:
+def test_the_last_record_is_recognised_without_new_ones() -> None:
     log = owned(stored(12, 9))
     assert log.fresh(LOG[9:10]) == []
     assert log.fresh(LOG[12:20]) == LOG[12:20]
@@ -54,7 +54,7 @@ def test_another_record_in_its_place_is_never_the_same_log(other: dict[str, obje
         log.fresh([changed(LOG[9], **other), *LOG[10:20]])
 
 
-def test_a_record_between_the_last_one_and_the_offset_is_new_in_a_log_that_was_cut() -> None:
+def test_a_record_in_a_markers_place_shows_a_cut_log() -> None:
     """Where there was a transaction's marker: later it would be taken for stored."""
     log = owned(stored(12, 9))
     assert log.fresh(LOG[9:10]) == []
@@ -62,7 +62,7 @@ def test_a_record_between_the_last_one_and_the_offset_is_new_in_a_log_that_was_c
         log.fresh(LOG[10:20])
 
 
-def test_a_last_record_that_is_gone_is_compacted_only_where_its_epoch_is_known() -> None:
+def test_a_missing_last_record_is_strange_if_epochs_disagree() -> None:
     log = owned(stored(10, 9))
     assert log.fresh(LOG[15:20]) == LOG[15:20]
     for polled in (LOG[15:20], []):
@@ -77,7 +77,7 @@ def test_a_position_that_has_not_passed_the_offset_says_nothing() -> None:
     assert not log.recognised
 
 
-def test_where_nothing_is_known_the_record_before_the_offset_is_learnt_once() -> None:
+def test_the_record_before_an_unknown_offset_is_learnt_once() -> None:
     log = owned(LogMark(10))
     assert log.begins_at == 9
     assert log.fresh(LOG[9:12]) == LOG[10:12]
@@ -86,7 +86,7 @@ def test_where_nothing_is_known_the_record_before_the_offset_is_learnt_once() ->
 
 
 @pytest.mark.parametrize(("mark", "readable"), [(LogMark(0), True), (stored(10, 9), False)], ids=["start", "expired"])
-def test_where_no_record_is_to_be_read_again_reading_begins_at_the_offset(mark: LogMark, readable: bool) -> None:
+def test_reading_starts_at_the_offset_without_a_record_to_reread(mark: LogMark, readable: bool) -> None:
     log = owned(mark, readable=readable)
     assert (log.begins_at, log.recognised) == (mark.next_offset, True)
     assert log.fresh(LOG[mark.next_offset : 20]) == LOG[mark.next_offset : 20]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.contract.check import DEAD_LETTER, STORE, check
 from tests.conftest import Cli
 from tests.helpers.events import message, order, product, user
@@ -18,7 +18,7 @@ EVENT = message(order(1))[1] or b""
 BARE = b'{"order_id":"o1","user_id":"u1","product_id":"p1","quantity":1,"total_amount":1}'
 
 
-def outcome(content: bytes, kind: str | None = None) -> list[tuple[int, str | None, str | None]]:
+def outcome(content: bytes, kind: Kind | None = None) -> list[tuple[int, str | None, str | None]]:
     return [(event.line, event.kind, event.reason) for event in check(content, kind).events]
 
 
@@ -56,7 +56,7 @@ def test_a_foreign_format_is_named(content: bytes, said: str) -> None:
     assert said in event.detail
 
 
-def test_the_topic_is_told_by_type_member_or_columns() -> None:
+def test_the_topic_is_inferred_from_type_member_or_columns() -> None:
     for event, kind in ((order(1), ORDERS), (user(1), USERS), (product(1), PRODUCTS)):
         value = message(event)[1] or b""
         document = json.loads(value)
@@ -69,7 +69,7 @@ def test_the_topic_is_told_by_type_member_or_columns() -> None:
     assert outcome(EVENT, USERS) == [(1, USERS, "wrong_event")]
 
 
-def test_what_is_worth_knowing_of_an_accepted_event_is_said() -> None:
+def test_remarks_on_an_accepted_event_are_shown() -> None:
     said = check(BARE[:-1] + b',"colour":"red","created_at":"2026-11-22T20:00:00+09:00"}').events[0]
     assert (said.unknown_fields, said.created_at and said.created_at.isoformat()) == (True, "2026-11-22T20:00:00+09:00")
     assert said.detail == "parked while its user or product is not there; unknown fields are ignored"

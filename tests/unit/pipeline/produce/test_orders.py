@@ -133,7 +133,7 @@ def strip(order: Order) -> tuple[object, ...]:
     return msgspec.structs.astuple(msgspec.structs.replace(order, order_id="x", created_at=None))
 
 
-def test_the_same_seed_and_cache_give_the_same_orders_but_for_ids_and_times() -> None:
+def test_the_same_seed_makes_equal_orders_except_ids_and_times() -> None:
     users = [user(number, gender="MF"[number % 2]) for number in range(100)]
     products = [
         product(number, price=1000 * number, category=list(shop()["categories"])[number % 12]) for number in range(100)
@@ -159,14 +159,14 @@ def share(counts: Counter[Any], one: object, other: object) -> float:
     return counts[one] / counts[other]
 
 
-def test_who_orders_follows_age_and_gender() -> None:
+def test_the_buyers_follow_age_and_gender() -> None:
     users = [user(0, age_group="30대"), user(1, age_group="70대"), user(2, age_group="30대", gender="M")]
     counts = Counter(order.user_id for order in orders(maker(users, [product()]), 30_000))
     assert share(counts, "u0000", "u0001") == pytest.approx(1.5 / 0.3, rel=0.1)
     assert share(counts, "u0000", "u0002") == pytest.approx(1.15, rel=0.1)
 
 
-def test_what_is_ordered_follows_gender_and_hour() -> None:
+def test_the_products_follow_gender_and_hour() -> None:
     products = [product(0, category="뷰티"), product(1, category="스포츠/레저"), product(2, category="unheard of")]
 
     def counts(gender: str, utc_hour: int) -> Counter[str]:

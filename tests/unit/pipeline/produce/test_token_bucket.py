@@ -76,7 +76,7 @@ def test_no_newcomers_at_a_rate_of_zero() -> None:
     assert newcomers.products(1e6, 100) == []
 
 
-def test_newcomers_come_in_portions() -> None:
+def test_new_rows_are_made_in_portions() -> None:
     newcomers = Newcomers(users_per_second=1_000_000, products_per_second=250, random_seed=None)
     assert len(newcomers.users(1.0, 100)) == 100
     assert [len(newcomers.products(1.0, 100)) for _ in range(4)] == [100, 100, 50, 0]

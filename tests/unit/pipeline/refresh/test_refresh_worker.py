@@ -41,7 +41,7 @@ def waits(
     clock = Clock()
     monkeypatch.setattr(refresh, "monotonic", lambda: clock.now)
 
-    def run_once(self: Refresher, *, period: float) -> RefreshResult:
+    def run_once(_self: Refresher, **_: object) -> RefreshResult:
         works = next(outcomes, None)
         clock.now += next(takes)
         if works is None:
@@ -56,7 +56,7 @@ def waits(
     return clock.waits
 
 
-def test_rounds_do_not_drift_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_do_not_drift_whatever_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [0.5, 30.0, 2.0, 49.0, 0.5]
     found = waits(repeat(True, 4), monkeypatch, iter(lengths))
     assert [wait + length for wait, length in zip(found, lengths, strict=True)] == [PERIOD] * 5
@@ -70,15 +70,13 @@ def test_a_round_that_overruns_skips_periods_and_says_so(
     assert [vars(record)["periods_skipped"] for record in caplog.records if "periods_skipped" in vars(record)] == [2]
 
 
-def test_it_tries_again_later_and_later_however_long_the_outage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_back_off_up_to_the_period_in_a_long_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     found = waits(iter([True, *repeat(False, 1100)]), monkeypatch)
     assert found[1:9] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, PERIOD, PERIOD]
     assert set(found[9:-1]) == {PERIOD}
 
 
-def test_an_outage_is_no_round_that_took_too_long(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_outage_is_not_an_overrun(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "sesacctl")
     found = waits(iter([True, *repeat(False, 12), True, True]), monkeypatch)
     assert found[-3:] == [PERIOD - ROUND_SECONDS] * 3

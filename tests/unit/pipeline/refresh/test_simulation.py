@@ -42,13 +42,13 @@ def test_ten_thousand_rows_are_cached_again_within_22_rounds() -> None:
     assert played.backlog == 0
 
 
-def test_without_a_share_for_the_old_some_wait_for_ever() -> None:
+def test_without_a_share_for_old_rows_some_never_return() -> None:
     played = simulate(rows=1000, newcomers=100, rounds=500, size=100, fresh=100)
     assert played.worst_wait > 450
     assert not played.holds
 
 
-def test_more_newcomers_than_their_share_pile_up_and_are_reported() -> None:
+def test_newcomers_beyond_their_share_are_a_reported_backlog() -> None:
     played = simulate(rows=0, newcomers=600, rounds=100, size=1000, fresh=500)
     assert played.backlog == pytest.approx(100 * 100, abs=600)
     assert not played.holds

@@ -65,7 +65,7 @@ def test_any_text_comes_back(texts: list[str]) -> None:
     assert [_unescape(line.split("\t")[8]) for line in lines] == texts
 
 
-def test_a_field_with_tabs_and_a_line_does_not_take_the_place_of_a_row_with_nulls() -> None:
+def test_a_field_with_tabs_cannot_forge_a_row() -> None:
     """As many line ends as rows, and as many tabs as in so many lines: only one row is missing."""
     forged = "\t" * 4 + "now\nEVIL\tu1\tp1\t1\t1\t0\t0" + "\t" * 3
     lines = copy_text([order("a"), order("b", **FULL | {"category": forged})]).split("\n")

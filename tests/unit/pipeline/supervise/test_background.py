@@ -11,7 +11,7 @@ from sesacctl.pipeline.supervise.background import BackgroundPoll
 from tests.helpers.waiting import wait_until
 
 
-def test_it_never_waits_and_gives_each_answer_once() -> None:
+def test_a_poll_never_waits_and_returns_each_answer_once() -> None:
     free = threading.Event()
     asking = BackgroundPoll(lambda: free.wait(20), every=60)
     assert [asking.answer() for _ in range(3)] == [None] * 3
@@ -20,7 +20,7 @@ def test_it_never_waits_and_gives_each_answer_once() -> None:
     assert asking.answer() is None
 
 
-def test_a_server_that_is_away_is_asked_again_and_one_that_refuses_is_not() -> None:
+def test_an_unreachable_server_is_retried_and_a_refusal_raised() -> None:
     errors: list[SesacctlError] = [ServerUnreachable(), ServerUnreachable()]
 
     def question() -> bool:

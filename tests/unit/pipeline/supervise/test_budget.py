@@ -6,7 +6,7 @@ from sesacctl.pipeline.supervise.budget import Allowance
 from tests.helpers.waiting import wait_until
 
 
-def test_it_ends_when_all_grants_are_used() -> None:
+def test_an_allowance_ends_when_all_grants_are_used() -> None:
     allowance = Allowance(100, lambda: 0)
     assert (allowance.take(0, 80), allowance.take(1, 80), allowance.take(2, 80)) == (80, 20, 0)
     allowance.confirmed(0)

@@ -29,7 +29,7 @@ def read_all(pipe: Connection) -> list[object]:
     return found
 
 
-def test_a_supervisor_that_does_not_read_blocks_nothing_and_gets_every_count_later() -> None:
+def test_an_idle_supervisor_blocks_nothing_and_loses_no_count() -> None:
     supervisor, theirs = multiprocessing.Pipe()
     mailbox = Mailbox(theirs)
 
@@ -50,7 +50,7 @@ def test_a_supervisor_that_does_not_read_blocks_nothing_and_gets_every_count_lat
     assert second.state == "state 4999"
 
 
-def test_questions_and_last_words_come_after_what_was_reported_before() -> None:
+def test_messages_arrive_after_the_reports_before_them() -> None:
     supervisor, theirs = multiprocessing.Pipe()
     mailbox = Mailbox(theirs)
     for _ in range(3):
@@ -73,7 +73,7 @@ def test_a_status_may_be_changed_after_it_was_reported() -> None:
     assert sum(each.counts.stored for each in read_all(supervisor) if isinstance(each, Status)) == 3
 
 
-def test_a_supervisor_that_is_gone_is_no_error() -> None:
+def test_a_vanished_supervisor_is_not_an_error() -> None:
     supervisor, theirs = multiprocessing.Pipe()
     supervisor.close()
     mailbox = Mailbox(theirs)
@@ -89,7 +89,7 @@ def crash(offset: int) -> Crash:
     raise AssertionError("it is no number")
 
 
-def test_a_crash_is_told_in_one_line_and_recognised_again() -> None:
+def test_a_crash_is_one_line_that_identifies_it() -> None:
     first, second = crash(1), crash(2)
     assert str(first).startswith("ValueError: invalid literal for int() with base 10: 'offset\\n1' (test_mailbox.py:")
     assert second.is_same(first)

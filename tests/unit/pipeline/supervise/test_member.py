@@ -20,14 +20,14 @@ def pause(member: Member, *, lived: float) -> float:
     return max(0.0, member.start_at - time.monotonic())
 
 
-def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer() -> None:
+def test_the_first_restart_is_immediate_and_later_ones_back_off() -> None:
     member = Member(0)
     pauses = [pause(member, lived=11.0) for _ in range(8)]
     assert pauses == pytest.approx([0, 1, 2, 4, 8, 10, 10, 10], abs=0.5)
     assert member.failures == 8, "living for some seconds each time does not help"
 
 
-def test_progress_or_a_long_life_begin_the_count_anew() -> None:
+def test_progress_or_a_long_life_resets_the_failures() -> None:
     member = Member(0)
     for _ in range(5):
         pause(member, lived=1.0)
@@ -59,7 +59,7 @@ def test_the_same_fault_is_counted_until_something_is_stored() -> None:
     assert member.crashes == 1, "it lived for long"
 
 
-def test_a_reason_is_shown_until_something_is_stored_and_told_of_its_own_process_only() -> None:
+def test_an_error_is_shown_until_its_successor_stores() -> None:
     ours, theirs = multiprocessing.Pipe()
     member = Member(0)
     member.record_start(None, ours)
@@ -73,7 +73,7 @@ def test_a_reason_is_shown_until_something_is_stored_and_told_of_its_own_process
     theirs.close()
 
 
-def test_one_that_was_not_read_is_not_silent() -> None:
+def test_a_member_with_unread_messages_is_not_silent() -> None:
     ours, theirs = multiprocessing.Pipe()
     member = Member(0)
     member.record_start(None, ours)
@@ -84,7 +84,7 @@ def test_one_that_was_not_read_is_not_silent() -> None:
     assert not member.is_silent(60), "we stood still ourselves"
 
 
-def test_a_member_whose_id_was_taken_waits_for_the_others_to_notice() -> None:
+def test_a_member_whose_id_was_taken_pauses_before_rejoining() -> None:
     member = Member(1, taken=True)
     assert pause(member, lived=1.0) == pytest.approx(TAKEN_SECONDS, abs=0.5)
 

@@ -89,7 +89,7 @@ def test_lag_has_the_name_that_dashboards_know() -> None:
 
 
 @pytest.mark.parametrize(("server", "label"), [("PostgreSQL", "postgresql"), ("Redis", "redis"), ("Kafka", "kafka")])
-def test_what_is_away_is_down_and_the_rest_is_told(server: str, label: str) -> None:
+def test_a_missing_server_is_down_and_the_rest_is_exported(server: str, label: str) -> None:
     found = values(of_observation(without(server), "g"))
     up = {name: value for name, value in found.items() if name.startswith("sesacctl_up")}
     assert up.pop(f"sesacctl_up{{server={label}}}") == 0

@@ -92,7 +92,7 @@ def test_ages_and_backlogs() -> None:
     assert stage(screen(short), "cache").backlog == 600
 
 
-def test_a_counter_that_was_started_anew_gives_no_rate() -> None:
+def test_a_restarted_counter_has_no_rate() -> None:
     shown = screen(GOOD, replace(after(), redis=replace(REDIS, commands=3)))
     assert stage(shown, "cache").rate is None
 
@@ -133,7 +133,7 @@ def test_the_bottleneck_is_named(seen: Observation, bottleneck: str | None, reas
     assert reason in shown.reason
 
 
-def test_what_is_away_is_said_and_the_others_are_shown() -> None:
+def test_a_missing_server_is_named_and_the_others_are_shown() -> None:
     shown = screen(GOOD, replace(without("PostgreSQL"), at=102.0))
     assert stage(shown, "source").problem == "PostgreSQL cannot be reached"
     assert stage(shown, "cache").problem is None

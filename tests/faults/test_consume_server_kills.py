@@ -26,9 +26,8 @@ def own(settings: Settings, private_postgres: PrivateServer) -> Settings:
     return found
 
 
-def test_a_stopped_backend_does_not_hold_its_partitions_for_ever(
-    own: Settings, private_postgres: PrivateServer
-) -> None:
+@pytest.mark.usefixtures("private_postgres")
+def test_a_stopped_backend_releases_its_partitions(own: Settings) -> None:
     with consuming(own, instances=1):
         send(own, ORDERS, many_orders(300))
         wait_until(lambda: stored(own) == 300, message="the first orders are stored")
@@ -67,9 +66,7 @@ def _sent(settings: Settings) -> bool:
     return True
 
 
-def test_an_instance_that_dies_while_kafka_is_away_comes_back_with_it(
-    private_stack: RunningStack, sesacctl: Cli
-) -> None:
+def test_an_instance_killed_during_a_kafka_outage_restarts(private_stack: RunningStack, sesacctl: Cli) -> None:
     with private_stack.slice() as part:
         settings = part.settings
         topics.init(settings)
