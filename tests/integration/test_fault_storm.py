@@ -19,7 +19,7 @@ LOAD = Load(instances=3, rate=100.0, hostile=0.02, users=300, products=200)
 
 
 @pytest.fixture
-def site(part: Slice, tmp_path: Path, terminal_signals: None) -> Iterator[Site]:
+def site(part: Slice, tmp_path: Path) -> Iterator[Site]:
     """The loop on a part of the stack, behind proxies of its own."""
     found = on_shared_stack(tmp_path, part.environment, LOAD)
     try:
