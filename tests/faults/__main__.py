@@ -32,6 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=Load().rate, help="orders per second")
     parser.add_argument("--results", type=Path, help="a file to write the result into, as Markdown")
     parser.add_argument("--keep", type=Path, help="a folder for the timeline and the logs; default: none is kept")
+    parser.add_argument("--without-primary-key", action="store_true", help="orders that are stored twice are seen")
     parser.add_argument("--losses", action="store_true", help="then lose data for good, and see that all audits tell")
     parser.add_argument("--list", action="store_true", help="show all kinds, and end")
     return parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> int:
     """Run what the command line names, and tell the exit code."""
     given = _arguments()
     try:
-        chosen = kinds.chosen(given.only)
+        chosen = kinds.chosen(given.only, repeats=not given.without_primary_key)
     except KeyError as error:
         print(f"there is no kind {error}; see --list", file=sys.stderr)
         return 2
@@ -69,8 +70,14 @@ def main() -> int:
     return BROKEN if outcome.problems else 0
 
 
+def _load(given: argparse.Namespace) -> Load:
+    if given.without_primary_key:
+        return Load(instances=given.instances, rate=given.rate, hostile=0, primary_key=False)
+    return Load(instances=given.instances, rate=given.rate)
+
+
 def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[Kind]) -> Outcome:
-    site = on_own_stack(folder, own, Load(instances=given.instances, rate=given.rate))
+    site = on_own_stack(folder, own, _load(given))
     try:
         site.prepare()
         end = time.monotonic() + given.minutes * 60

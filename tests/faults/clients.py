@@ -114,8 +114,8 @@ KINDS = (
     _transaction("committed"),
     _transaction("aborted"),
     _transaction("hanging", (2.0, 6.0)),
-    Kind(name="client.hostile", make=HostileBurst),
+    Kind(name="client.hostile", make=HostileBurst, repeats=True),
     Kind(name="supervisor.second", make=Rebalance, holds=(4.0, 8.0)),
     Kind(name="client.replay", make=Replay),
-    Kind(name="supervisor.from-earliest", make=FromEarliest),
+    Kind(name="supervisor.from-earliest", make=FromEarliest, repeats=True),
 )

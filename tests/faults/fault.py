@@ -40,13 +40,14 @@ class Kind:
     """A kind of fault. `name` begins with the room of what it hits; faults of one room are not combined.
 
     `holds` are the seconds between `inject` and `heal` to choose from, `own_stack`: other users of the servers would
-    suffer, `from_heal`: recovery is measured from `heal` on.
+    suffer, `repeats`: orders come twice, `from_heal`: recovery is measured from `heal` on.
     """
 
     name: str
     make: Callable[[Scene, Random], Fault]
     holds: tuple[float, ...] = (0.0,)
     own_stack: bool = False
+    repeats: bool = False
     from_heal: bool = False
 
     @property

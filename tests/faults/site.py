@@ -37,13 +37,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How much runs: instances of the first supervisor, orders per second, hostile messages among them (a share)."""
+    """How much runs: instances of the first supervisor, orders per second, hostile messages among them (a share).
+
+    Without a `primary_key`, orders that are stored twice are there twice: the key cannot hide it.
+    """
 
     instances: int = 9
     rate: float = 400.0
     hostile: float = 0.01
     users: int = 3000
     products: int = 2000
+    primary_key: bool = True
 
 
 @dataclass(slots=True)
@@ -135,6 +139,8 @@ class Site:
         """Tables, rows, topics and a full cache."""
         self.must("db", "init")
         self.must("db", "seed", "--users", self.load.users, "--products", self.load.products)
+        if not self.load.primary_key:
+            self.query("ALTER TABLE orders DROP CONSTRAINT orders_pkey")
         self.must("topics", "init")
         self.must("cache", "refresh")
 
