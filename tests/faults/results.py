@@ -57,6 +57,28 @@ def _document(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Itera
     if any(each.problems for each in outcomes):
         yield from ("", "## Problems", "")
         yield from (f"- seed {each.seed}: {problem}" for each in outcomes for problem in each.problems)
+    yield from _recovery(outcomes)
+    yield from _drift(outcomes)
+
+
+def _drift(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield from (
+        "",
+        "## Memory and descriptors",
+        "",
+        "Of a process of each command on average, in the first third of the storm and in the last; most were killed in"
+        " between.",
+        "",
+        "| Seed | Command | MiB at first | at last | Descriptors at first | at last |",
+        "|---|---|---|---|---|---|",
+    )
+    for each in outcomes:
+        for name, (*sizes, before, after) in each.drift.items():
+            first, last = (size / 2**20 for size in sizes)
+            yield f"| {each.seed} | {name} | {first:.1f} | {last:.1f} | {before:.0f} | {after:.0f} |"
+
+
+def _recovery(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield from (
         "",
         "## Recovery",

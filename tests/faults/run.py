@@ -13,6 +13,7 @@ from tests.faults import audits, evidence, foreign, oracle
 from tests.faults.audits import Audited
 from tests.faults.children import Exit
 from tests.faults.fault import Kind, Scene
+from tests.faults.footprint import Footprint
 from tests.faults.oracle import Verdict
 from tests.faults.sampler import Sampler
 from tests.faults.site import Site
@@ -38,6 +39,7 @@ class Outcome:
     audited: list[Audited] = field(default_factory=list)
     samples: int = 0
     cache_looks: int = 0
+    drift: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -48,7 +50,7 @@ def storm(
     """Start the loop, have the faults, let it come to rest, and judge."""
     outcome, began = Outcome(seed), time.monotonic()
     before = oracle.seeded(site)
-    with closing(Sampler(site)) as sampler:
+    with closing(Sampler(site)) as sampler, closing(Footprint(site)) as footprint:
         site.start()
         first = sampler.watch(time.time())
         wait_until(lambda: first.all_seconds is not None, START_SECONDS, "the loop does not store anything")
@@ -59,6 +61,7 @@ def storm(
             )
         outcome.problems += [f"stuck: {each}" for each in outcome.weather.stuck]
         outcome.problems += _calm(site, sampler)
+        outcome.drift = footprint.drift()
         outcome.samples, outcome.cache_looks = sampler.samples, sampler.cache_looks
     outcome.problems += [f"sampled: {each}" for each in sampler.violations]
     outcome.problems += [f"{each.name} ended by itself with {each.code}: {each.last_words}" for each in strange(site)]
