@@ -1,4 +1,4 @@
-"""What there is, read by foreign means: Kafka through librdkafka, PostgreSQL by plain SQL, the ledger by its lines.
+"""What there is, read by foreign means: Kafka through librdkafka, PostgreSQL by plain SQL.
 
 Nothing here may import sesacctl: a bug in a reader of ours must not hide another one.
 """
@@ -13,16 +13,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import confluent_kafka
 
+from tests.faults.ledger_lines import KINDS
 from tests.faults.site import ORDERS, PRODUCTS, USERS, Site
 from tests.helpers.waiting import wait_until
 
-KINDS = (ORDERS, USERS, PRODUCTS)
 _IDS = {ORDERS: "order_id", USERS: "user_id", PRODUCTS: "product_id"}
 _BODIES = {
     ORDERS: (
@@ -36,36 +35,6 @@ _ZERO_BY_DEFAULT = ("shipping_cost", "discount_amount")
 _SECONDS = 60.0
 _AT_ONCE = 5000
 _POLL_SECONDS = 0.3
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Ids by kind: of what was about to be sent, and of what Kafka has acknowledged."""
-
-    sent: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in KINDS})
-    acknowledged: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in KINDS})
-    problems: list[str] = field(default_factory=list)
-
-
-def read_ledger(path: Path) -> Ledger:
-    """All of it; a last line without its end was cut short by a crash and says nothing."""
-    found = Ledger()
-    if not path.exists():
-        return found
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                continue
-            try:
-                entry = json.loads(line)
-                [(what, kind)] = [(name, value) for name, value in entry.items() if name != "id"]
-                {"sent": found.sent, "acked": found.acknowledged}[what][kind].add(entry["id"])
-            except (ValueError, KeyError) as error:
-                found.problems.append(f"line {number} of the ledger: {error!r}")
-    for kind in KINDS:
-        if never := found.acknowledged[kind] - found.sent[kind]:
-            found.problems.append(f"{len(never)} {kind} acknowledged and never sent")
-    return found
 
 
 class Row(NamedTuple):

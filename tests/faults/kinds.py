@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.faults import clients, network, processes, servers
+from tests.faults import clients, data, network, processes, servers
 from tests.faults.fault import Kind
 
-KINDS: tuple[Kind, ...] = (*processes.KINDS, *servers.KINDS, *network.KINDS, *clients.KINDS)
+KINDS: tuple[Kind, ...] = (*processes.KINDS, *servers.KINDS, *data.KINDS, *network.KINDS, *clients.KINDS)
 
 
 def chosen(only: Sequence[str] = (), *, own_stack: bool = True, repeats: bool = True) -> list[Kind]:

@@ -14,6 +14,7 @@ from tests.faults.audits import Audited
 from tests.faults.children import Exit
 from tests.faults.fault import Kind, Scene
 from tests.faults.footprint import Footprint
+from tests.faults.ledger_lines import KINDS
 from tests.faults.oracle import Verdict
 from tests.faults.sampler import Sampler
 from tests.faults.site import Site
@@ -137,7 +138,7 @@ def strange(site: Site) -> list[Exit]:
 
 def _is_drained(site: Site) -> bool:
     with _reader(site) as reader:
-        for kind in evidence.KINDS:
+        for kind in KINDS:
             topic = site.topic(kind)
             stored = dict(
                 site.query(

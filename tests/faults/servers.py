@@ -132,7 +132,7 @@ class Backends(Fault):
             )
 
 
-class BackendKill(Backends):
+class BackendKill(Fault):
     """kill -9 of one backend: PostgreSQL ends all others and recovers."""
 
     target = "a backend"

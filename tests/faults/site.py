@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -78,6 +79,8 @@ class Site:
         self.prefix, self.group = environment.get("KAFKA_TOPIC_PREFIX", ""), environment["KAFKA_GROUP"]
         self.timeline = Timeline(folder / "timeline.jsonl")
         self.exits: list[Exit] = []
+        self.dump: dict[str, io.StringIO] = {}
+        self.was_set_back = False
         self.keeper = Keeper(self._on_exit)
         self.ledger = folder / "ledger.jsonl"
         produce = ("produce", "--rate", load.rate, "--ledger", self.ledger, "--new-users", 5, "--new-products", 3)

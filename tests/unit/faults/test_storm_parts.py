@@ -14,8 +14,11 @@ import pytest
 
 from tests.faults import foreign, kinds
 from tests.faults.audits import AUDITS, Audited, disagreements
-from tests.faults.evidence import identify, read_ledger
+from tests.faults.children import ROOT
+from tests.faults.evidence import identify
+from tests.faults.ledger_lines import read_ledger
 from tests.faults.plan import rounds
+from tests.faults.planted import PLANTS, StormPlant
 from tests.faults.proxy import DOWN, UP, Proxy, tcp
 
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00Z\x00\x00\x00\x05I"
@@ -52,6 +55,12 @@ def test_kinds_are_chosen_by_name_or_room_and_on_shared_servers_only_harmless_on
     assert all(not kind.own_stack for kind in kinds.chosen(own_stack=False))
     with pytest.raises(KeyError):
         kinds.chosen(["earthquake"])
+
+
+@pytest.mark.parametrize("planted", PLANTS, ids=lambda planted: planted.plant.name)
+def test_a_storms_plant_changes_the_code_as_it_is_now(planted: StormPlant) -> None:
+    source = (ROOT / planted.plant.file).read_text("utf-8")
+    assert planted.plant.apply(source) != source
 
 
 @contextmanager
