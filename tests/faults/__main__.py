@@ -24,8 +24,10 @@ BROKEN = 5
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=int(time.strftime("%Y%m%d")), help="default: the day")
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long faults are injected")
+    parser.add_argument(
+        "--seed", type=int, action="append", dest="seeds", metavar="NUMBER", help="default: the day; repeatable"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long faults are injected, for each seed")
     parser.add_argument("--faults", type=int, help="stop after so many")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="a kind or a room; repeatable")
     parser.add_argument("--instances", type=int, default=Load().instances)
@@ -35,7 +37,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--without-primary-key", action="store_true", help="orders that are stored twice are seen")
     parser.add_argument("--losses", action="store_true", help="then lose data for good, and see that all audits tell")
     parser.add_argument("--list", action="store_true", help="show all kinds, and end")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.seeds = given.seeds or [int(time.strftime("%Y%m%d"))]
+    return given
 
 
 def main() -> int:
@@ -56,18 +60,16 @@ def main() -> int:
     own = OwnStack(parent / ".sesac")
     try:
         own.up()
-        outcome = _storm(own, folder, given, chosen)
-        print(results.summary(outcome), flush=True)
+        outcomes = [_storm(own, folder, given, chosen, number) for number in range(len(given.seeds))]
         if given.losses:
-            outcome.problems += _losses(own, folder)
+            outcomes[-1].problems += _losses(own, folder, len(outcomes))
         versions = own.version()
     finally:
         own.close()
         shutil.rmtree(parent, ignore_errors=True)
-    print("\n".join(outcome.problems) if outcome.problems else "nothing is lost")
     if given.results:
-        results.write(given.results, [outcome], versions)
-    return BROKEN if outcome.problems else 0
+        results.write(given.results, outcomes, versions)
+    return BROKEN if any(outcome.problems for outcome in outcomes) else 0
 
 
 def _load(given: argparse.Namespace) -> Load:
@@ -76,14 +78,15 @@ def _load(given: argparse.Namespace) -> Load:
     return Load(instances=given.instances, rate=given.rate)
 
 
-def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[Kind]) -> Outcome:
-    site = on_own_stack(folder, own, _load(given))
+def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[Kind], number: int) -> Outcome:
+    seed = given.seeds[number]
+    site = on_own_stack(folder / f"seed-{seed}", own, _load(given), part=number)
     try:
         site.prepare()
         end = time.monotonic() + given.minutes * 60
-        return storm(
+        outcome = storm(
             site,
-            given.seed,
+            seed,
             chosen,
             stop=lambda weather: (
                 time.monotonic() >= end or (given.faults is not None and len(weather.struck) >= given.faults)
@@ -92,11 +95,13 @@ def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[
         )
     finally:
         site.close()
+    print(results.summary(outcome), flush=True)
+    return outcome
 
 
-def _losses(own: OwnStack, folder: Path) -> list[str]:
+def _losses(own: OwnStack, folder: Path, first: int) -> list[str]:
     problems: list[str] = []
-    for number, kind in enumerate(losses.LOSSES, 1):
+    for number, kind in enumerate(losses.LOSSES, first):
         site = on_own_stack(folder / kind.name, own, losses.LOAD, part=number)
         try:
             found = list(losses.prove(kind(site)))

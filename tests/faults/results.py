@@ -24,6 +24,8 @@ def summary(outcome: Outcome) -> str:
             f"{each.name}: {'clean' if each.is_clean else f'exit code {each.code}, {each.said}'}"
             for each in outcome.audited
         ),
+        *(f"WRONG {problem}" for problem in outcome.problems),
+        "nothing is lost" if not outcome.problems else f"{len(outcome.problems)} problems",
     ]
     return "\n".join(lines)
 
