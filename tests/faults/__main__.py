@@ -62,7 +62,8 @@ def main() -> int:
         own.up()
         outcomes = [_storm(own, folder, given, chosen, number) for number in range(len(given.seeds))]
         if given.losses:
-            outcomes[-1].problems += _losses(own, folder, len(outcomes))
+            outcomes[-1].losses = _losses(own, folder, len(outcomes))
+            outcomes[-1].problems += [problem for found in outcomes[-1].losses.values() for problem in found]
         versions = own.version()
     finally:
         own.close()
@@ -99,8 +100,9 @@ def _storm(own: OwnStack, folder: Path, given: argparse.Namespace, chosen: list[
     return outcome
 
 
-def _losses(own: OwnStack, folder: Path, first: int) -> list[str]:
-    problems: list[str] = []
+def _losses(own: OwnStack, folder: Path, first: int) -> dict[str, list[str]]:
+    """By its name, what is wrong with the verdicts on each."""
+    problems: dict[str, list[str]] = {}
     for number, kind in enumerate(losses.LOSSES, first):
         site = on_own_stack(folder / kind.name, own, losses.LOAD, part=number)
         try:
@@ -108,7 +110,7 @@ def _losses(own: OwnStack, folder: Path, first: int) -> list[str]:
         finally:
             site.close()
         print(f"lost by {kind.name}: {'told' if not found else '; '.join(found)}", flush=True)
-        problems += found
+        problems[kind.name] = found
     return problems
 
 

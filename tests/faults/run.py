@@ -41,6 +41,7 @@ class Outcome:
     samples: int = 0
     cache_looks: int = 0
     drift: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    losses: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
