@@ -33,6 +33,8 @@ _BODIES = {
 }
 _ZERO_BY_DEFAULT = ("shipping_cost", "discount_amount")
 _SECONDS = 60.0
+FOREIGN, MARK = "foreign-", "storm"
+"""How ids of events begin that the storm itself sends, and a header of all of them: a hostile id may be anything."""
 _AT_ONCE = 5000
 _POLL_SECONDS = 0.3
 
@@ -120,6 +122,7 @@ class Message(NamedTuple):
     value: bytes | None
     row_id: str | None
     body: int
+    is_foreign: bool
 
 
 @dataclass(slots=True)
@@ -197,7 +200,8 @@ def read_topic(site: Site, kind: str, log: Log) -> Iterator[Message]:
 
 def _message(kind: str, record: Any) -> Message:
     row_id, body = identify(kind, record.value(), record.timestamp()[1])
-    return Message(record.partition(), record.offset(), record.key(), record.value(), row_id, body)
+    foreign = any(name == MARK for name, _ in record.headers() or ())
+    return Message(record.partition(), record.offset(), record.key(), record.value(), row_id, body, foreign)
 
 
 def identify(kind: str, value: bytes | None, timestamp_ms: int = 0) -> tuple[str | None, int]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import confluent_kafka
 
-from tests.faults.oracle import FOREIGN
+from tests.faults.evidence import FOREIGN, MARK
 from tests.faults.site import ORDERS, Site
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -135,7 +135,7 @@ class Hostile:
         """Send some."""
         for _ in range(count):
             key, value = next(self._messages)
-            headers = [(f"h{n}", dice_bytes(self._dice)) for n in range(self._dice.randrange(3))]
+            headers = [(MARK, b""), *((f"h{n}", dice_bytes(self._dice)) for n in range(self._dice.randrange(3)))]
             chosen = self._dice.choice(self._producers)
             chosen.produce(self._topic, value, key, headers=headers)
             chosen.poll(0)

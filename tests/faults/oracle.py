@@ -18,8 +18,6 @@ from tests.faults.evidence import (
 from tests.faults.ledger_lines import KINDS, Ledger, read_ledger
 from tests.faults.site import ORDERS, PRODUCTS, USERS, Site
 
-FOREIGN = "foreign-"
-"""Ids of events that the storm itself sends begin so; what may come late on purpose, or twice, is among them."""
 _SHOWN = 5
 
 
@@ -83,7 +81,7 @@ def _judge_topic(site: Site, kind: str, log: Log, ledger: Ledger, tables: Tables
             continue
         seen[message.row_id] += 1
         row = rows[message.row_id]
-        if row.body != message.body and not message.row_id.startswith(FOREIGN):
+        if row.body != message.body and not message.is_foreign:
             verdict.blame("different", f"{where}: {message.row_id}")
         # The cache worker updates rows of the others; after a restore, orders may come before their users.
         if kind == ORDERS and not site.was_set_back and message.row_id in ledger.sent[kind]:
@@ -91,7 +89,7 @@ def _judge_topic(site: Site, kind: str, log: Log, ledger: Ledger, tables: Tables
             if row.xmin < before:
                 verdict.blame("inversion", f"{where} was stored before {offset}")
             latest[message.partition] = max((before, offset), (row.xmin, message.offset))
-        if message.row_id not in ledger.sent[kind] and not message.row_id.startswith(FOREIGN):
+        if message.row_id not in ledger.sent[kind] and not message.is_foreign:
             verdict.blame("sent by nobody", f"{where}: {message.row_id}")
     return seen
 

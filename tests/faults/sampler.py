@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,7 @@ class Sampler:
         self._connection: Any = None
         self._redis = site.redis()
         self._full = dict.fromkeys((USERS, PRODUCTS), False)
+        self._emptied: object | None = object()  # another one each time; None while somebody is about it
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._counters, self._cache)]
         for thread in self._threads:
@@ -69,9 +71,15 @@ class Sampler:
         self._watches.append(made)
         return made
 
-    def cache_may_be_empty(self) -> None:
-        """Somebody has emptied it: until it is full again that is no violation."""
-        self._full = dict.fromkeys(self._full, False)
+    @contextmanager
+    def emptying_the_cache(self) -> Iterator[None]:
+        """Somebody empties it now: until it is full again after that, an empty one is no violation."""
+        self._emptied = None
+        try:
+            yield
+        finally:
+            self._full = dict.fromkeys(self._full, False)
+            self._emptied = object()
 
     @property
     def cache_is_full(self) -> bool:
@@ -130,11 +138,13 @@ class Sampler:
     def _cache(self) -> None:
         while not self._stop.wait(_EVERY_SECONDS):
             with suppress(RedisError):
-                for kind in self._full:
-                    before = self._full[kind]
+                for kind in (USERS, PRODUCTS):
+                    emptied = self._emptied
                     rows = self._redis.hlen(f"cache:{kind}")
                     self.cache_looks += 1
+                    if emptied is None or emptied is not self._emptied:
+                        continue  # nobody knows if that was before or after
                     if rows:
                         self._full[kind] = True
-                    elif before and self._full[kind]:
+                    elif self._full[kind]:
                         self._violate(f"cache:{kind} is empty")

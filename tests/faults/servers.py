@@ -101,15 +101,15 @@ class ValkeySetBack(OwnServers):
         """Kill it, and put the old files in place; the first time there are none yet, and it begins empty."""
         data = self.stack.home / "data" / "valkey"
         old = self.site.folder / "valkey.old"
-        self.scene.sampler.cache_may_be_empty()
-        self.stack.send(VALKEY, signal.SIGKILL)
-        now = self.site.folder / "valkey.now"
-        data.rename(now)
-        data.mkdir()
-        if old.exists():
-            shutil.copytree(old, data, dirs_exist_ok=True)
-            shutil.rmtree(old)
-        now.rename(old)
+        with self.scene.sampler.emptying_the_cache():
+            self.stack.send(VALKEY, signal.SIGKILL)
+            now = self.site.folder / "valkey.now"
+            data.rename(now)
+            data.mkdir()
+            if old.exists():
+                shutil.copytree(old, data, dirs_exist_ok=True)
+                shutil.rmtree(old)
+            now.rename(old)
 
 
 class Backends(Fault):
@@ -155,9 +155,8 @@ class CacheEmptied(Fault):
 
     def inject(self) -> None:
         """Delete everything."""
-        self.scene.sampler.cache_may_be_empty()
         redis = self.site.redis()
-        with suppress(RedisError):
+        with self.scene.sampler.emptying_the_cache(), suppress(RedisError):
             if self.site.own is None:
                 redis.flushdb()
             else:
