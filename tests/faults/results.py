@@ -32,7 +32,7 @@ def summary(outcome: Outcome) -> str:
 
 def write(path: Path, outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> None:
     """The file that is kept beside the code."""
-    path.write_text("\n".join(_document(outcomes, versions)) + "\n", encoding="utf-8")
+    path.write_text("".join(f"{line.rstrip()}\n" for line in _document(outcomes, versions)), encoding="utf-8")
 
 
 def _document(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Iterator[str]:
