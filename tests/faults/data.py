@@ -13,31 +13,39 @@ TABLES = ("users", "products", "orders", "sink_offsets", "dead_letters", "parked
 
 
 class OlderDump(Fault):
-    """All tables are restored from an older dump in one transaction beside running consumers; at first one is taken."""
+    """All tables are restored from a dump some seconds later, in one transaction beside running consumers.
+
+    A server that is away meanwhile is somebody else's fault.
+    """
 
     target = "all tables"
 
     def inject(self) -> None:
-        """Restore the dump of the last time, and take another one; a server that is away is somebody else's fault."""
+        """Take the dump."""
+        self._dump: dict[str, io.StringIO] = {}
         with suppress(psycopg2.Error), closing(self.site.connect()) as connection:
             connection.autocommit = False
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             with connection, connection.cursor() as cursor:
-                cursor.execute("SET LOCAL lock_timeout = '30s'")
-                cursor.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
                 taken = {table: io.StringIO() for table in TABLES}
                 for table, file in taken.items():
                     cursor.copy_expert(f"COPY {table} ({_columns(cursor, table)}) TO STDOUT", file)
-                if self.site.dump:
-                    self._restore(cursor)
-            self.site.dump = taken
+            self._dump = taken
 
-    def _restore(self, cursor: psycopg2.extensions.cursor) -> None:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-        for table, file in self.site.dump.items():
-            file.seek(0)
-            cursor.copy_expert(f"COPY {table} ({_columns(cursor, table)}) FROM STDIN", file)
-        self.site.was_set_back = True
+    def heal(self) -> None:
+        """Restore it."""
+        if not self._dump:
+            return
+        with suppress(psycopg2.Error), closing(self.site.connect()) as connection:
+            connection.autocommit = False
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '30s'; SET LOCAL session_replication_role = replica")
+                cursor.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
+                cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
+                for table, file in self._dump.items():
+                    file.seek(0)
+                    cursor.copy_expert(f"COPY {table} ({_columns(cursor, table)}) FROM STDIN", file)
+            self.site.was_set_back = True
 
 
 def _columns(cursor: psycopg2.extensions.cursor, table: str) -> str:
@@ -51,4 +59,4 @@ def _columns(cursor: psycopg2.extensions.cursor, table: str) -> str:
     return str(columns)
 
 
-KINDS = (Kind(name="postgres.older-dump", make=OlderDump),)
+KINDS = (Kind(name="postgres.older-dump", make=OlderDump, holds=(2.0, 8.0), from_heal=True),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -79,7 +78,6 @@ class Site:
         self.prefix, self.group = environment.get("KAFKA_TOPIC_PREFIX", ""), environment["KAFKA_GROUP"]
         self.timeline = Timeline(folder / "timeline.jsonl")
         self.exits: list[Exit] = []
-        self.dump: dict[str, io.StringIO] = {}
         self.was_set_back = False
         self.keeper = Keeper(self._on_exit)
         self.ledger = folder / "ledger.jsonl"
