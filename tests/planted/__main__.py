@@ -1,4 +1,4 @@
-"""`python -m tests.planted`: every plant, one after the other; exit code 5 if one of them is not caught."""
+"""`python -m tests.planted`: every plant, caught or missed, and by what; exit code 5 if one of them is not caught."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.helpers import servers
+from tests.planted.plant import Plant
 from tests.planted.plants import PLANTS
 from tests.planted.running import CAUGHT, Verdict, baseline, judge
 
@@ -33,8 +34,9 @@ def _home() -> Iterator[Path]:
                 servers.down(home)
 
 
-def _show(verdict: Verdict) -> None:
-    print(f"{verdict.plant:36} {verdict.state:7} {verdict.seconds:6.1f} s  {verdict.detail}".rstrip(), flush=True)
+def _show(plant: Plant, verdict: Verdict) -> None:
+    line = f"{plant.room:22} {plant.name:40} {verdict.state:6} {verdict.seconds:6.1f} s  {verdict.detail}"
+    print(line.rstrip(), flush=True)
 
 
 def main() -> int:
@@ -51,7 +53,7 @@ def main() -> int:
         verdicts = []
         for plant in plants:
             verdicts.append(judge(plant, home))
-            _show(verdicts[-1])
+            _show(plant, verdicts[-1])
     caught = sum(verdict.state == CAUGHT for verdict in verdicts)
     print(f"{caught} of {len(verdicts)} plants are caught")
     return 0 if caught == len(verdicts) else NOT_CAUGHT
