@@ -24,6 +24,7 @@ from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.consume import instance as consume
 from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.consume.parked import parents_without_lag
+from sesacctl.pipeline.consume.status import Timer
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.helpers.consumers import Running, running, store_all, stored
@@ -277,6 +278,26 @@ def test_a_commit_whose_answer_is_lost_is_seen_in_the_offset(shop: Settings, mon
         wait_until(lambda: lost.is_set() and stored(shop) >= 500, message="not all is stored")
         wait_until(lambda: found.seen[-1] == ("running", None), message="it does not go on")
     assert (stored(shop), rows(shop), audit(shop).counts.duplicates) == (500, 500, 0)
+
+
+def test_kafka_is_never_told_more_than_postgresql_has(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads Kafka's offsets, such as a lag tool, must not call stored what is not."""
+    monkeypatch.setattr(Timer, "due", lambda timer: True)
+    commit, told = KafkaConsumer.commit_async, list[tuple[int, int]]()
+
+    def look(consumer: KafkaConsumer, offsets: Any, **options: Any) -> Any:
+        has = dict(query(shop, "SELECT partition, next_offset FROM sink_offsets WHERE topic LIKE '%%orders'"))
+        told.extend(
+            (found.offset, has[tp.partition]) for tp, found in offsets.items() if tp.topic == shop.topic(ORDERS)
+        )
+        return commit(consumer, offsets, **options)
+
+    monkeypatch.setattr(KafkaConsumer, "commit_async", look)
+    with running(shop, ORDERS):
+        for number in range(1, 4):
+            send(shop, ORDERS, many_orders(10), partition=0)
+            wait_until(lambda number=number: (10 * number, 10 * number) in told, message="Kafka is not told")
+    assert [(kafka, stored) for kafka, stored in told if kafka > stored] == []
 
 
 def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:

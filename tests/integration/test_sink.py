@@ -80,6 +80,13 @@ def test_a_step_from_a_stale_offset_is_fenced(rig: Rig) -> None:
     assert rig.count("orders") == 5
 
 
+def test_a_second_owner_of_a_new_partition_takes_it_as_it_is(rig: Rig) -> None:
+    """As after both have seen that nobody had it."""
+    rig.store(many_orders(5))
+    assert rig.sink.begin_partition(ORDERS, (TOPIC, 0), 0) == 5
+    assert rig.offsets() == (5, Counts(stored=5))
+
+
 def test_an_unknown_partition_is_fenced(rig: Rig) -> None:
     with pytest.raises(Fenced):
         rig.sink.store([batch(many_orders(1))])

@@ -1,114 +1,254 @@
-"""Bugs of instances, what they own and read, and their supervisor."""
+"""Bugs of one instance: what it owns, reads and stores."""
 
 from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_PARKED = "sesacctl/pipeline/consume/parked.py"
-_CONSUME = "sesacctl/pipeline/consume/instance.py"
-_LOCKS = "tests/integration/test_sink_locks.py"
-_STEPS = "tests/integration/test_consume_steps.py"
-_REFUSALS = "tests/integration/test_sink_refusals.py"
+_CONSUME_AWAY = "tests/integration/test_consume_away.py"
+_CONSUME_STEPS = "tests/integration/test_consume_steps.py"
+_READ_ONLY = "tests/integration/test_read_only.py"
+_SINK = "tests/integration/test_sink.py"
+_SINK_LOCKS = "tests/integration/test_sink_locks.py"
+_SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
+_STEP_SIZE = "tests/integration/test_step_size.py"
+_ASSIGNMENT = "tests/unit/pipeline/consume/test_assignment.py"
+_LOG_GAPS = "tests/unit/pipeline/consume/test_log_gaps.py"
+_OWNED_LOG = "tests/unit/pipeline/consume/test_owned_log.py"
+_MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "retry-without-offsets-lock",
-        _PARKED,
+        "sesacctl/pipeline/consume/parked.py",
         (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
-        (f"{_LOCKS}::test_a_retry_waits_for_its_partitions_step",),
+        (f"{_SINK_LOCKS}::test_a_retry_waits_for_its_partitions_step",),
     ),
     Plant(
         "retry-without-row-lock",
-        _PARKED,
+        "sesacctl/pipeline/consume/parked.py",
         (('lock="FOR UPDATE SKIP LOCKED"', 'lock=""'),),
-        (f"{_LOCKS}::test_two_retries_at_once_store_an_event_once",),
+        (f"{_SINK_LOCKS}::test_two_retries_at_once_store_an_event_once",),
     ),
     Plant(
         "poll-error-keeps-position",
         "sesacctl/pipeline/consume/reader.py",
         (("return Polled(None, skipped(", "return Polled(self.membership(), skipped("),),
-        (f"{_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
+        (f"{_CONSUME_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
     ),
     Plant(
         "any-last-record-recognised",
         "sesacctl/pipeline/consume/owned_log.py",
+        (("    strange = next((record for record in early if not mark.is_of(record)), None)", "    return None"),),
         (
-            (
-                "    strange = next((record for record in early if not mark.is_of(record)), None)",
-                "    return None",
-            ),
-        ),
-        (
-            f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
-            "tests/unit/pipeline/consume/test_owned_log.py::test_another_record_in_its_place_is_never_the_same_log",
+            f"{_CONSUME_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
+            f"{_OWNED_LOG}::test_another_record_in_its_place_is_never_the_same_log",
         ),
     ),
     Plant(
         "tried-in-the-future",
-        _PARKED,
+        "sesacctl/pipeline/consume/parked.py",
         ((" OR tried_at > clock_timestamp())", ")"),),
-        (f"{_REFUSALS}::test_parked_orders_are_retried_after_a_clock_was_set_back",),
+        (f"{_SINK_REFUSALS}::test_parked_orders_are_retried_after_a_clock_was_set_back",),
     ),
     Plant(
         "truncation-ignored",
         "sesacctl/pipeline/consume/log_gaps.py",
         (("        self._diverged |= {log.key: end and end.offset for log, end in diverged}", "        del diverged"),),
         (
-            f"{_STEPS}::test_diverged_epochs_are_a_cut_once_the_last_record_expired",
-            f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
+            f"{_CONSUME_STEPS}::test_diverged_epochs_are_a_cut_once_the_last_record_expired",
+            f"{_CONSUME_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
         ),
     ),
     Plant(
         "unknown-epoch-ignored",
         "sesacctl/pipeline/consume/log_gaps.py",
         (("                self._diverged[log.key] = None\n", "                pass\n"),),
-        (f"{_STEPS}::test_an_unknown_epoch_stops_once_the_last_record_expired",),
+        (f"{_CONSUME_STEPS}::test_an_unknown_epoch_stops_once_the_last_record_expired",),
     ),
     Plant(
         "verdict-not-kept",
-        _CONSUME,
+        "sesacctl/pipeline/consume/instance.py",
         (("            sink.record_cut(found.topic, found.key, found.cut)", "            pass"),),
-        (f"{_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",),
-    ),
-    Plant(
-        "instance-ends-on-sighup",
-        "sesacctl/pipeline/supervise/process.py",
-        (
-            ("for number in (signal.SIGINT, signal.SIGHUP):", "for number in (signal.SIGINT,):"),
-            (
-                "    stop = threading.Event()\n",
-                "    stop = threading.Event()\n    signal.signal(signal.SIGHUP, signal.SIG_DFL)\n",
-            ),
-        ),
-        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
-    ),
-    Plant(
-        "fork-server-ends-on-sigterm",
-        "sesacctl/pipeline/supervise/preload.py",
-        (("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n", ""),),
-        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGTERM]",),
-    ),
-    Plant(
-        "fork-server-ends-on-sighup",
-        "sesacctl/pipeline/supervise/preload.py",
-        (("signal.signal(signal.SIGHUP, signal.SIG_IGN)\n", ""),),
-        ("tests/integration/test_process_group.py::test_a_signal_to_the_group_drains[SIGHUP]",),
+        (f"{_CONSUME_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",),
     ),
     Plant(
         "back-with-a-server-that-takes-no-writes",
         "sesacctl/pipeline/consume/postgres_link.py",
         (("            require_writable(connection, self._settings)", "            _ = require_writable"),),
-        ("tests/integration/test_read_only.py::test_a_consumer_waits_out_read_only_and_stores_all_once",),
+        (f"{_READ_ONLY}::test_a_consumer_waits_out_read_only_and_stores_all_once",),
     ),
     Plant(
         "partitions-are-held-without-postgresql",
-        _CONSUME,
+        "sesacctl/pipeline/consume/instance.py",
+        (("time.monotonic() - since > AWAY_SECONDS", "time.monotonic() - since > 1e9 * AWAY_SECONDS"),),
+        (f"{_CONSUME_AWAY}::test_an_unconnected_instance_gives_its_partitions_away",),
+    ),
+    Plant(
+        "next-offset-is-the-last-record",
+        "sesacctl/pipeline/consume/assignment.py",
+        (("fresh[-1].offset + 1, fresh", "fresh[-1].offset, fresh"),),
+        (f"{_ASSIGNMENT}::test_batches_begin_at_the_next_offset_and_advance_it",),
+    ),
+    Plant(
+        "next-offset-is-one-too-far",
+        "sesacctl/pipeline/consume/assignment.py",
+        (("batch.end\n            self._uncommitted", "batch.end + 1\n            self._uncommitted"),),
+        (f"{_ASSIGNMENT}::test_batches_begin_at_the_next_offset_and_advance_it",),
+    ),
+    Plant(
+        "membership-never-changes",
+        "sesacctl/pipeline/consume/assignment.py",
+        (("return self._membership is None or membership != self._membership", "return self._membership is None"),),
+        (f"{_ASSIGNMENT}::test_ownership_is_refreshed_when_the_membership_changes",),
+    ),
+    Plant(
+        "topic-created-again-unnoticed",
+        "sesacctl/pipeline/consume/assignment.py",
         (
             (
-                "time.monotonic() - since > AWAY_SECONDS",
-                "time.monotonic() - since > 1e9 * AWAY_SECONDS",
+                "or membership != self._membership",
+                "or membership is None or membership.generation != self._membership.generation",
             ),
         ),
-        ("tests/integration/test_consume_away.py::test_an_unconnected_instance_gives_its_partitions_away",),
+        (f"{_ASSIGNMENT}::test_ownership_is_refreshed_when_the_membership_changes",),
+    ),
+    Plant(
+        "changed-offsets-unnoticed",
+        "sesacctl/pipeline/consume/assignment.py",
+        (("return all(stored.get(key) == offset for", "return all(stored.get(key, offset) >= offset for"),),
+        (f"{_ASSIGNMENT}::test_offsets_moved_by_another_process_are_noticed",),
+    ),
+    Plant(
+        "control-passes-polled-records",
+        "sesacctl/pipeline/consume/assignment.py",
+        (("self._mine({} if polled.records else polled.positions)", "self._mine(polled.positions)"),),
+        (f"{_ASSIGNMENT}::test_markers_at_the_end_of_a_log_move_the_position_alone",),
+    ),
+    Plant(
+        "begins-at-the-end",
+        "sesacctl/pipeline/consume/seek.py",
+        (("reader.log_starts([tp", "reader.log_ends([tp"),),
+        (f"{_CONSUME_STEPS}::test_records_that_a_poll_lost_to_an_error_are_read_again",),
+    ),
+    Plant(
+        "seeks-without-leader-epoch",
+        "sesacctl/pipeline/consume/seek.py",
+        (("mark.leader_epoch if log.epoch_agrees else None", "None"),),
+        (f"{_CONSUME_STEPS}::test_an_unknown_epoch_stops_once_the_last_record_expired",),
+    ),
+    Plant(
+        "fenced-and-reads-on",
+        "sesacctl/pipeline/consume/instance.py",
+        (
+            (
+                'extra={"action": "consume.fenced"})\n            assignment.mark_changed()',
+                'extra={"action": "consume.fenced"})',
+            ),
+        ),
+        (f"{_CONSUME_STEPS}::test_a_member_joining_mid_batch_doubles_nothing",),
+    ),
+    Plant(
+        "reconnected-and-reads-on",
+        "sesacctl/pipeline/consume/instance.py",
+        (
+            (
+                "                reader.poll_paused(timeout_ms=100)\n            assignment.mark_changed()",
+                "                reader.poll_paused(timeout_ms=100)",
+            ),
+        ),
+        (f"{_CONSUME_STEPS}::test_a_commit_whose_answer_is_lost_is_seen_in_the_offset",),
+    ),
+    Plant(
+        "left-out-of-a-step-and-not-read-again",
+        "sesacctl/pipeline/consume/instance.py",
+        (("        if batches is not polled:\n            self._member.place.assignment.mark_changed()\n", ""),),
+        (f"{_STEP_SIZE}::test_a_step_is_halved_until_it_fits",),
+    ),
+    Plant(
+        "kafka-told-before-postgresql",
+        "sesacctl/pipeline/consume/instance.py",
+        (
+            (
+                "            stored = self._store(sink, batches)\n            assignment.advance(stored)",
+                (
+                    "            assignment.advance(batches)\n"
+                    "            reader.commit_to_kafka(assignment.take_uncommitted())\n"
+                    "            stored = self._store(sink, batches)"
+                ),
+            ),
+        ),
+        (f"{_CONSUME_STEPS}::test_kafka_is_never_told_more_than_postgresql_has",),
+    ),
+    Plant(
+        "orphans-die-in-spite-of-lag",
+        "sesacctl/pipeline/consume/parked.py",
+        (("any_overdue and parents_without_lag()", "any_overdue"),),
+        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
+    ),
+    Plant(
+        "lag-of-one-parent-is-enough",
+        "sesacctl/pipeline/consume/parked.py",
+        (("    for topic in parents:\n", "    for topic in parents[1:]:\n"),),
+        (f"{_CONSUME_STEPS}::test_parents_without_lag_needs_both_topics_read_to_the_end",),
+    ),
+    Plant(
+        "overdue-order-vanishes",
+        "sesacctl/pipeline/consume/parked.py",
+        (
+            (
+                "    for counted, refusals in dead.items():\n        save_dead",
+                "    for counted, refusals in [(True, [])]:\n        save_dead",
+            ),
+        ),
+        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
+    ),
+    Plant(
+        "still-parked-is-deleted",
+        "sesacctl/pipeline/consume/parked.py",
+        (
+            (
+                "    _forget(cursor, [record.id for record in records], still)",
+                "    _forget(cursor, [record.id for record in records], [])",
+            ),
+        ),
+        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
+    ),
+    Plant(
+        "parked-counters-in-another-transaction",
+        "sesacctl/pipeline/consume/parked.py",
+        (
+            (
+                "    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
+                "    cursor.connection.commit()\n    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
+            ),
+        ),
+        (f"{_SINK_REFUSALS}::test_a_retry_that_is_cut_short_leaves_rows_and_counters_whole",),
+    ),
+    Plant(
+        "expired-from-the-wrong-side",
+        "sesacctl/pipeline/consume/log_gaps.py",
+        (("if log.next_offset < start:", "if log.next_offset <= start:"),),
+        (f"{_ASSIGNMENT}::test_diverged_epochs_decide_once_the_last_record_expired",),
+    ),
+    Plant(
+        "gap-accepted-by-itself",
+        "sesacctl/pipeline/consume/log_gaps.py",
+        (("    if not accept:\n        raise gap", "    if not accept and end < first:\n        raise gap"),),
+        (
+            f"{_LOG_GAPS}::test_expired_records_are_passed_only_if_that_is_accepted",
+            f"{_LOG_GAPS}::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
+        ),
+    ),
+    Plant(
+        "shorter-log-unnoticed",
+        "sesacctl/pipeline/consume/log_gaps.py",
+        (("if ends.get(log.tp, log.next_offset) < log.next_offset:", "if ends.get(log.tp, log.next_offset) < 0:"),),
+        (f"{_ASSIGNMENT}::test_log_ends_are_asked_for_only_after_a_short_fetch",),
+    ),
+    Plant(
+        "waiting-status-loses-counts",
+        "sesacctl/pipeline/consume/status.py",
+        (("        both.counts.add(self.counts)\n", ""),),
+        (f"{_MAILBOX}::test_an_idle_supervisor_blocks_nothing_and_loses_no_count",),
     ),
 )

@@ -1,66 +1,111 @@
-"""Bugs of producers, their ledger, and Kafka's clients."""
+"""Bugs of producers and their ledger."""
 
 from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_OPEN = "tests/integration/test_open_transactions.py"
-_CLOUDS = "tests/integration/test_kafka_clouds.py"
+_BROKERS = "tests/integration/test_brokers.py"
+_PRODUCE = "tests/integration/test_produce.py"
+_LEDGER = "tests/unit/pipeline/produce/test_ledger.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "ledger-folder-not-synced",
         "sesacctl/pipeline/produce/ledger.py",
         (("                os.fsync(folder)\n", "                pass\n"),),
-        ("tests/unit/pipeline/produce/test_ledger.py::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
+        (f"{_LEDGER}::test_a_new_ledger_s_name_is_on_the_disk_before_an_intent",),
     ),
     Plant(
-        "log-ends-where-it-is-stable",
-        "sesacctl/broker/offsets.py",
-        (("            end=ends[tp].offset,", "            end=stable[tp].offset,"),),
-        (
-            f"{_OPEN}::test_lag_audit_and_health_count_it_and_say_why",
-            f"{_OPEN}::test_until_empty_waits_for_a_transaction_and_then_says_so",
-        ),
-    ),
-    Plant(
-        "parents-end-where-they-are-stable",
-        "sesacctl/broker/kafka_python/consumer_state.py",
-        (("    whole._isolation_level = IsolationLevel.READ_UNCOMMITTED\n", ""),),
-        (f"{_OPEN}::test_no_parked_order_dies_while_its_user_waits_behind_one",),
-    ),
-    Plant(
-        "bootstrap-without-our-certificate",
-        "sesacctl/broker/security.py",
+        "ledger-acknowledges-failures",
+        "sesacctl/pipeline/produce/producer.py",
         (
             (
-                "    _load_own(context, settings)\n    return",
-                "    if verify:\n        _load_own(context, settings)\n    return",
+                "        if delivery.error is not None:\n            return\n        self._latency",
+                "        self._latency",
             ),
         ),
-        (f"{_CLOUDS}::test_brokers_that_ask_for_certificates_count_as_alive",),
+        (f"{_BROKERS}::test_delivery_timeout_ends_a_run_without_brokers",),
     ),
     Plant(
-        "bootstrap-servers-asked-once",
-        "sesacctl/broker/kafka_python/rebootstrap.py",
-        (("    cluster._do_refresh_metadata = ask_known_or_bootstrap", "    del ask_known_or_bootstrap"),),
-        ("tests/integration/test_brokers_replaced.py::test_a_producer_and_a_consumer_find_brokers_that_have_moved",),
-    ),
-    Plant(
-        "members-of-kip-848-hidden",
-        "sesacctl/broker/kafka_python/admin_requests.py",
+        "ledger-acknowledges-at-send",
+        "sesacctl/pipeline/produce/producer.py",
         (
             (
-                "            return await _ask(client, _ConsumerGroupDescribe(group_ids=[group]), coordinator)",
-                "            return []",
+                "            self._ledger.intend(kind, map(row_id, batch))\n",
+                (
+                    "            self._ledger.intend(kind, map(row_id, batch))\n"
+                    "            self._ledger.acknowledge(kind, map(row_id, batch))\n"
+                ),
             ),
         ),
-        ("tests/integration/test_group_shared.py::test_a_group_used_by_another_application_is_refused[KIP-848]",),
+        (f"{_BROKERS}::test_delivery_timeout_ends_a_run_without_brokers",),
     ),
     Plant(
-        "too-large-sent-again",
-        "sesacctl/broker/limits.py",
-        (("            raise self._too_large(kind, row_id()[:50], sent, limit)", "            pass"),),
-        ("tests/integration/test_produce.py::test_an_event_too_large_for_its_topic_is_named_and_skipped",),
+        "sent-before-it-is-written-down",
+        "sesacctl/pipeline/produce/producer.py",
+        (
+            (
+                (
+                    "        if self._ledger and batch:\n"
+                    "            self._ledger.intend(kind, map(row_id, batch))\n"
+                    "        for event in batch:"
+                ),
+                "        for event in batch:",
+            ),
+            (
+                "        return len(batch)\n\n    def _on_delivery",
+                (
+                    "        if self._ledger and batch:\n"
+                    "            self._ledger.intend(kind, map(row_id, batch))\n"
+                    "        return len(batch)\n"
+                    "\n"
+                    "    def _on_delivery"
+                ),
+            ),
+        ),
+        (f"{_PRODUCE}::test_a_full_disk_stops_before_anything_unrecorded_is_sent",),
+    ),
+    Plant(
+        "ends-without-acknowledgements",
+        "sesacctl/pipeline/produce/producer.py",
+        (
+            (
+                "        while self._sender.in_flight and time.monotonic() < deadline:",
+                "        while self._sender.in_flight < 0 and time.monotonic() < deadline:",
+            ),
+        ),
+        (f"{_PRODUCE}::test_sigterm_lets_everything_in_flight_be_acknowledged",),
+    ),
+    Plant(
+        "ledger-file-not-synced",
+        "sesacctl/pipeline/produce/ledger.py",
+        (
+            (
+                (
+                    "        self._append([_Line(sent=kind, id=row_id) for row_id in ids])\n"
+                    "        try:\n"
+                    "            os.fsync(self._file)"
+                ),
+                "        self._append([_Line(sent=kind, id=row_id) for row_id in ids])\n        try:\n            pass",
+            ),
+        ),
+        (f"{_LEDGER}::test_an_intent_is_on_the_disk_when_intend_returns",),
+    ),
+    Plant(
+        "torn-ledger-line-grows",
+        "sesacctl/pipeline/produce/ledger.py",
+        (
+            (
+                "        if end < length:\n            os.ftruncate(self._file, end)",
+                "        if end < 0:\n            os.ftruncate(self._file, end)",
+            ),
+        ),
+        (f"{_LEDGER}::test_a_torn_last_line_is_skipped_and_then_truncated",),
+    ),
+    Plant(
+        "ledger-for-two-writers",
+        "sesacctl/pipeline/produce/ledger.py",
+        (("        if not self._is_alone():", "        if not self._is_alone() and self._file < 0:"),),
+        (f"{_LEDGER}::test_two_writers_do_not_mix",),
     ),
 )

@@ -1,137 +1,171 @@
-"""Bugs of rows, refusals, offsets and counters."""
+"""Bugs of a step: its fence, its offsets and its counters."""
 
 from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_SINK = "sesacctl/pipeline/sink/store.py"
-_KEPT = "sesacctl/pipeline/sink/retained.py"
-_OFFSETS = "sesacctl/pipeline/sink/offsets.py"
-_LOCKS = "tests/integration/test_sink_locks.py"
-_REFUSALS = "tests/integration/test_sink_refusals.py"
+_AUDIT_ROWS = "tests/integration/test_audit_rows.py"
+_CONSUME_STEPS = "tests/integration/test_consume_steps.py"
+_SINK = "tests/integration/test_sink.py"
+_SINK_LOCKS = "tests/integration/test_sink_locks.py"
+_SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
+_LOG_GAPS = "tests/unit/pipeline/consume/test_log_gaps.py"
+_ENVELOPES = "tests/unit/test_envelopes.py"
+_EVENT_TIMES = "tests/unit/test_event_times.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "savepoint-before-fence",
-        _SINK,
+        "sesacctl/pipeline/sink/store.py",
         (
             (
                 "                self._fence(cursor, batches)\n                refusals",
-                '                cursor.execute("SAVEPOINT direct")\n'
-                "                self._fence(cursor, batches)\n                refusals",
+                (
+                    '                cursor.execute("SAVEPOINT direct")\n'
+                    "                self._fence(cursor, batches)\n"
+                    "                refusals"
+                ),
             ),
             ('        cursor.execute("SAVEPOINT direct")\n        try:', "        try:"),
         ),
-        (f"{_LOCKS}::test_a_step_with_a_refused_row_keeps_its_partition_locked",),
-    ),
-    Plant(
-        "session-time-zone",
-        _OFFSETS,
-        (("\" SET LOCAL TimeZone = 'UTC'; SELECT", '" SELECT'),),
-        (f"{_LOCKS}::test_naive_times_are_utc_whatever_the_servers_time_zone",),
+        (f"{_SINK_LOCKS}::test_a_step_with_a_refused_row_keeps_its_partition_locked",),
     ),
     Plant(
         "no-lock-timeout",
-        _OFFSETS,
+        "sesacctl/pipeline/sink/offsets.py",
         (("SET LOCAL lock_timeout = '10s'; ", ""),),
-        (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
+        (f"{_SINK_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
     ),
     Plant(
         "no-idle-timeout",
-        _OFFSETS,
+        "sesacctl/pipeline/sink/offsets.py",
         ((" SET LOCAL idle_in_transaction_session_timeout = '20s';", ""),),
-        (f"{_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
-    ),
-    Plant(
-        "first-header-alone-kept",
-        _KEPT,
-        (("for name, value in record.headers\n", "for name, value in record.headers[:1]\n"),),
-        (
-            "tests/integration/test_sink.py::test_a_malformed_message_is_kept_whole_and_passed_over",
-            "tests/integration/test_dlq.py::test_all_headers_are_kept_shown_and_survive_a_replay",
-            f"{_REFUSALS}::test_a_dead_letter_keeps_all_headers_of_its_parked_event",
-        ),
-    ),
-    Plant(
-        "first-header-alone-read",
-        _KEPT,
-        (("for name, value in packed]", "for name, value in packed[:1]]"),),
-        (
-            "tests/integration/test_sink.py::test_an_order_whose_user_never_comes_dies_only_without_lag",
-            f"{_REFUSALS}::test_a_dead_letter_keeps_all_headers_of_its_parked_event",
-        ),
-    ),
-    Plant(
-        "later-event-takes-id",
-        "sesacctl/pipeline/sink/staging.py",
-        (("first.setdefault(_id(kind, entry), entry)", "first[_id(kind, entry)] = entry"),),
-        (f"{_REFUSALS}::test_the_first_of_two_events_with_one_id_is_stored",),
-    ),
-    Plant(
-        "one-id-is-one-event",
-        "sesacctl/pipeline/sink/staging.py",
-        (("        if different:\n", "        if different and not there:\n"),),
-        (
-            f"{_REFUSALS}::test_the_first_of_two_events_with_one_id_is_stored",
-            "tests/integration/test_sink.py::test_another_body_for_a_user_or_a_product_is_a_dead_letter",
-        ),
-    ),
-    Plant(
-        "parked-anew-when-read-again",
-        _KEPT,
-        (("DO UPDATE SET counted = true", "DO UPDATE SET counted = true, parked_at = now()"),),
-        (f"{_REFUSALS}::test_rereading_a_parked_record_keeps_its_age_and_attempts",),
+        (f"{_SINK_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
     ),
     Plant(
         "copy-row-count-ignored",
-        _SINK,
+        "sesacctl/pipeline/sink/store.py",
         ((" != len(entries[kind]):", " < 0:"),),
         (
-            f"{_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
-            f"{_REFUSALS}::test_a_trigger_dropping_every_row_loses_nothing",
-        ),
-    ),
-    Plant(
-        "counted-ignored",
-        _KEPT,
-        (("    if record.counted:\n", "    if record is not None:\n"),),
-        (
-            "tests/integration/test_sink_counters.py::test_the_counters_are_right_after_any_sequence",
-            f"{_LOCKS}::test_a_retry_waits_for_its_partitions_step",
-            f"{_LOCKS}::test_a_replay_waits_for_its_partitions_step",
+            f"{_SINK_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
+            f"{_SINK_REFUSALS}::test_a_trigger_dropping_every_row_loses_nothing",
         ),
     ),
     Plant(
         "advice-that-just-failed",
         "sesacctl/pipeline/sink/batch.py",
         (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
-        ("tests/unit/test_envelopes.py::test_an_envelope_that_does_not_fit_says_why",),
+        (f"{_ENVELOPES}::test_an_envelope_that_does_not_fit_says_why",),
     ),
     Plant(
         "holes-are-control",
         "sesacctl/pipeline/sink/batch.py",
         (("return self.end - self.next_offset - len(self.records) - self.control", "return 0"),),
         (
-            "tests/unit/pipeline/consume/test_log_gaps.py::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
-            "tests/unit/pipeline/consume/test_log_gaps.py::test_skipped_offsets_are_not_holes",
+            f"{_LOG_GAPS}::test_a_hole_is_named_and_passed_only_if_that_is_accepted",
+            f"{_LOG_GAPS}::test_skipped_offsets_are_not_holes",
         ),
     ),
     Plant(
         "ahead-of-the-batch-and-not-of-the-record",
         "sesacctl/pipeline/sink/batch.py",
         (("ahead += at > _at(record.timestamp) + AHEAD", "ahead += True"),),
-        ("tests/unit/test_event_times.py::test_only_events_over_an_hour_ahead_are_counted",),
+        (f"{_EVENT_TIMES}::test_only_events_over_an_hour_ahead_are_counted",),
     ),
     Plant(
-        "hidden-users-are-missing-ones",
-        "sesacctl/pipeline/sink/staging.py",
-        (("        row_security.require_visible(cursor, tuple(CODECS))", "        _ = row_security"),),
-        ("tests/integration/test_row_security.py::test_orders_of_hidden_users_are_not_parked",),
+        "fence-removed",
+        "sesacctl/pipeline/sink/store.py",
+        (
+            ("        if moved:\n", "        if moved and not batches:\n"),
+            (" != len(batches):\n            raise Fenced(", " < 0:\n            raise Fenced("),
+        ),
+        (
+            f"{_SINK}::test_a_step_from_a_stale_offset_is_fenced",
+            f"{_SINK}::test_an_unknown_partition_is_fenced",
+        ),
     ),
     Plant(
-        "deferred-triggers-raise-at-commit",
-        "sesacctl/pipeline/sink/staging.py",
-        (('RAISE_NOW = "SET CONSTRAINTS ALL IMMEDIATE"', 'RAISE_NOW = "SELECT 1"'),),
-        ("tests/integration/test_sink_triggers.py::test_an_error_raised_at_commit_is_traced_to_its_record",),
+        "other-groups-offsets-move",
+        "sesacctl/pipeline/sink/offsets.py",
+        (('"o.consumer_group = v.consumer_group AND o.topic_id', '"o.topic_id'),),
+        (f"{_AUDIT_ROWS}::test_audit_counts_what_any_group_stored_from_the_topic",),
+    ),
+    Plant(
+        "topic-id-dropped",
+        "sesacctl/pipeline/sink/offsets.py",
+        (
+            (
+                "o.consumer_group = v.consumer_group AND o.topic_id = v.topic_id AND",
+                "o.consumer_group = v.consumer_group AND",
+            ),
+        ),
+        (f"{_SINK_REFUSALS}::test_a_copied_clusters_record_is_kept_beside_the_original",),
+    ),
+    Plant(
+        "a-new-owner-begins-again",
+        "sesacctl/pipeline/sink/offsets.py",
+        (
+            (
+                '" DO UPDATE SET topic = EXCLUDED.topic RETURNING',
+                '" DO UPDATE SET next_offset = EXCLUDED.next_offset, epoch_offset = EXCLUDED.epoch_offset RETURNING',
+            ),
+        ),
+        (f"{_SINK}::test_a_second_owner_of_a_new_partition_takes_it_as_it_is",),
+    ),
+    Plant(
+        "leader-epoch-not-kept",
+        "sesacctl/pipeline/sink/offsets.py",
+        (("coalesce(v.leader_epoch::integer, o.leader_epoch)", "o.leader_epoch"),),
+        (f"{_CONSUME_STEPS}::test_diverged_epochs_are_a_cut_once_the_last_record_expired",),
+    ),
+    Plant(
+        "committed-before-the-offset-moves",
+        "sesacctl/pipeline/sink/store.py",
+        (
+            (
+                "                self._advance(cursor, batches, counts)\n                self._checkpoint",
+                (
+                    "                self._connection.commit()\n"
+                    "                self._advance(cursor, batches, counts)\n"
+                    "                self._checkpoint"
+                ),
+            ),
+        ),
+        (f"{_SINK}::test_a_crash_before_commit_stores_the_batch_once_on_retry",),
+    ),
+    Plant(
+        "dead-letters-not-kept",
+        "sesacctl/pipeline/sink/store.py",
+        (("(Failure.DATA, Failure.CONFLICT)]", "(Failure.DATA,)]"),),
+        (f"{_SINK}::test_a_repeated_event_is_a_duplicate_unless_its_body_differs",),
+    ),
+    Plant(
+        "truncated-batch-keeps-its-end",
+        "sesacctl/pipeline/sink/batch.py",
+        (("replace(batch, records=records, end=end)", "replace(batch, records=records)"),),
+        (f"{_LOG_GAPS}::test_a_truncated_batch_accounts_for_its_remaining_offsets",),
+    ),
+    Plant(
+        "truncated-a-record-too-far",
+        "sesacctl/pipeline/sink/batch.py",
+        (("end = records[-1].offset + 1 if records", "end = records[-1].offset + 2 if records"),),
+        (f"{_LOG_GAPS}::test_a_truncated_batch_accounts_for_its_remaining_offsets",),
+    ),
+    Plant(
+        "control-is-the-rest",
+        "sesacctl/pipeline/sink/batch.py",
+        (
+            (
+                "return sum(max(0, min(end, self.end) - max(first, self.next_offset)) for first, end in self.skipped)",
+                "return self.end - self.next_offset - len(self.records)",
+            ),
+        ),
+        (f"{_LOG_GAPS}::test_skipped_offsets_are_not_holes",),
+    ),
+    Plant(
+        "duplicates-are-stored",
+        "sesacctl/pipeline/sink/batch.py",
+        (("            found.duplicates += 1", "            found.stored += 1"),),
+        (f"{_SINK}::test_a_repeated_event_is_a_duplicate_unless_its_body_differs",),
     ),
 )

@@ -9,18 +9,26 @@ from __future__ import annotations
 from tests.planted import (
     bugs_elsewhere,
     bugs_in_audit,
+    bugs_in_broker,
     bugs_in_cache,
     bugs_in_consume,
+    bugs_in_operating,
     bugs_in_produce,
+    bugs_in_rows,
     bugs_in_sink,
+    bugs_in_supervise,
 )
 from tests.planted.plant import Plant
 
 PLANTS: tuple[Plant, ...] = (
     *bugs_in_produce.PLANTS,
+    *bugs_in_broker.PLANTS,
     *bugs_in_consume.PLANTS,
+    *bugs_in_supervise.PLANTS,
+    *bugs_in_rows.PLANTS,
     *bugs_in_sink.PLANTS,
     *bugs_in_audit.PLANTS,
+    *bugs_in_operating.PLANTS,
     *bugs_in_cache.PLANTS,
     *bugs_elsewhere.PLANTS,
 )
