@@ -20,7 +20,8 @@ demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
 	@$(BIN)/sesacctl demo
 
 test: check ## Check the code and test it on real PostgreSQL, Valkey and Kafka servers
-	@$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	@echo "coverage by the tests' own processes (commands run in others): $$($(BIN)/coverage report --format=total) %"
 
 check: $(STAMP) ## Lint, types and layers; needs no server
 	@$(BIN)/ruff check .
@@ -59,7 +60,7 @@ docs-lock: ## Resolve docs/requirements.lock again, with uv
 
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.

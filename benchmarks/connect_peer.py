@@ -307,7 +307,7 @@ def _download() -> tuple[list[Path], Path, list[Path]]:
     folder = jars.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", on_wait=lambda: None):
-        archive, *rest = jars.ensure(folder, lock, on_step=lambda text: None, cancel=threading.Event(), fetch=_fetch)
+        archive, *rest = jars.ensure(folder, lock, on_step=lambda _: None, cancel=threading.Event(), fetch=_fetch)
     return rest[len(socket) :], archive, rest[: len(socket)]
 
 

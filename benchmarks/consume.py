@@ -31,6 +31,7 @@ from sesacctl import settings as settings_module
 from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.database.connections import connect
+from sesacctl.database.cursors import fetch_row
 from sesacctl.pipeline.produce.producer import Plan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
@@ -123,7 +124,7 @@ def contenders(instances: list[int]) -> dict[str, Callable[[str], list[list[str]
         if confluent:
             found[f"confluent {number}"] = peer("confluent", number)
     if shutil.which("kcat") and shutil.which("psql"):
-        found["kcat | psql"] = lambda group: [["sh", "-c", PIPE]]
+        found["kcat | psql"] = lambda _: [["sh", "-c", PIPE]]
     return found | {"predecessor": peer("predecessor", 1)} if confluent else found
 
 
@@ -192,7 +193,7 @@ def wait_for_rows(settings: Settings, wanted: int, seconds: float, *, strict: bo
         with connection.cursor() as cursor:
             while True:
                 cursor.execute("SELECT count(*) FROM orders")
-                rows = int(cursor.fetchone()[0])
+                rows = int(fetch_row(cursor)[0])
                 now = time.monotonic()
                 if rows >= wanted or (now >= deadline and not strict):
                     return now, rows
@@ -219,7 +220,7 @@ def checksum(settings: Settings) -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT md5(string_agg(o::text, '|' ORDER BY order_id)) FROM orders o")
-            return str(cursor.fetchone()[0])
+            return str(fetch_row(cursor)[0])
     finally:
         connection.close()
 

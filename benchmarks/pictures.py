@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
@@ -146,13 +147,13 @@ class AtWork:
         return report.totals.stored > _ENOUGH
 
 
-def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda report: False) -> None:
+def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], bool] = lambda _: False) -> None:
     """The last frame that a loop draws; a frame for which `until` holds ends it."""
     frames: list[RenderableType] = []
     ended = threading.Event()
 
     @contextmanager
-    def reporting(output: Output, to_table: Callable[[Any], RenderableType], to_line: Any) -> Iterator[Any]:
+    def reporting(_output: Output, to_table: Callable[[Any], RenderableType], _to_line: Any) -> Iterator[Any]:
         def on_report(report: Any) -> None:
             if ended.is_set():
                 return
@@ -164,12 +165,8 @@ def take_live(picture: str, line: tuple[str, ...], *, until: Callable[[Any], boo
         yield on_report
 
     render.stdout, console = recorder(picture), recorder(picture)
-    before = render.reporting, render.report_seconds
-    render.reporting, render.report_seconds = reporting, lambda: 0.5
-    try:
+    with patch.object(render, "reporting", reporting), patch.object(render, "report_seconds", lambda: 0.5):
         invoke(line)
-    finally:
-        render.reporting, render.report_seconds = before
     console.print(frames[-1])
     save(console, picture, line)
 

@@ -10,12 +10,12 @@ from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from sesacctl.events import CODECS, Codec, Malformed, Reason, Row
+from sesacctl.events import CODECS, Codec, Kind, Malformed, Reason, Row
 
 T = TypeVar("T")
 _NOTES = (
@@ -57,7 +57,11 @@ class Outline(Struct):
 _outline = msgspec.json.Decoder(Outline)
 
 
-def plain(value: bytes | Raw, kind: type[T] | Any = Any) -> T | Any | None:
+@overload
+def plain(value: bytes | Raw) -> object: ...
+@overload
+def plain(value: bytes | Raw, kind: type[T]) -> T | None: ...
+def plain(value: bytes | Raw, kind: type[object] = object) -> object:
     """A JSON document of a kind; None if it is not one."""
     try:
         return msgspec.json.decode(value, type=kind)
@@ -95,7 +99,7 @@ def _is_debezium(found: Outline) -> bool:
 
 
 def decode(
-    kind: str,
+    kind: Kind,
     key: bytes | None,
     value: bytes | None,
     timestamp_ms: int,

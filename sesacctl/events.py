@@ -17,7 +17,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-ORDERS, USERS, PRODUCTS = "orders", "users", "products"
+
+class Kind(StrEnum):
+    """What an event is about: the name of its row's table, and of its topic but for the prefix."""
+
+    ORDERS = "orders"
+    USERS = "users"
+    PRODUCTS = "products"
+
+
+ORDERS, USERS, PRODUCTS = Kind.ORDERS, Kind.USERS, Kind.PRODUCTS
 PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
 INT4_MAX = 2_147_483_647
 LAST_MS = 253_402_300_799_000  # the last second that a datetime can hold
@@ -257,8 +266,8 @@ CODECS = {
 _encoder = msgspec.json.Encoder()
 
 
-def encode(event: Event) -> tuple[str, bytes, bytes]:
-    """Topic, key and value of an event as they go to Kafka."""
+def encode(event: Event) -> tuple[Kind, bytes, bytes]:
+    """Kind, key and value of an event as they go to Kafka."""
     if isinstance(event, OrderEvent):
         return ORDERS, event.order.user_id.encode(), _encoder.encode(event)
     if isinstance(event, UserEvent):

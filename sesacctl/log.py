@@ -87,7 +87,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 class _Fields(logging.Filter):
     """Gives each record of a process the same fields; one of its own with such a name stays."""
 
-    def __init__(self, fields: Mapping[str, Any]) -> None:
+    def __init__(self, fields: Mapping[str, object]) -> None:
         super().__init__()
         self._fields = fields
 
@@ -97,7 +97,7 @@ class _Fields(logging.Filter):
         return True
 
 
-def configure(level: str = "info", form: Format = "text", **fields: Any) -> None:
+def configure(level: str = "info", form: Format = "text", **fields: object) -> None:
     """Send our records at `level` and above to stderr; other libraries speak only from `error` up.
 
     Their warnings repeat what our own records say in the user's words (kafka-python logs every reconnect). `fields`

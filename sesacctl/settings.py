@@ -201,17 +201,18 @@ def _file(path: Callable[[], Path]) -> DotEnvSettingsSource:
     return _FileSource(Settings, env_file=path())
 
 
-def load(**flags: Any) -> Settings:
+def load(**flags: object) -> Settings:
     """Settings from all sources; a flag that is None was not given.
 
     Raises:
         ConfigurationError: a value is wrong; names the variable and where it came from, never the value.
     """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
         _require_readable()
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        origins = _origins() | dict.fromkeys((name for name, value in flags.items() if value is not None), "flag")
+        origins = _origins() | dict.fromkeys(given, "flag")
         problems = (f"{name.upper()} ({origins[name]}): {text}" for name, text in _problems(error).items())
         raise ConfigurationError("; ".join(problems)) from None
     except (UnicodeDecodeError, OSError) as error:
@@ -257,7 +258,7 @@ def explain() -> list[Variable]:
     ]
 
 
-def _shown(field: FieldInfo, value: Any) -> str | None:
+def _shown(field: FieldInfo, value: object) -> str | None:
     text = value.get_secret_value() if isinstance(value, SecretStr) else "" if value is None else str(value)
     return (MASK if is_secret(field) else text) if text else None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
@@ -30,11 +29,11 @@ class Missed:
         self._lock = threading.Lock()
         self._missed: dict[str, tuple[float, str, frozenset[str]]] = {}
 
-    def watch(self, manager: Any, settings: Settings) -> None:
+    def watch(self, manager: connections.Manager, settings: Settings) -> None:
         """Note what becomes of the connections that a client makes from now on, but for those to bootstrap servers."""
         servers = frozenset(settings.brokers)
 
-        def note(node: Any, failed: BaseException | None) -> None:
+        def note(node: connections.Node, failed: BaseException | None) -> None:
             if not manager.cluster.is_bootstrap(node.node_id) and not manager.closed:
                 if isinstance(failed, TokenProviderFailed) or not isinstance(failed, _UNREACHABLE):
                     failed = None  # it can be reached

@@ -14,6 +14,7 @@ from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.errors import translated, unreachable
 from sesacctl.broker.kafka_python import connections
+from sesacctl.broker.kafka_python.assignor import ByHost
 from sesacctl.broker.kafka_python.connection_errors import Reasons
 from sesacctl.broker.kafka_python.consumer_records import fast_reading
 from sesacctl.broker.kafka_python.consumer_state import (
@@ -188,8 +189,8 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             "group_instance_id": group_instance_id,
             "session_timeout_ms": SESSION_TIMEOUT_MS,
             "heartbeat_interval_ms": SESSION_TIMEOUT_MS // 5,
-            # Range would leave members without a partition of `orders` idle for the two small topics.
-            "partition_assignment_strategy": [RoundRobin],
+            # The second is for a group in which an older sesacctl, or another application, still is.
+            "partition_assignment_strategy": [ByHost, RoundRobin],
         }
     with _connecting(settings) as watching:
         options, silent = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)
@@ -215,7 +216,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
     return client
 
 
-def _prepare_for_long(manager: Any, settings: Settings) -> None:
+def _prepare_for_long(manager: connections.Manager, settings: Settings) -> None:
     """What a client needs that outlives the brokers that it has found at its start."""
     missed.watch(manager, settings)
     ask_bootstrap_servers_again(manager, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
@@ -73,7 +73,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
     )
 
 
-def _newest(client: Any, topics: Iterable[dict[str, Any]]) -> float | None:
+def _newest(client: KafkaAdminClient, topics: Iterable[dict[str, Any]]) -> float | None:
     led = [
         TopicPartition(topic["name"], partition["partition_index"])
         for topic in topics

@@ -11,6 +11,7 @@ from sesacctl.broker.clients import admin_client
 from sesacctl.broker.kafka_python.producer_batches import Records, varint
 from sesacctl.broker.topic_state import max_batch_bytes
 from sesacctl.errors import EventTooLarge, SesacctlError
+from sesacctl.events import Kind
 from sesacctl.settings import Settings
 
 # Of key and value; Kafka takes 1,048,588 bytes with what it adds.
@@ -23,9 +24,9 @@ class SizeLimits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._limits: dict[str, tuple[float, int | None]] = {}  # when it was read; None: nobody can say
+        self._limits: dict[Kind, tuple[float, int | None]] = {}  # when it was read; None: nobody can say
 
-    def require_fit(self, kind: str, row_id: Callable[[], str], key: bytes, value: bytes) -> None:
+    def require_fit(self, kind: Kind, row_id: Callable[[], str], key: bytes, value: bytes) -> None:
         """Return if Kafka takes the event, as far as is known; `row_id` is called for the message alone.
 
         Raises:
@@ -38,7 +39,7 @@ class SizeLimits:
         if limit is not None and size > limit // 2 and (sent := _size_alone(key, value)) > limit:
             raise self._too_large(kind, row_id()[:50], sent, limit)
 
-    def explain(self, kind: str, row_id: str, size: int, error: Exception) -> str | None:
+    def explain(self, kind: Kind, row_id: str, size: int, error: Exception) -> str | None:
         """Why a broker refused an event of at least `size` bytes; None if that was not for its size, or is not known.
 
         Asks the brokers, at most once a minute and kind.
@@ -59,7 +60,7 @@ class SizeLimits:
         with admin_client(self._settings) as client:
             return max_batch_bytes(client, topic)
 
-    def _known(self, kind: str) -> int | None:
+    def _known(self, kind: Kind) -> int | None:
         """The limit, if it was read lately; an old one is forgotten."""
         read_at, limit = self._limits.get(kind, (0.0, None))
         if time.monotonic() - read_at > _KNOWN_SECONDS:
@@ -67,7 +68,7 @@ class SizeLimits:
             return None
         return limit
 
-    def _too_large(self, kind: str, row_id: str, size: int, limit: int) -> EventTooLarge:
+    def _too_large(self, kind: Kind, row_id: str, size: int, limit: int) -> EventTooLarge:
         topic = self._settings.topic(kind)
         return EventTooLarge(
             f"{row_id} ({kind}) has {size:,} bytes, and topic {topic} takes batches of {limit:,} (max.message.bytes)",

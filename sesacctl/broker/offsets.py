@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin_client
 from sesacctl.broker.topics import described
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.settings import Settings
 
 _EARLIEST, _LATEST = -2, -1
@@ -26,7 +25,7 @@ class LogOffsets:
     another producer's transaction ends.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int
@@ -92,7 +91,7 @@ def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: dateti
     return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items() if answer.offset >= 0}
 
 
-def _committed(client: Any, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+def _committed(client: KafkaAdminClient, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     try:
         answer = client.list_group_offsets({group: partitions})[group]
     except KafkaError:

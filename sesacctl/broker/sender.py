@@ -23,7 +23,7 @@ from sesacctl.broker.kafka_python import producer_state
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
 from sesacctl.errors import ServerUnreachable
-from sesacctl.events import PARTITIONS, Event, OrderEvent, UserEvent, encode
+from sesacctl.events import PARTITIONS, Event, Kind, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Sender:
         *,
         delivery_seconds: float = DELIVERY_SECONDS,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
-        on_delivery: Callable[[Delivery], None] = lambda delivery: None,
+        on_delivery: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         """Connect; `on_delivery` is called by the methods below with what has become of events.
 
@@ -193,11 +193,11 @@ class Sender:
             self.flush(self._delivery_seconds + _CLOSE_SECONDS)
         self.close()
 
-    def _find_place(self, kind: str, key: bytes) -> tuple[Lane, bytes]:
+    def _find_place(self, kind: Kind, key: bytes) -> tuple[Lane, bytes]:
         lanes = self._lanes[kind]
         return lanes[partition_of(key, len(lanes))], varint(len(key)) + key
 
-    def _open(self, kind: str) -> list[Lane]:
+    def _open(self, kind: Kind) -> list[Lane]:
         topic = self._settings.topic(kind)
         partitions = range(len(self._producer.partitions_for(topic)))
         return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in partitions]

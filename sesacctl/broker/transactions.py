@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl import formatting
@@ -70,7 +69,7 @@ def open_transactions(settings: Settings, held: Mapping[tuple[str, int], tuple[i
     return found
 
 
-def _owners(client: Any, partitions: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+def _owners(client: KafkaAdminClient, partitions: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
     """The producer of each partition's oldest open transaction, and when it last wrote, in ms since 1970."""
     try:
         answer = client.describe_producers(partitions)
@@ -85,7 +84,7 @@ def _owners(client: Any, partitions: list[TopicPartition]) -> dict[TopicPartitio
     return found
 
 
-def _names(client: Any, producers: set[int]) -> dict[int | None, tuple[str, int | None]]:
+def _names(client: KafkaAdminClient, producers: set[int]) -> dict[int | None, tuple[str, int | None]]:
     """Transactional id and start of these producers' transactions, as far as the brokers tell."""
     try:
         listed = client.list_transactions(producer_id_filters=list(producers)) if producers else {}

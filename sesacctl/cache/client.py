@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from functools import cache
 from time import monotonic
-from typing import Any, Literal, overload
+from typing import Any, Literal, NoReturn, overload
 
 import msgspec
 from redis import Redis, ResponseError
@@ -117,7 +117,7 @@ class CacheReader:
             return False
         return True
 
-    def _raise_missing(self, table: Table, problem: SesacctlError | None) -> Any:
+    def _raise_missing(self, table: Table, problem: SesacctlError | None) -> NoReturn:
         if problem is not None:
             raise problem.with_traceback(None)
         raise CacheEmpty(f"The cache is empty: there are no {table} in Redis at {address(self._redis)}")
@@ -178,15 +178,14 @@ class CacheReader:
             self._held[table] = ()
 
 
-def _unless_no_hash(table: Table, reply: Any) -> list[bytes]:
+def _unless_no_hash(table: Table, reply: list[bytes] | Exception) -> list[bytes]:
     """No rows where something else is under the key; other errors are raised."""
     if isinstance(reply, Exception):
         if code(reply) != "WRONGTYPE":
             name_command(reply, "HVALS", live_key(table))
             raise reply
         return []
-    rows: list[bytes] = reply
-    return rows
+    return reply
 
 
 def _decode(table: Table, values: list[bytes]) -> tuple[Any, ...]:

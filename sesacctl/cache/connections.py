@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
@@ -14,6 +14,9 @@ from sesacctl.cache.refusals import STALE, as_ours, code, name_command
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
+
 # A name may have several addresses, each tried for this long: a one-shot command gives up within ten seconds.
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
@@ -22,12 +25,12 @@ ANSWER_SECONDS = 5.0
 class _Client(Redis):
     """Names the command in its error, as pipelines do: most servers do not say which key was refused."""
 
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        execute: Any = super().execute_command
+    def execute_command(self, command: str, *arguments: object, **options: object) -> object:
+        execute: Callable[..., object] = super().execute_command
         try:
-            return execute(*args, **options)
+            return execute(command, *arguments, **options)
         except exceptions.ResponseError as error:
-            name_command(error, *args)
+            name_command(error, command, *arguments)
             raise
 
 
@@ -64,7 +67,7 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
     )
 
 
-def _greet(connection: Any) -> None:
+def _greet(connection: AbstractConnection) -> None:
     """Log in, and ask for a word before anything long is sent.
 
     To who has not logged in, servers hang up in the midst of a long command: the reason would be lost.

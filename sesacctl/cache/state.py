@@ -113,6 +113,6 @@ def read_info(redis: Redis, *sections: str) -> dict[str, Any]:
     return info
 
 
-def _number(reply: Any) -> int | None:
+def _number(reply: object) -> int | None:
     """None for an error in its place."""
     return reply if isinstance(reply, int) else None

@@ -11,7 +11,8 @@ from sesacctl.cli.boundary import run
 
 TYPE_CHECKING = False  # importing `typing` for it would take a third of the time that `--version` has
 if TYPE_CHECKING:
-    from typing import Any
+    import typer
+    from typer._click import Command, Context
 
 # Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
 COMMANDS = {
@@ -36,7 +37,7 @@ COMMANDS = {
 }
 
 
-def load(name: str) -> Any:
+def load(name: str) -> Command:
     """The command or group of that name, with the options that all commands have."""
     from typer.main import get_command
 
@@ -50,7 +51,7 @@ def load(name: str) -> Any:
     return command
 
 
-def build() -> Any:
+def build() -> typer.Typer:
     """The Typer application."""
     import typer
     from typer.core import TyperCommand, TyperGroup
@@ -58,13 +59,13 @@ def build() -> Any:
     class LazyGroup(TyperGroup):
         """Shows the commands from the table; imports only the one that is called."""
 
-        def list_commands(self, ctx: Any) -> list[str]:
+        def list_commands(self, _ctx: Context) -> list[str]:
             return list(COMMANDS)
 
-        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
-        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str, Command, list[str]]:
             name = args[0]
             if name not in COMMANDS:
                 from difflib import get_close_matches

@@ -10,7 +10,8 @@ import sys
 TYPE_CHECKING = False  # see app.py
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from _typeshed import ReadableBuffer
 
 OUTPUT_FAILED = 5
 OUTPUT_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
@@ -28,7 +29,7 @@ class OutputFailed(Exception):
 class _Stdout(io.FileIO):
     """Standard output whose failures can be distinguished from those of any other file or connection."""
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:

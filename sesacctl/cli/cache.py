@@ -168,14 +168,14 @@ def reset_aging(
     """
     settings = begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.events import CODECS
+    from sesacctl.events import CODECS, Kind
     from sesacctl.pipeline.refresh import statement as aging
 
     planned = aging.reset_aging(settings, which.tables, dry_run=True)
     if dry_run:
         render.show(planned, output, cache_views.planned_reset)
         return
-    rows = ", ".join(formatting.plural(plan.rows, CODECS[plan.table].field) for plan in planned)
+    rows = ", ".join(formatting.plural(plan.rows, CODECS[Kind(plan.table)].field) for plan in planned)
     render.confirm(f"Treat {rows} as never cached?", yes=yes)
     with render.progress() as progress:
         tasks = {plan.table: progress.add_task(plan.table, total=plan.rows) for plan in planned}

@@ -15,6 +15,7 @@ from sesacctl.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from sesacctl.events import Kind
     from sesacctl.pipeline.sink.counts import Counts
     from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
     from sesacctl.settings import Settings
@@ -119,7 +120,7 @@ def _wait(settings: Settings, seconds: float) -> bool:
             signal.signal(number, handler)
 
 
-def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
+def _say_parked(settings: Settings, kinds: tuple[Kind, ...]) -> None:
     from sesacctl.errors import ServerUnreachable
     from sesacctl.pipeline.consume.parked import count_parked
 
@@ -132,7 +133,7 @@ def _say_parked(settings: Settings, kinds: tuple[str, ...]) -> None:
         render.say(f"{orders} still parked: {whose} user or product has not come yet")
 
 
-def _move(settings: Settings, kinds: tuple[str, ...], start: str, *, yes: bool) -> None:
+def _move(settings: Settings, kinds: tuple[Kind, ...], start: str, *, yes: bool) -> None:
     from sesacctl.cli import offsets
     from sesacctl.pipeline.repair import reset_offsets
     from sesacctl.pipeline.sink.log_cuts import stops

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, UsageError
+from sesacctl.events import Kind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,14 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The format of the events: its JSON Schema, and a check of files.\n\nExample: sesacctl events schema orders",
 )
-
-
-class Kind(StrEnum):
-    """The three topics."""
-
-    ORDERS = "orders"
-    USERS = "users"
-    PRODUCTS = "products"
 
 
 @app.command()
@@ -44,7 +36,7 @@ def schema(
     options.begin()
     from sesacctl.pipeline.contract.schema import schema as generate
 
-    document = generate([kind.value] if kind else [each.value for each in Kind])
+    document = generate([kind] if kind else list(Kind))
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -67,7 +59,7 @@ def check(
     from sesacctl import settings
     from sesacctl.pipeline.contract.check import check as check_events
 
-    result = check_events(_read(file), kind.value if kind else None, settings.load().event_timezone)
+    result = check_events(_read(file), kind, settings.load().event_timezone)
     if not result.events:
         raise UsageError(f"{_name(file)} holds no event", hint="sesacctl events check --help")
     render.show(result, output, _table)

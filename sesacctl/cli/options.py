@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
+from typer.models import OptionInfo
 
 if TYPE_CHECKING:
+    from typer._click import Command, Parameter
+
+    from sesacctl.events import Kind
     from sesacctl.settings import Settings
 
 
@@ -80,23 +85,24 @@ MetricsPortOption = Annotated[
 ]
 
 
-def kinds(text: str) -> tuple[str, ...]:
+def kinds(text: str) -> tuple[Kind, ...]:
     """`orders,users,products`, or some of them, as a tuple.
 
     Raises:
         typer.BadParameter: there is another name in it.
     """
-    from sesacctl.events import ORDERS, PRODUCTS, USERS
+    from sesacctl.events import Kind
 
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if not set(found) <= {ORDERS, USERS, PRODUCTS}:
-        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between")
-    return found
+    try:
+        return tuple(dict.fromkeys(Kind(name.strip()) for name in text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between") from None
 
 
-def duration_option(help_text: str, name: str) -> Any:
+def duration_option(help_text: str, name: str) -> OptionInfo:
     """A Typer option that takes a duration and returns seconds."""
-    return typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
+    found: OptionInfo = typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
+    return found
 
 
 def given(context: typer.Context, *names: str) -> str | None:
@@ -106,13 +112,13 @@ def given(context: typer.Context, *names: str) -> str | None:
     return name and next(param.opts[0] for param in context.command.params if param.name == name)
 
 
-def share(command: Any) -> None:
+def share(command: Command) -> None:
     """Add the options that all commands have to a command, or to each of a group; remove those that Typer adds.
 
     The defaults of durations are shown as a person would type them.
     """
-    command.params = [param for param in command.params if not param.name.endswith("_completion")]
-    if hasattr(command, "commands"):
+    command.params = [param for param in command.params if not str(param.name).endswith("_completion")]
+    if isinstance(command, TyperGroup):
         for each in command.commands.values():
             share(each)
     else:
@@ -127,29 +133,34 @@ def _typed(seconds: float) -> str:
     return f"{minutes:g}m" if minutes >= 2 and minutes == int(minutes) else f"{seconds:g}s"
 
 
-def _shared_options() -> list[Any]:
+def _keep(param: typer.CallbackParam, value: object) -> None:
+    setattr(shared, str(param.name), value)
+
+
+def _shared_option(*names: str, help_text: str) -> OptionInfo:
+    found: OptionInfo = typer.Option(
+        *names, help=help_text, callback=_keep, expose_value=False, rich_help_panel="Any command"
+    )
+    return found
+
+
+def _shared_options() -> list[Parameter]:
     app = typer.Typer(add_completion=False)
-
-    def option(default: bool | None, *names: str, help_text: str) -> Any:
-        def keep(param: typer.CallbackParam, value: Any) -> None:
-            setattr(shared, param.name, value)
-
-        return typer.Option(
-            default, *names, help=help_text, callback=keep, expose_value=False, rich_help_panel="Any command"
-        )
 
     @app.command()
     def command(
-        quiet: bool = option(False, "-q", "--quiet", help_text="Only results and errors: no log, progress or advice."),
-        log_level: LogLevel | None = option(None, "--log-level", help_text="Lowest level to log."),
-        log_format: LogFormat | None = option(None, "--log-format", help_text="Log format."),
+        quiet: Annotated[
+            bool, _shared_option("-q", "--quiet", help_text="Only results and errors: no log, progress or advice.")
+        ] = False,
+        log_level: Annotated[LogLevel | None, _shared_option("--log-level", help_text="Lowest level to log.")] = None,
+        log_format: Annotated[LogFormat | None, _shared_option("--log-format", help_text="Log format.")] = None,
     ) -> None:
         """Never called: its options are taken."""
 
     return [param for param in get_command(app).params if param.name in Shared.__annotations__]
 
 
-def begin(**flags: Any) -> Settings:
+def begin(**flags: object) -> Settings:
     """Load the settings from flags, environment and files, and set up logging by them."""
     from sesacctl import log, settings
 

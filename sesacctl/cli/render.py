@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -23,6 +23,8 @@ from sesacctl.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from rich.progress import Progress
 
 SCHEMA_VERSION = 1
@@ -34,9 +36,9 @@ _FILE_WIDTH = 120
 _LONGEST_WORD = 16
 
 
-def _console(file: Any, **options: Any) -> Console:
+def _console(file: TextIO | None, *, stderr: bool = False) -> Console:
     width = None if "COLUMNS" in os.environ or file is None or file.isatty() else _FILE_WIDTH
-    return Console(highlight=False, width=width, **options)
+    return Console(highlight=False, width=width, stderr=stderr)
 
 
 stdout = _console(sys.stdout)
@@ -247,6 +249,6 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: spinner.update(text(step))
 
 
-def details(title: str, values: dict[str, Any]) -> Table:
+def details(title: str, values: Mapping[str, object]) -> Table:
     """A two-column table of names and values."""
     return table(title, ("", ""), values.items())

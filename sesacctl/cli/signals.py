@@ -29,7 +29,7 @@ def stop_event() -> threading.Event:
     signals: list[int] = []
     terminals = [each for each in (_STDOUT, _STDERR) if os.isatty(each)]
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         signals.append(number)
         for gone in [each for each in terminals if not os.isatty(each)]:  # closed: that is what SIGHUP says
             os.dup2(os.open(os.devnull, os.O_WRONLY), gone)
@@ -53,7 +53,7 @@ def job_control(console: Console, live: Live | None = None) -> Iterator[None]:
     Call it in the main thread.
     """
 
-    def on_stop(number: int, frame: FrameType | None) -> None:
+    def on_stop(_number: int, _frame: FrameType | None) -> None:
         shown = live.renderable if live else None
         if live:
             live.update("", refresh=True)  # one line: so drawing it again begins where the cursor is then

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sesacctl.database.database import SessionLocal, engine, session_scope
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["SessionLocal", "engine", "session_scope"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imported when it is first asked for: importing the package needs neither settings nor a server."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg2
 import stamina
@@ -14,6 +14,7 @@ from psycopg2 import extensions
 from psycopg2.extras import register_uuid
 
 from sesacctl.database import refusals
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.deadline import deadline
 from sesacctl.database.location import locate
 from sesacctl.database.refusals import as_ours
@@ -34,6 +35,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 
 register_uuid()  # topic ids, as values and in rows
 
@@ -49,27 +51,29 @@ _SOCKET = {
 }
 
 
-class _Cursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types
+def _bounded(method: Callable[Concatenate[extensions.cursor, P], T]) -> Callable[Concatenate[_Cursor, P], T]:
+    def call(self: _Cursor, /, *args: P.args, **keywords: P.kwargs) -> T:
+        with deadline(self.connection, self.connection.bound):
+            return method(self, *args, **keywords)
+
+    return call
+
+
+class _Cursor(extensions.cursor):
     """Every wait for the server is bounded by the connection's `bound`."""
 
-    def execute(self, query: Any, vars: Any = None) -> None:
-        with deadline(self.connection, self.connection.bound):
-            super().execute(query, vars)
+    connection: _Connection
 
-    def executemany(self, query: Any, vars_list: Any) -> None:
-        with deadline(self.connection, self.connection.bound):
-            super().executemany(query, vars_list)
-
-    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        with deadline(self.connection, self.connection.bound):
-            super().copy_expert(sql, file, size)
+    execute = _bounded(extensions.cursor.execute)
+    executemany = _bounded(extensions.cursor.executemany)
+    copy_expert = _bounded(extensions.cursor.copy_expert)
 
 
-class _Connection(extensions.connection):  # type: ignore[misc]  # psycopg2 has no types
+class _Connection(extensions.connection):
     bound = STATEMENT_SECONDS
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
         self.cursor_factory = _Cursor
 
     def commit(self) -> None:
@@ -100,12 +104,13 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         "client_encoding": "utf8",
         "connect_timeout": CONNECT_SECONDS,
     }
+
+    def open_connection(more: Mapping[str, Any]) -> _Connection:
+        opened: _Connection = psycopg2.connect(connection_factory=_Connection, **{**parameters, **more})
+        return opened
+
     with translated(settings):
-        connection = connect_in(
-            settings.postgres_schema,
-            location,
-            lambda more: psycopg2.connect(connection_factory=_Connection, **{**parameters, **more}),
-        )
+        connection = connect_in(settings.postgres_schema, location, open_connection)
     connection.bound = bound
     return connection
 
@@ -113,7 +118,7 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
 @contextmanager
 def transaction(
     settings: Settings, *, command: str, bound: float = STATEMENT_SECONDS, commit: bool = False
-) -> Iterator[Any]:
+) -> Iterator[extensions.cursor]:
     """A cursor in a transaction on a connection of its own; with `commit` it is committed at the end, else undone.
 
     The connection is the cursor's `connection`: for more cursors, or to commit on the way. `bound` as in `connect`.
@@ -135,12 +140,11 @@ def transaction(
         connection.close()
 
 
-def read_row(settings: Settings, statement: str, values: Sequence[Any], *, command: str) -> tuple[Any, ...]:
+def read_row(settings: Settings, statement: str, values: Sequence[object], *, command: str) -> tuple[Any, ...]:
     """The only row of a query, over a connection of its own; errors as `transaction`."""
     with transaction(settings, command=command) as cursor:
         cursor.execute(statement, values)
-        row: tuple[Any, ...] = cursor.fetchone()
-        return row
+        return fetch_row(cursor)
 
 
 def require_writable(connection: extensions.connection, settings: Settings) -> None:
@@ -151,7 +155,7 @@ def require_writable(connection: extensions.connection, settings: Settings) -> N
     """
     with translated(settings), connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
-        read_only, standby = cursor.fetchone()
+        read_only, standby = fetch_row(cursor)
     if read_only:
         raise refusals.read_only("it is a standby" if standby else "default_transaction_read_only is on", settings)
 

@@ -130,7 +130,7 @@ def delete_order(session: Session, order_id: str) -> None:
     _delete(session, Order, "order_id", order_id)
 
 
-def _must_get(session: Session, model: type[Row], field: str, key: Any) -> Row:
+def _must_get(session: Session, model: type[Row], field: str, key: object) -> Row:
     if not isinstance(key, str) or not key:
         raise InvalidRow(field, "is required and must be text")
     row = session.get(model, key)
@@ -145,7 +145,7 @@ def _create(session: Session, row: Row, field: str) -> Row:
     return row
 
 
-def _update(session: Session, row: Row, table: str, values: Values) -> Row:
+def _update(session: Session, row: Row, table: events.Kind, values: Values) -> Row:
     checked = row_values.changes(table, values)
     with _writing(session, table, row):
         for field, value in checked.items():

@@ -91,7 +91,7 @@ def _session_factory() -> sessionmaker[Session]:
     return sessionmaker(_default_engine())
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`engine` and `SessionLocal`, so that importing this module needs neither settings nor a server."""
     if name == "engine":
         return _default_engine()

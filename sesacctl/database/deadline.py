@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import psycopg2
 
 
-class NoAnswer(psycopg2.OperationalError):  # type: ignore[misc]  # psycopg2 has no types
+class NoAnswer(psycopg2.OperationalError):
     """PostgreSQL did not answer in time; the connection was cut."""
 
 

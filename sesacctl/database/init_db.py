@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2 import sql
@@ -94,9 +94,8 @@ def preview(settings: Settings, *, timestamps_in: str | None = None) -> Initiali
     takes_over = state.revision is None and state.has_tables
     adopted = revisions.change(settings, _would_adopt) if takes_over else None
     steps = [script.module for script in revisions.steps(state.revision or adopted)]
-    return _result(
-        settings,
-        state,
+    return replace(
+        _found(settings, state),
         adopted=adopted,
         dry_run=True,
         created_database=missing,
@@ -144,9 +143,8 @@ def initialize(
         require_none(preview(settings).dependants, command="sesacctl db init")
     adopted = revisions.change(settings, lambda connection: _adopt_and_upgrade(connection, timestamps_in))
     logger.info("schema ready", extra={"action": "schema.ready", "revision": revisions.head()})
-    return _result(
-        settings,
-        state,
+    return replace(
+        _found(settings, state),
         adopted=adopted,
         created_database=created,
         created_schema=created_schema,
@@ -155,7 +153,7 @@ def initialize(
     )
 
 
-def _result(settings: Settings, state: state_module.State, **done: Any) -> Initialized:
+def _found(settings: Settings, state: state_module.State) -> Initialized:
     location = database.locate(settings)
     return Initialized(
         server=location.address,
@@ -166,7 +164,9 @@ def _result(settings: Settings, state: state_module.State, **done: Any) -> Initi
         foreign_version=state.foreign_version,
         timestamps=state.without_zone,
         server_zone=state.server_zone,
-        **{"seeded": None, **done},
+        adopted=None,
+        created_database=False,
+        seeded=None,
     )
 
 

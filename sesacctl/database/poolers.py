@@ -8,6 +8,7 @@ from psycopg2 import Error as PostgresError
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from sesacctl.database.connections import connect
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.location import locate
 from sesacctl.errors import ConfigurationError, DatabaseMissing, ServerUnreachable
 from sesacctl.settings import DbType, Settings
@@ -74,4 +75,4 @@ def _changes_backends(settings: Settings) -> bool:
 def _backend(connection: Connection) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
-        return int(cursor.fetchone()[0])
+        return int(fetch_row(cursor)[0])

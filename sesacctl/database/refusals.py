@@ -101,7 +101,11 @@ def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
 
 def _is_ours(error: psycopg2.Error) -> bool:
     """Whether the schema and the server are to blame, and not a function that somebody else wrote."""
-    return name_failing(error) is None or error.pgcode[:2] in _NOT_THE_FUNCTION or error.pgcode in _BY_CODE_ANYWHERE
+    return (
+        name_failing(error) is None
+        or (error.pgcode or "")[:2] in _NOT_THE_FUNCTION
+        or error.pgcode in _BY_CODE_ANYWHERE
+    )
 
 
 def by_user_code(error: psycopg2.Error, settings: Settings) -> ServerRefused:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import errorcodes
 
 from sesacctl.errors import ServerRefused
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 TABLES = (
     "users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes",
@@ -79,7 +82,7 @@ _LOOK = """
     ORDER BY array_position(%s::text[], c.relname::text)"""
 
 
-def look(cursor: Any, tables: Sequence[str] = TABLES) -> tuple[SecuredTable, ...]:
+def look(cursor: extensions.cursor, tables: Sequence[str] = TABLES) -> tuple[SecuredTable, ...]:
     """The tables among these that have row-level security; one that does not exist has none."""
     cursor.execute(_LOOK, (list(tables), list(tables)))
     return tuple(
@@ -88,7 +91,7 @@ def look(cursor: Any, tables: Sequence[str] = TABLES) -> tuple[SecuredTable, ...
     )
 
 
-def require_visible(cursor: Any, tables: Sequence[str] = TABLES) -> None:
+def require_visible(cursor: extensions.cursor, tables: Sequence[str] = TABLES) -> None:
     """Return only if all rows of these tables can be seen.
 
     Raises:
@@ -97,7 +100,7 @@ def require_visible(cursor: Any, tables: Sequence[str] = TABLES) -> None:
     _refuse([each for each in look(cursor, tables) if "SELECT" in each.missing], "may hide rows")
 
 
-def require_all(cursor: Any, tables: Sequence[str] = TABLES, commands: Sequence[str] = COMMANDS) -> None:
+def require_all(cursor: extensions.cursor, tables: Sequence[str] = TABLES, commands: Sequence[str] = COMMANDS) -> None:
     """Return only if the user may do on every row of these tables what is granted to it, as far as `commands` go.
 
     Raises:

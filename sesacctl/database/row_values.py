@@ -75,7 +75,7 @@ def new_order(values: Values, user: User, product: Product) -> dict[str, Any]:
     return _complete(events.ORDERS, row)
 
 
-def changes(table: str, values: Values) -> dict[str, Any]:
+def changes(table: events.Kind, values: Values) -> dict[str, Any]:
     """Columns to change and their new values; errors as `new_user`, also for a column that must not change."""
     row = _with_derived(values) if table == events.USERS else dict(values)
     for field in row:
@@ -96,7 +96,7 @@ def _with_derived(values: Values) -> dict[str, Any]:
     return row
 
 
-def _complete(table: str, values: Values) -> dict[str, Any]:
+def _complete(table: events.Kind, values: Values) -> dict[str, Any]:
     for field in _REQUIRED[table]:
         if field not in values:
             raise InvalidRow(field, "is required")
@@ -104,11 +104,11 @@ def _complete(table: str, values: Values) -> dict[str, Any]:
     return {field: value for field, value in _checked(table, values).items() if value is not None}
 
 
-def _checked(table: str, values: Values) -> dict[str, Any]:
+def _checked(table: events.Kind, values: Values) -> dict[str, Any]:
     return {field: _value(table, field, value) for field, value in values.items()}
 
 
-def _value(table: str, field: str, value: Any) -> Any:
+def _value(table: events.Kind, field: str, value: object) -> object:
     if field not in _TYPES[table]:
         raise InvalidRow(field, f"{table} has no such column")
     if value is None and field in _REQUIRED[table]:

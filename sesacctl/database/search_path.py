@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import extensions
 
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.location import Location
 from sesacctl.errors import ConfigurationError
 
 # PgBouncer, which would have to set it again before each transaction.
 _NOT_PASSED_ON = re.compile(r"unsupported startup parameter", re.IGNORECASE)
 
-Open = Callable[[Mapping[str, Any]], extensions.connection]
+C = TypeVar("C", bound=extensions.connection)
+Open = Callable[[Mapping[str, Any]], C]
 
 
-def connect_in(schema: str | None, location: Location, open_connection: Open) -> extensions.connection:
+def connect_in(schema: str | None, location: Location, open_connection: Open[C]) -> C:
     """A connection whose `search_path` is `schema` alone; without a schema, what the server's own says.
 
     `open_connection` takes libpq's parameters that are to replace the location's.
@@ -38,7 +40,7 @@ def connect_in(schema: str | None, location: Location, open_connection: Open) ->
     return connection
 
 
-def _open(schema: str, location: Location, open_connection: Open) -> extensions.connection:
+def _open(schema: str, location: Location, open_connection: Open[C]) -> C:
     if location.is_transaction_pooler:
         return open_connection({})
     options = f'{location.options.get("options", "")} -c search_path="{schema}"'.strip()
@@ -54,7 +56,7 @@ def _require(connection: extensions.connection, schema: str, location: Location)
     connection.autocommit = True  # one round trip, and no transaction left open
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('search_path'), current_schema()")
-        search_path, current = cursor.fetchone()
+        search_path, current = fetch_row(cursor)
     connection.autocommit = False
     # The first is ours, also where the schema does not exist yet; the second may be set for the role.
     if search_path.strip('"') != schema and current != schema:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg2 import Error as PostgresError
 
 from sesacctl.errors import ServerRefused
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 # The innermost comes first; every procedural language and SQL adds such a line to an error's context.
 _FUNCTION = re.compile(
@@ -41,7 +44,7 @@ def name_failing(error: PostgresError) -> str | None:
     return f"function {function}" + (f", table {error.diag.table_name}" if error.diag.table_name else "")
 
 
-def require_no_rules(cursor: Any, tables: Sequence[str]) -> None:
+def require_no_rules(cursor: extensions.cursor, tables: Sequence[str]) -> None:
     """Return only if no rule of the user's own rewrites what is inserted: COPY passes it, and ON CONFLICT is refused.
 
     Raises:

@@ -118,7 +118,7 @@ def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnS
         with _timed(stages, "cache refresh", "rows") as add:
             add(sum(table.fresh + table.aged for table in refresher.run_once(period=REFRESH_SECONDS).tables))
         refresh = _Background(
-            "refresh", lambda end: refresher.run(end, REFRESH_SECONDS, on_round=lambda result: rounds.append(1))
+            "refresh", lambda end: refresher.run(end, REFRESH_SECONDS, on_round=lambda _: rounds.append(1))
         )
         try:
             produced, report, before = _produce_and_consume(

@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sesacctl.errors import ConfigurationError, ServerNotStarted
+
+if TYPE_CHECKING:
+    import psutil
 
 _INHERITED = ("PATH", "HOME", "TMPDIR", "TZ")
 _POLL_SECONDS = 0.05
 _KILL_SECONDS = 10.0
 
 
-def require(module: str) -> Any:
+def require(module: str) -> ModuleType:
     """A module of the `local` extra.
 
     Raises:
@@ -73,7 +77,7 @@ class Program:
     record: Path
     account: Account | None = None
 
-    def find(self) -> Any | None:
+    def find(self) -> psutil.Process | None:
         """The running `psutil.Process`, or None."""
         psutil = require("psutil")
         try:
@@ -85,7 +89,7 @@ class Program:
         # The record is written after the start: a command killed between the two leaves a server without one.
         return next((other for other in psutil.process_iter() if self._is(other)), None)
 
-    def _is(self, process: Any) -> bool:
+    def _is(self, process: psutil.Process) -> bool:
         psutil = require("psutil")
         try:
             command = process.cmdline()  # empty for a zombie
@@ -177,7 +181,7 @@ def stop(
     return list(running)
 
 
-def _is_alive(process: Any) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     psutil = require("psutil")
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
@@ -185,7 +189,7 @@ def _is_alive(process: Any) -> bool:
         return False
 
 
-def _signal(process: Any, how: signal.Signals) -> None:
+def _signal(process: psutil.Process, how: signal.Signals) -> None:
     psutil = require("psutil")
     try:
         process.send_signal(how)  # psutil looks at the start time again, so that a reused pid is safe here too

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.errors import CheckFailed, ConfigurationError, ServerNotStarted, ServerUnreachable, UsageError
 from sesacctl.stack import kafka, ports, postgres, valkey
@@ -15,6 +15,9 @@ from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import Layout
 from sesacctl.stack.process import Program, require
 from sesacctl.stack.servers import OnStep, Servers, start
+
+if TYPE_CHECKING:
+    import psutil
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +169,7 @@ def _status(program: Program, address: str, version: str | None) -> ServerStatus
     )
 
 
-def _memory(process: Any) -> int | None:
+def _memory(process: psutil.Process) -> int | None:
     """What the process and its children hold for themselves alone."""
     try:
         return int(sum(member.memory_full_info().uss for member in (process, *process.children(recursive=True))))

@@ -156,7 +156,7 @@ def table(rows: list[Row]) -> str:
 
 def main(wanted: list[str]) -> int:
     """All servers, or those named; the exit code."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the servers end, too
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that the servers end, too
     deadline = time.monotonic() + _ALL_SECONDS
     rows = []
     for lock in [*sorted(HERE.glob("kafka-*.lock.toml")), OWN]:

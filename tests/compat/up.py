@@ -14,6 +14,6 @@ from sesacctl.stack import jars, java, stack
 if __name__ == "__main__":
     with (
         patch.object(jars, "LOCK", str(Path(sys.argv[1]).resolve())),
-        patch.object(java, "ensure_cache", lambda *arguments, **keywords: None),
+        patch.object(java, "ensure_cache", lambda *_, **__: None),
     ):
         stack.up(Path(sys.argv[2]), on_step=print)

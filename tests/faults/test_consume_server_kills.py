@@ -26,7 +26,8 @@ def own(settings: Settings, private_postgres: PrivateServer) -> Settings:
     return found
 
 
-def test_a_stopped_backend_releases_its_partitions(own: Settings, private_postgres: PrivateServer) -> None:
+@pytest.mark.usefixtures("private_postgres")
+def test_a_stopped_backend_releases_its_partitions(own: Settings) -> None:
     with consuming(own, instances=1):
         send(own, ORDERS, many_orders(300))
         wait_until(lambda: stored(own) == 300, message="the first orders are stored")

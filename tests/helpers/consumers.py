@@ -12,7 +12,7 @@ import psutil
 from kafka import KafkaConsumer
 
 from sesacctl.broker.groups import leave_group
-from sesacctl.events import ORDERS, PARTITIONS
+from sesacctl.events import ORDERS, PARTITIONS, Kind
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume.instance import Instance
@@ -74,7 +74,7 @@ class Running:
     """An instance in a thread; `seen` has what it reports: states, and servers that it waits for; `errors` its end."""
 
     def __init__(
-        self, settings: Settings, kinds: tuple[str, ...], checkpoint: Callable[[str], None], **options: Any
+        self, settings: Settings, kinds: tuple[Kind, ...], checkpoint: Callable[[str], None], **options: Any
     ) -> None:
         self.seen: list[tuple[str, str | None]] = []
         self.errors: list[BaseException] = []
@@ -99,7 +99,7 @@ class Running:
 
 @contextmanager
 def running(
-    settings: Settings, *kinds: str, checkpoint: Callable[[str], None] = lambda label: None, **options: Any
+    settings: Settings, *kinds: Kind, checkpoint: Callable[[str], None] = lambda _: None, **options: Any
 ) -> Iterator[Running]:
     """An instance at work until the end of the block, of all kinds if none is given; what ended it is raised there."""
     stop, found = threading.Event(), Running(settings, kinds or tuple(PARTITIONS), checkpoint, **options)

@@ -11,7 +11,19 @@ from kafka import KafkaProducer
 
 from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.database.connections import connect
-from sesacctl.events import ORDERS, Event, Order, OrderEvent, Product, ProductEvent, User, UserEvent, encode, uuid7
+from sesacctl.events import (
+    ORDERS,
+    Event,
+    Kind,
+    Order,
+    OrderEvent,
+    Product,
+    ProductEvent,
+    User,
+    UserEvent,
+    encode,
+    uuid7,
+)
 from sesacctl.pipeline.sink.batch import Batch
 from sesacctl.settings import Settings
 
@@ -53,7 +65,7 @@ def records(messages: Iterable[Message], *, first: int = 0) -> list[Record]:
 
 
 def batch(
-    messages: Sequence[Message], *, kind: str = ORDERS, topic_id: UUID | None = None, partition: int = 0, seen: int = 0
+    messages: Sequence[Message], *, kind: Kind = ORDERS, topic_id: UUID | None = None, partition: int = 0, seen: int = 0
 ) -> Batch:
     """A batch of messages that starts at `seen`."""
     found = records(messages, first=seen)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sesacctl.broker.cluster import Cluster
 from sesacctl.cache.state import CacheState, HashState
 from sesacctl.errors import ServerUnreachable
+from sesacctl.events import Kind
 from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.watch.observation import Observation
@@ -18,7 +19,9 @@ from sesacctl.pipeline.watch.probes import DatabaseView, RedisView
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 
 
-def partition(kind: str = "orders", number: int = 0, *, end: int = 100, stored: int = 100, lost: int = 0) -> Progress:
+def partition(
+    kind: Kind = Kind.ORDERS, number: int = 0, *, end: int = 100, stored: int = 100, lost: int = 0
+) -> Progress:
     """A partition of which `stored` events are rows and `lost` are nowhere."""
     return Progress(
         kind=kind,

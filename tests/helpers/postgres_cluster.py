@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
+from psycopg2.sql import Composable
 
 from sesacctl.settings import Settings, load
 from sesacctl.stack import ports
@@ -63,7 +64,7 @@ class Cluster:
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
-    def execute(self, statement: str, *values: object) -> None:
+    def execute(self, statement: str | Composable, *values: object) -> None:
         """A statement as the administrator, outside a transaction."""
         connection = psycopg2.connect(host=self.folder, port=self.port, user="postgres", dbname="postgres")
         connection.autocommit = True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from sesacctl.database.connections import connect
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, Kind
 from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.sink.batch import Batch
 from sesacctl.pipeline.sink.counts import COUNTERS, Counts
@@ -43,7 +43,7 @@ class Rig:
         for found in batches:
             self.sink.begin_partition(found.topic, found.key, found.next_offset)
 
-    def store(self, messages: list[Message], *, kind: str = ORDERS, partition: int = 0) -> Counts:
+    def store(self, messages: list[Message], *, kind: Kind = ORDERS, partition: int = 0) -> Counts:
         """Store messages as the next of a partition."""
         key = (TOPIC, partition)
         seen = self.sink.next_offsets([key]).get(key) or self.sink.begin_partition(kind, key, 0)
@@ -67,7 +67,7 @@ class Rig:
         return retry_parked(
             self.connection,
             group=self.group,
-            kind_of={"orders": "orders"},
+            kind_of={"orders": Kind.ORDERS},
             partitions=[("orders", 0)],
             beyond=beyond or {},
             park_seconds=park_seconds,

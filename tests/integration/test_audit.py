@@ -35,7 +35,8 @@ def consumed(settings: Settings) -> Settings:
     return settings
 
 
-def test_a_deep_audit_finds_every_event(consumed: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_a_deep_audit_finds_every_event(sesacctl: Cli) -> None:
     done = sesacctl("audit", "--deep", "-o", "json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -184,7 +185,7 @@ def test_the_verdict_on_a_lag_that_grows_or_shrinks(consumed: Settings) -> None:
     meter = LagMeter(consumed, window=60, first=1)
     send(consumed, ORDERS, many_orders(40), partition=0)
 
-    def meanwhile(seconds: float, *, produced: int = 30, stored: int = 10) -> None:
+    def meanwhile(_seconds: float, *, produced: int = 30, stored: int = 10) -> None:
         """What a slow consumer does."""
         send(consumed, ORDERS, many_orders(produced), partition=0)
         query(consumed, "UPDATE sink_offsets SET next_offset = next_offset + %s, epoch_offset = next_offset + %s,"

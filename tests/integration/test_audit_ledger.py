@@ -57,7 +57,8 @@ def acknowledged(path: Path, *ids: str) -> Path:
     return path
 
 
-def test_parked_and_dead_events_are_not_missing(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_parked_and_dead_events_are_not_missing(sesacctl: Cli, tmp_path: Path) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1", "o2", "o3", "o4")
     done = sesacctl("audit", "--ledger", path, "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -66,7 +67,8 @@ def test_parked_and_dead_events_are_not_missing(consumed: Settings, sesacctl: Cl
     assert (figures, found["named"]) == ([4, 1, 1, 2, 0, 0], [])
 
 
-def test_an_event_found_nowhere_is_missing_and_named(consumed: Settings, sesacctl: Cli, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("consumed")
+def test_an_event_found_nowhere_is_missing_and_named(sesacctl: Cli, tmp_path: Path) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1", "o2", "o5")
     done = sesacctl("audit", "--ledger", path)
     assert done.returncode == 5

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.database.samples import seed
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.audit import row_counts
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
@@ -50,7 +50,7 @@ def test_deleted_rows_are_counted_and_reported(shop: Settings, sesacctl: Cli) ->
 
 
 @pytest.mark.parametrize("table", [ORDERS, USERS, PRODUCTS])
-def test_an_emptied_table_is_gone_as_a_whole(shop: Settings, table: str) -> None:
+def test_an_emptied_table_is_gone_as_a_whole(shop: Settings, table: Kind) -> None:
     query(shop, f"TRUNCATE {table} CASCADE")
     result = audit(shop)
     assert (result.ok, result.gone[table], result.rows[table]) == (False, STORED[table], 0)
@@ -115,7 +115,7 @@ def test_audit_counts_what_any_group_stored_from_the_topic(shop: Settings) -> No
 def test_tables_cannot_be_emptied_between_two_looks(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look, refused = row_counts.select_row_counts, []
 
-    def beside_a_truncate(cursor: Any, settings: Settings, kind: str) -> row_counts.RowCounts:
+    def beside_a_truncate(cursor: Any, settings: Settings, kind: Kind) -> row_counts.RowCounts:
         with pytest.raises(psycopg2.errors.LockNotAvailable) as caught:
             query(shop, "SET lock_timeout = '50ms'; TRUNCATE sink_offsets, row_changes, orders, users, products")
         refused.append(caught.value)

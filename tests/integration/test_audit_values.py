@@ -38,7 +38,8 @@ def compared(settings: Settings) -> DeepAudit:
     return deep
 
 
-def test_unchanged_rows_pass_the_audit_of_values(shop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("shop")
+def test_unchanged_rows_pass_the_audit_of_values(sesacctl: Cli) -> None:
     done = sesacctl("audit", "--values", "-o", "json")
     assert done.returncode == 0, done.stderr
     deep = json.loads(done.stdout)["deep"]

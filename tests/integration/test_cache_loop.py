@@ -279,7 +279,7 @@ def test_reset_aging_lets_refreshes_run_between_batches(settings: Settings, monk
         while None in stamps(settings, "users").values():
             refresher.run_once()
 
-        def on_batch(table: str, rows: int) -> None:
+        def on_batch(_table: str, rows: int) -> None:
             batches.append(rows)
             refreshed.append(refresher.run_once())
             with postgres(settings) as cursor:
@@ -320,7 +320,7 @@ def test_reset_aging_stops_between_two_batches(settings: Settings, monkeypatch: 
     with Refresher(settings) as refresher:
         refresher.run_once()
     stop = threading.Event()
-    resets = reset_aging(settings, stop=stop, on_batch=lambda table, rows: stop.set())
+    resets = reset_aging(settings, stop=stop, on_batch=lambda _table, _rows: stop.set())
     assert [each.rows for each in resets] == [10, 0]
     assert sum(at is None for at in stamps(settings, "users").values()) == 10
     assert None not in stamps(settings, "products").values()

@@ -110,11 +110,12 @@ def test_a_generation_written_during_a_look_is_read_next(
     put(redis, 1)
     reader = CacheReader(connect(own), look_every=0.0)
     decode = client_module._decode
-    written = []
+    written = threading.Event()
 
     def then_write(table: Table, values: list[bytes]) -> Any:
-        if not written:
-            written.append(put(redis, 2))
+        if not written.is_set():
+            written.set()
+            put(redis, 2)
         return decode(table, values)
 
     monkeypatch.setattr(client_module, "_decode", then_write)
@@ -345,8 +346,9 @@ def tls_proxy(folder: Path, target: int) -> Iterator[tuple[int, Path]]:
         server.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.usefixtures("own")
 def test_the_library_call_of_the_guide(
-    own: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, private_valkey: PrivateServer
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, private_valkey: PrivateServer
 ) -> None:
     put(redis, 1)
     for name, value in private_valkey.environment.items():

@@ -184,7 +184,7 @@ def test_a_swap_that_never_reaches_redis_leaves_the_old_hash(
         refresher.run_once()
         before, times = cached_ids(settings, "users"), stamps(settings, "users")
 
-        def lose(*arguments: object, **options: object) -> None:
+        def lose(*_: object, **__: object) -> None:
             raise RedisConnectionError("the connection broke before EXEC")
 
         with monkeypatch.context() as broken:

@@ -8,6 +8,8 @@ import random
 import signal
 from typing import Any
 
+import pytest
+
 from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
@@ -122,7 +124,8 @@ def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli)
     assert "sesacctl db init" in done.stderr
 
 
-def test_a_missing_topic_exits_5_and_names_the_remedy(settings: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("settings")
+def test_a_missing_topic_exits_5_and_names_the_remedy(sesacctl: Cli) -> None:
     done = sesacctl("consume", "-n", 1)
     assert done.returncode == 5
     assert "sesacctl topics init" in done.stderr

@@ -123,7 +123,7 @@ def test_until_empty_ends_when_all_have_left_and_come_back(
     done = UntilEmpty(door.settings)
     (Path(str(door.settings.postgres_host)) / door._name).unlink()
     reports: list[object] = []
-    monkeypatch.setattr(prerequisites, "require", lambda settings: None)  # it was there at the start
+    monkeypatch.setattr(prerequisites, "require", lambda _: None)  # it was there at the start
     supervisor = Supervisor(door.settings, instances=2, done=done)
     run = threading.Thread(target=lambda: reports.append(supervisor.run(threading.Event())))
     run.start()

@@ -282,7 +282,7 @@ def test_a_commit_whose_answer_is_lost_is_seen_in_the_offset(shop: Settings, mon
 
 def test_kafka_is_never_told_more_than_postgresql_has(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads Kafka's offsets, such as a lag tool, must not call stored what is not."""
-    monkeypatch.setattr(Timer, "due", lambda timer: True)
+    monkeypatch.setattr(Timer, "due", lambda _: True)
     commit, told = KafkaConsumer.commit_async, list[tuple[int, int]]()
 
     def look(consumer: KafkaConsumer, offsets: Any, **options: Any) -> Any:
@@ -296,7 +296,7 @@ def test_kafka_is_never_told_more_than_postgresql_has(shop: Settings, monkeypatc
     with running(shop, ORDERS):
         for number in range(1, 4):
             send(shop, ORDERS, many_orders(10), partition=0)
-            wait_until(lambda number=number: (10 * number, 10 * number) in told, message="Kafka is not told")
+            wait_until(partial(told.__contains__, (10 * number, 10 * number)), message="Kafka is not told")
     assert [(kafka, stored) for kafka, stored in told if kafka > stored] == []
 
 

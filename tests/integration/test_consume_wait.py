@@ -63,7 +63,8 @@ def test_schema_and_topics_come_after_the_command(settings: Settings, sesacctl: 
     finish(process)
 
 
-def test_a_signal_ends_the_wait_at_once(settings: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("settings")
+def test_a_signal_ends_the_wait_at_once(sesacctl: Cli) -> None:
     with listener() as silent:
         process = sesacctl.start(
             "consume", "--wait", "--timeout", "10m", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{silent.port}"

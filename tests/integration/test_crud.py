@@ -103,7 +103,8 @@ def test_rows_can_be_read_after_the_session(settings: Settings) -> None:
     engine.dispose()
 
 
-def test_create_commits(shop: Session, settings: Settings) -> None:
+@pytest.mark.usefixtures("shop")
+def test_create_commits(settings: Settings) -> None:
     engine = database.engine_for(settings, command="test")
     with Session(engine) as other:
         assert crud.get_user(other, "U1") is not None

@@ -97,7 +97,8 @@ def test_records_at_reused_positions_keep_the_old_ones(shop: Slice, private_stac
     assert (result.ok, result.counts.dead, result.counts.parked) == (True, 1, 1)
 
 
-def test_compacted_records_are_not_counted_as_control_records(shop: Slice, private_stack: RunningStack) -> None:
+@pytest.mark.usefixtures("private_stack")
+def test_compacted_records_are_not_counted_as_control_records(shop: Slice) -> None:
     settings = shop.settings
     topic = settings.topic(ORDERS)
     send(settings, ORDERS, many_orders(5, users=2), partition=0)

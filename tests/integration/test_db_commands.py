@@ -146,7 +146,8 @@ def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> No
     revisions.require_head(settings)
 
 
-def test_migrate_and_downgrade(settings: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("settings")
+def test_migrate_and_downgrade(sesacctl: Cli) -> None:
     undone = document(sesacctl, "db", "downgrade", "-1")
     assert (undone["applied"], undone["current"], undone["target"]) == (True, "0006", "0005")
     assert document(sesacctl, "db", "migrate", "+1")["target"] == "0006"

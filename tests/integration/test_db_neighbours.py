@@ -184,13 +184,14 @@ def test_the_whole_loop_runs_in_a_schema_beside_another_shop(empty: Settings, se
     assert execute(empty, "SELECT count(*) FROM public.orders") == [(0,)]
 
 
-def through_a_pooler(settings: Settings) -> Open:
+def through_a_pooler(settings: Settings) -> Open[RawConnection]:
     """Connects as PgBouncer does, which refuses what it would have to set again before each transaction."""
 
     def open_connection(more: Mapping[str, Any]) -> RawConnection:
         if "options" in more:
             raise psycopg2.OperationalError("FATAL: unsupported startup parameter in options: search_path")
-        return psycopg2.connect(**{**database.locate(settings).parameters, **more})
+        connection: RawConnection = psycopg2.connect(**{**database.locate(settings).parameters, **more})
+        return connection
 
     return open_connection
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.database.connections import connect
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.events import ORDERS
@@ -101,7 +102,9 @@ def test_all_headers_are_kept_shown_and_survive_a_replay(settings: Settings, ses
     connection = connect(settings, command="test")
     sink = Sink(connection, group=settings.kafka_group)
     found = replace(batch([(b"u1", NASTY)], topic_id=TOPIC), topic=settings.topic(ORDERS))
-    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    [record] = found.records
+    assert isinstance(record, Record)
+    record.headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     sink.begin_partition(found.topic, found.key, 0)
     sink.store([found])
     connection.close()

@@ -57,7 +57,8 @@ def down(checks: dict[str, Check]) -> list[str]:
     return [name for name, each in checks.items() if each.verdict is Verdict.DOWN]
 
 
-def test_a_loop_that_is_ready_and_has_nothing_to_do_is_healthy(loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_a_loop_that_is_ready_and_has_nothing_to_do_is_healthy(sesacctl: Cli) -> None:
     done = sesacctl("health", "-o", "json")
     assert (done.returncode, done.stderr) == (0, "")
     checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,47 +13,12 @@ from sesacctl.broker import topics
 from sesacctl.errors import IdentityInUse
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise import supervisor as supervise
-from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.member_ids import Identity
-from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.helpers.consumers import check, has_stored
 from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.hosts import Host, hosts
 from tests.helpers.waiting import wait_until
-
-
-class Host:
-    """A supervisor with a home of its own, in a thread; `error` is what ended it."""
-
-    def __init__(self, settings: Settings, home: Path) -> None:
-        self.reports: list[ConsumeReport] = []
-        self.error: BaseException | None = None
-        self.stop = threading.Event()
-        self._supervisor = Supervisor(settings.model_copy(update={"sesac_home": home}), instances=3)
-        self.thread = threading.Thread(target=self._work)
-        self.thread.start()
-
-    def _work(self) -> None:
-        try:
-            self._supervisor.run(self.stop, on_report=self.reports.append, interval=0.1)
-        except BaseException as error:
-            self.error = error
-
-    def has_restarted(self, times: int) -> bool:
-        return bool(self.reports) and self.reports[-1].restarts == times
-
-
-@contextmanager
-def hosts(settings: Settings, *homes: Path) -> Iterator[list[Host]]:
-    """Supervisors that start at the same time."""
-    found = [Host(settings, home) for home in homes]
-    try:
-        yield found
-    finally:
-        for host in found:
-            host.stop.set()
-        for host in found:
-            host.thread.join(60)
 
 
 @pytest.fixture
@@ -93,7 +55,7 @@ def test_a_copied_identity_stops_only_the_older_host(
         send(ready, ORDERS, many_orders(200))
         wait_until(lambda: has_stored(ready, 200), message="the first one runs")
         left: list[object] = []
-        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, seconds: left.append(arguments))
+        monkeypatch.setattr(supervise, "leave_group", lambda *arguments, **_: left.append(arguments))
         with hosts(ready, homes[1]) as [new]:
             old.thread.join(60)
             check_end(old, homes[0], caplog)

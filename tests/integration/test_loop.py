@@ -95,7 +95,8 @@ def test_a_command_without_servers_exits_4_and_names_up(
     assert_within(10, seconds)
 
 
-def test_produce_with_an_empty_cache_exits_5_and_sends_nothing(settings: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("settings")
+def test_produce_with_an_empty_cache_exits_5_and_sends_nothing(sesacctl: Cli) -> None:
     sesacctl("topics", "init")
     done = sesacctl("produce", "--count", "10")
     assert done.returncode == 5

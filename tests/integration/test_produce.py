@@ -243,7 +243,8 @@ def test_an_order_over_the_limit_is_skipped_and_reported(settings: Settings, ses
     assert read_topic(settings) == []
 
 
-def test_each_interval_has_a_line_and_the_end_a_summary(ready: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("ready")
+def test_each_interval_has_a_line_and_the_end_a_summary(sesacctl: Cli) -> None:
     plain = sesacctl.start("produce", "--rate", 50, "--duration", "5.5s")
     done = sesacctl("produce", "--rate", 50, "--duration", "5.5s", "-o", "jsonl")
     assert done.returncode == 0, done.stderr
@@ -260,7 +261,8 @@ def test_each_interval_has_a_line_and_the_end_a_summary(ready: Settings, sesacct
     assert "next: sesacctl consume" in said
 
 
-def test_a_terminal_shows_a_live_screen(ready: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ready")
+def test_a_terminal_shows_a_live_screen(environment: dict[str, str], tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sesacctl", "produce", "--rate", "100", "--duration", "3s", "-o", "json"],

@@ -19,7 +19,7 @@ from tests.helpers.servers import RunningStack
 
 
 @pytest.fixture
-def reader(environment: dict[str, str], stack: RunningStack, tmp_path: Path) -> dict[str, str]:
+def reader(environment: dict[str, str], stack: RunningStack) -> dict[str, str]:
     """A reader's shell: `sesacctl` is found, and `up` finds the stack of this run, so that it starts nothing."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return {**environment, "PATH": path, "SESAC_HOME": str(stack.home)}

@@ -14,7 +14,7 @@ from sesacctl.database.connections import as_ours
 from sesacctl.database.samples import seed
 from sesacctl.database.schema import check, revisions
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, SesacctlError
-from sesacctl.events import ORDERS
+from sesacctl.events import ORDERS, Kind
 from sesacctl.pipeline.audit.partitions import next_offsets
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.refresh.stats import read_stats
@@ -81,7 +81,7 @@ def test_policies_do_not_change_what_a_worker_stores_or_parks(secured: Settings)
     odd = [message(order(7, quantity=10**12)), message(order(8, user_id="later")), *orders[:3], *many_orders(5)]
     assert rig.store(odd) == Counts(stored=5, dead=1, parked=1, duplicates=3)
     assert rig.count("orders") == 25
-    rig.store([message(user(900))], kind="users", partition=1)
+    rig.store([message(user(900))], kind=Kind.USERS, partition=1)
     query(worker, "INSERT INTO users (user_id, name) VALUES ('later', '홍길동')")
     assert rig.retry() == Counts(stored=1, parked=-1)
     assert rig.count("orders") == 26

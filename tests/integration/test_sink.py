@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from sesacctl.events import ORDERS, PRODUCTS, USERS, Event
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.sink.counts import Counts
@@ -106,7 +106,9 @@ def test_a_repeated_event_is_a_duplicate_unless_its_body_differs(rig: Rig) -> No
     [(USERS, user(900), user(900, name="임꺽정")), (PRODUCTS, product(900), product(900, name="키보드"))],
     ids=[USERS, PRODUCTS],
 )
-def test_another_body_for_a_user_or_a_product_is_a_dead_letter(rig: Rig, kind: str, first: Event, other: Event) -> None:
+def test_another_body_for_a_user_or_a_product_is_a_dead_letter(
+    rig: Rig, kind: Kind, first: Event, other: Event
+) -> None:
     assert rig.store([message(first)], kind=kind) == Counts(stored=1)
     assert rig.store([message(first), message(other)], kind=kind) == Counts(duplicates=1, dead=1)
     assert query(rig.settings, "SELECT reason FROM dead_letters") == [("conflict",)]

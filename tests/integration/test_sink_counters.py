@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sesacctl.events import ORDERS, PARTITIONS, USERS
+from sesacctl.events import ORDERS, PARTITIONS, USERS, Kind
 from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.repair import dead_letters, reset_offsets
 from sesacctl.pipeline.repair.dead_letters import Filter
@@ -37,7 +37,7 @@ class Logs:
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.records: dict[tuple[str, int], list[Message]] = {(ORDERS, 0): [], (ORDERS, 1): [], (USERS, 0): []}
+        self.records: dict[tuple[Kind, int], list[Message]] = {(ORDERS, 0): [], (ORDERS, 1): [], (USERS, 0): []}
 
     def write(self) -> None:
         for (kind, _), log in self.records.items():

@@ -231,13 +231,13 @@ LIMITS = "SELECT current_setting('lock_timeout'), current_setting('idle_in_trans
 
 def test_what_holds_offsets_waits_and_idles_for_seconds_only(rig: Rig) -> None:
     """An instance that is stopped in a step must not hold its partitions for ever, nor wait so long for another one."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, ...]] = []
 
     def look(label: str) -> None:
         if label == "before commit":
             with rig.connection.cursor() as cursor:
                 cursor.execute(LIMITS)
-                found.append(cursor.fetchone())
+                found.extend(cursor.fetchall())
 
     messages = [message(order(2))]
     rig.begin(orders(rig, messages))

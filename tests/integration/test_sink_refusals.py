@@ -9,7 +9,8 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event
+from sesacctl.broker.kafka_python.consumer_records import Record
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
@@ -74,7 +75,7 @@ def test_a_trigger_dropping_every_row_loses_nothing(rig: Rig) -> None:
     ids=[PRODUCTS, USERS, ORDERS],
 )
 def test_a_custom_unique_index_causes_a_named_conflict(
-    rig: Rig, kind: str, column: str, event: Event, other: Event
+    rig: Rig, kind: Kind, column: str, event: Event, other: Event
 ) -> None:
     query(rig.settings, "DELETE FROM users WHERE user_id <> 'u1'")
     query(rig.settings, f"CREATE UNIQUE INDEX only_one ON {kind} ({column}) WHERE {column} IS NOT NULL")
@@ -145,7 +146,7 @@ def test_a_retry_that_is_cut_short_leaves_rows_and_counters_whole(rig: Rig, monk
     rig.store([message(order(1, user_id="u900"))])
     query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
 
-    def die(*arguments: object) -> None:
+    def die(*_: object) -> None:
         rig.connection.close()
         raise Killed("forget")
 
@@ -172,7 +173,9 @@ def test_rereading_a_parked_record_keeps_its_age_and_attempts(rig: Rig) -> None:
 def test_a_dead_letter_keeps_all_headers_of_its_parked_event(rig: Rig) -> None:
     """Also where a name is there twice, or a value is not there at all."""
     found = batch([message(order(1, user_id="u900"))], topic_id=TOPIC)
-    found.records[0].headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
+    [record] = found.records
+    assert isinstance(record, Record)
+    record.headers = [(b"h", b"1"), (b"h", b"2"), (b"\xff", None), (b"", b"")]
     rig.begin(found)
     rig.sink.store([found])
     kept = [["aA==", "MQ=="], ["aA==", "Mg=="], ["/w==", None], ["", ""]]

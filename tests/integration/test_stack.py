@@ -74,7 +74,7 @@ def read(stack: RunningStack) -> tuple[int, int, int]:
     connection = connect(stack)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM kept")
-        [rows] = cursor.fetchone()
+        [(rows,)] = cursor.fetchall()
     connection.close()
     with redis(stack) as client:
         counter = int(str(client.get(TOPIC)))

@@ -23,7 +23,6 @@ from sesacctl.pipeline.supervise import supervisor as supervise
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.conftest import Cli
 from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.listeners import listener
@@ -89,12 +88,12 @@ def test_a_question_without_an_answer_stops_nothing(ready: Settings) -> None:
 def test_consume_ends_in_time_without_an_answer_from_kafka(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "DRAIN_SECONDS", 2.0)
     monkeypatch.setattr(supervise, "LEAVE_SECONDS", 1.0)
-    monkeypatch.setattr(prerequisites, "require", lambda settings: None)  # it was there at the start
+    monkeypatch.setattr(prerequisites, "require", lambda _: None)  # it was there at the start
     with listener() as silent:
         away = ready.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{silent.port}"})
         stop, stopped = threading.Event(), []
 
-        def on_report(report: ConsumeReport) -> None:
+        def on_report(_report: ConsumeReport) -> None:
             if silent.used and not stop.is_set():
                 stopped.append(time.monotonic())
                 stop.set()
@@ -125,8 +124,6 @@ def test_leaving_the_group_is_given_up_in_time() -> None:
             leave_group(settings, ["a"], seconds=0.3)
 
 
-def test_instances_without_partitions_are_warned_about(
-    ready: Settings, sesacctl: Cli, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_instances_without_partitions_are_warned_about(ready: Settings, caplog: pytest.LogCaptureFixture) -> None:
     Supervisor(ready, instances=16)
     assert "16 instances for 15 partitions: 1 will be idle" in caplog.text

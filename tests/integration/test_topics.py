@@ -16,7 +16,7 @@ from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import TopicState
 from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.errors import ServerRefused, TopicMissing
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 
@@ -32,7 +32,7 @@ def actions(result: topics.TopicsResult) -> list[str]:
     return [change.action for change in result.topics]
 
 
-def state(settings: Settings, kind: str) -> TopicState:
+def state(settings: Settings, kind: Kind) -> TopicState:
     return dict(zip(PARTITIONS, topics.describe(settings), strict=True))[kind]
 
 
@@ -92,7 +92,7 @@ def test_init_reconciles_its_settings_and_keeps_the_others(settings: Settings, a
         "min.insync.replicas 1 → 2",
     ]
     assert any("keys move" in warning for warning in result.warnings)
-    found = state(settings, "orders")
+    found = state(settings, Kind.ORDERS)
     assert (len(found.partitions), found.retention_ms, found.min_insync_replicas) == (9, RETENTION_MS, 2)
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic("orders"))
     configs = admin.describe_configs([resource])["topic"][settings.topic("orders")]
@@ -110,7 +110,7 @@ def test_missing_replicas_are_added_before_min_isr_is_raised(settings: Settings,
     make(admin, settings, "users", partitions=3, replicas=1)
     result = topics.init(settings)
     assert result.topics[1].details[0] == "replicas 1 → 3"
-    found = state(settings, "users")
+    found = state(settings, Kind.USERS)
     assert all(sorted(each.isr) == [1, 2, 3] for each in found.partitions)
     assert found.min_insync_replicas == 2
     assert actions(topics.init(settings)) == ["unchanged"] * 3
@@ -120,7 +120,7 @@ def test_partitions_are_never_taken_away(settings: Settings, admin: Any) -> None
     make(admin, settings, "products", partitions=5, replicas=3)
     result = topics.init(settings)
     assert any("5 partitions, more than the 3" in warning for warning in result.warnings)
-    assert len(state(settings, "products").partitions) == 5
+    assert len(state(settings, Kind.PRODUCTS).partitions) == 5
 
 
 def test_several_inits_at_once_all_succeed(settings: Settings) -> None:

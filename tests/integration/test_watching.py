@@ -38,7 +38,8 @@ def loop(settings: Settings) -> Settings:
     return settings
 
 
-def test_once_gives_the_screen_as_data(loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_once_gives_the_screen_as_data(sesacctl: Cli) -> None:
     done = sesacctl("top", "--once", "--every", "0.2", "-o", "json")
     assert (done.returncode, done.stderr) == (0, "")
     screen = json.loads(done.stdout)
@@ -53,7 +54,8 @@ def test_once_gives_the_screen_as_data(loop: Settings, sesacctl: Cli) -> None:
     assert "30 events waiting, none is stored" in screen["reason"]
 
 
-def test_once_with_kafka_away_says_so_and_shows_the_rest(loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_once_with_kafka_away_says_so_and_shows_the_rest(sesacctl: Cli) -> None:
     nowhere = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"
     done = sesacctl("top", "--once", "-o", "json", KAFKA_BOOTSTRAP_SERVERS=nowhere)
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,7 +74,8 @@ def test_new_events_are_a_rate(loop: Settings) -> None:
     assert stages["consume"].backlog == 40
 
 
-def test_the_screen_fits_a_terminal_and_ends_on_ctrl_c(loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_the_screen_fits_a_terminal_and_ends_on_ctrl_c(sesacctl: Cli) -> None:
     ours, theirs = pty.openpty()
     environment = {**sesacctl.environment, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
     process = subprocess.Popen(
@@ -108,7 +111,8 @@ AWAY = {
 
 
 @pytest.mark.parametrize("server", AWAY)
-def test_top_names_the_server_that_is_away(server: str, loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_top_names_the_server_that_is_away(server: str, sesacctl: Cli) -> None:
     sesacctl.environment |= AWAY[server]
     done = sesacctl("top", "--once", "--every", "0.1", "-o", "json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -122,7 +126,8 @@ def test_top_names_the_server_that_is_away(server: str, loop: Settings, sesacctl
 
 
 @pytest.mark.parametrize("server", AWAY)
-def test_metrics_show_the_missing_server_and_keep_the_others(server: str, loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_metrics_show_the_missing_server_and_keep_the_others(server: str, sesacctl: Cli) -> None:
     sesacctl.environment |= AWAY[server]
     done = sesacctl("metrics", "--once")
     assert (done.returncode, done.stderr) == (0, "")
@@ -150,7 +155,8 @@ def test_metrics_are_served_until_the_end(loop: Settings, sesacctl: Cli) -> None
     assert process.wait(60) == 0
 
 
-def test_the_loops_serve_their_own(loop: Settings, sesacctl: Cli) -> None:
+@pytest.mark.usefixtures("loop")
+def test_the_loops_serve_their_own(sesacctl: Cli) -> None:
     refresh, consume, produce = ports.choose(3)
     started = {
         refresh: sesacctl.start("cache", "refresh", "--loop", "30", "--metrics-port", refresh),

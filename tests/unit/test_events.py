@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import uuid
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Order, OrderEvent, Reason, encode, uuid7
+from sesacctl.events import (
+    CODECS,
+    ORDERS,
+    PARTITIONS,
+    PRODUCTS,
+    USERS,
+    Kind,
+    Malformed,
+    Order,
+    OrderEvent,
+    Reason,
+    encode,
+    uuid7,
+)
 
 AT = "2026-11-22T20:00:00.123456Z"
 ROW = '"order_id":"o1","user_id":"u1","product_id":"p1","quantity":1,"total_amount":1000'
@@ -75,7 +91,7 @@ def test_null_in_an_optional_field_means_absent(bare: bool, more: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [ORDERS, USERS, PRODUCTS])
-def test_null_in_a_required_field_keeps_its_old_error_text(kind: str) -> None:
+def test_null_in_a_required_field_keeps_its_old_error_text(kind: Kind) -> None:
     codec = CODECS[kind]
     fields = {"name": '"x"', "price": "1", "quantity": "1", "total_amount": "1"}
     required = {name: fields.get(name, '"k"') for name in codec.columns if name in fields or name.endswith("_id")}
@@ -167,3 +183,11 @@ def test_uuid7_is_ordered_in_time_and_well_formed() -> None:
     assert len(set(ids)) == 1_000
     assert all(uuid.UUID(text).version == 7 and uuid.UUID(text).variant == uuid.RFC_4122 for text in ids)
     assert [text[:16] for text in ids] == sorted(text[:16] for text in ids)
+
+
+def test_a_kind_is_written_as_its_name_everywhere() -> None:
+    """Keys, labels, SQL and topics are made of it."""
+    assert [f"{kind}" for kind in Kind] == ["orders", "users", "products"] == list(PARTITIONS)
+    assert json.dumps({ORDERS: USERS}) == msgspec.json.encode({ORDERS: USERS}).decode().replace(":", ": ")
+    assert "t-" + PRODUCTS == "t-products"
+    assert pickle.loads(pickle.dumps(ORDERS)) is Kind.ORDERS

@@ -45,14 +45,14 @@ def test_a_second_loop_gets_a_number_and_spares_the_first(tmp_path: Path) -> Non
 
 
 def test_a_loop_lives_from_its_start_on_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda _: True)
     with Heartbeat(tmp_path, "produce"), Heartbeat(tmp_path, "produce"):
         assert names(tmp_path) == ["produce-2", "produce"]
         assert all(pulse.alive for pulse in read_pulses(tmp_path))
 
 
 def test_loops_that_start_at_once_have_a_name_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat_module, "_runs", lambda pid: True)
+    monkeypatch.setattr(heartbeat_module, "_runs", lambda _: True)
     together = threading.Barrier(12)
 
     def start() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaProducer
 from kafka.net.compat import KafkaNetClient
@@ -12,8 +12,31 @@ from kafka.net.compat import KafkaNetClient
 _AVOID_SECONDS = 3.0
 _SETUP_TIMEOUTS = ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms")
 
-Note = Callable[[Any, BaseException | None], None]
-"""Called on the network thread with a broker (`node_id`, `host`, `port`) and why there is no connection to it."""
+
+class Node(Protocol):
+    """A broker."""
+
+    node_id: int | str
+    host: str
+    port: int
+
+
+class Cluster(Protocol):
+    """What a client knows of the brokers."""
+
+    def is_bootstrap(self, node_id: int | str) -> bool:
+        """Whether that is a bootstrap server, which has no id of its own."""
+
+
+class Manager(Protocol):
+    """What holds a client's connections."""
+
+    closed: bool
+    cluster: Cluster
+
+
+Note = Callable[[Node, BaseException | None], None]
+"""Called on the network thread with a broker and why there is no connection to it."""
 
 
 def manager_of(client: Any) -> Any:

@@ -83,7 +83,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         super().__init__(*arguments, **keywords)
         self._skipped = skipped
 
-    def _unpack_records(self, tp: Any, records: Any, *deserializers: object) -> Iterator[Record]:
+    def _unpack_records(self, tp: Any, records: Any, *_deserializers: object) -> Iterator[Record]:
         while (batch := records.next_batch()) is not None:
             if not batch.validate_crc():
                 raise CorruptRecordError(f"{tp.topic}-{tp.partition}: the batch at {batch.base_offset} is damaged")

@@ -21,6 +21,8 @@ from kafka.producer.future import FutureRecordMetadata
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.util import calc_crc32c, encode_varint
 
+from sesacctl.events import Kind
+
 BATCH_BYTES = 256 * 1024
 # Kafka's documentation, "Message format": a record batch of version 2.
 _HEADER = struct.Struct(">qiibIhiqqqhii")
@@ -40,7 +42,7 @@ def varint(number: int) -> bytes:
 class Delivery:
     """What became of some rows of one kind; `error` is None if Kafka has them. Times in milliseconds since 1970."""
 
-    kind: str
+    kind: Kind
     ids: list[str]
     sent_ms: list[int]
     done_ms: int
@@ -117,7 +119,7 @@ class Records:
 class Batch(ProducerBatch):  # type: ignore[misc]
     """A batch that tells, on the network thread, what became of its rows."""
 
-    def __init__(self, kind: str, partition: TopicPartition, on_done: Callable[[Delivery], None]) -> None:
+    def __init__(self, kind: Kind, partition: TopicPartition, on_done: Callable[[Delivery], None]) -> None:
         super().__init__(partition, Records())
         del self._record_futures  # they cost more than the rest; see below
         self.ids: list[str] = []
@@ -154,7 +156,7 @@ class Lane:
     """The way to one partition: appends to its queue in kafka-python's accumulator."""
 
     def __init__(
-        self, producer: KafkaProducer, kind: str, partition: TopicPartition, on_done: Callable[[Delivery], None]
+        self, producer: KafkaProducer, kind: Kind, partition: TopicPartition, on_done: Callable[[Delivery], None]
     ) -> None:
         accumulator = producer._accumulator
         self._lock = accumulator._tp_lock(partition)

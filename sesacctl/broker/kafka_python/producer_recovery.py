@@ -99,5 +99,5 @@ def _expire_before_draining(sender: Sender, accumulator: RecordAccumulator) -> N
 
     accumulator.drain = drain_unless_reset
     accumulator.reset_next_batch_expiry_time = lambda: None
-    accumulator.expired_batches = lambda now=None: list(found)
-    sender._get_expired_inflight_batches = lambda now=None: []
+    accumulator.expired_batches = lambda *_, **__: list(found)
+    sender._get_expired_inflight_batches = lambda *_, **__: []

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import Any
+from typing import IO, TYPE_CHECKING, cast
 
 import psycopg2
 
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.samples.generate import (
     PRODUCT_COLUMNS,
     USER_COLUMNS,
@@ -24,8 +25,11 @@ from sesacctl.database.samples.generate import (
 )
 from sesacctl.database.schema import revisions
 from sesacctl.errors import AlreadySeeded, CheckFailed
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 __all__ = ["TABLES", "Progress", "Seeded", "Table", "is_empty", "make_product", "make_user", "no_progress", "seed"]
 
@@ -59,7 +63,7 @@ class Seeded:
 class Table:
     """How one table is filled."""
 
-    name: str
+    name: Kind
     columns: tuple[str, ...]
     prefix: str
     rows_for: Callable[[Random, Sequence[str]], Iterator[tuple[object, ...]]]
@@ -83,8 +87,8 @@ class Table:
 
 
 TABLES = (
-    Table(name="users", columns=USER_COLUMNS, prefix="u_", rows_for=user_rows),
-    Table(name="products", columns=PRODUCT_COLUMNS, prefix="p_", rows_for=product_rows),
+    Table(name=Kind.USERS, columns=USER_COLUMNS, prefix="u_", rows_for=user_rows),
+    Table(name=Kind.PRODUCTS, columns=PRODUCT_COLUMNS, prefix="p_", rows_for=product_rows),
 )
 
 
@@ -144,29 +148,29 @@ def is_empty(settings: Settings) -> bool:
         return _is_empty(cursor)
 
 
-def _is_empty(cursor: Any) -> bool:
+def _is_empty(cursor: extensions.cursor) -> bool:
     cursor.execute("SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM products)")
-    return bool(cursor.fetchone()[0])
+    return bool(fetch_row(cursor)[0])
 
 
-def _take_turn(cursor: Any, *, append: bool) -> None:
+def _take_turn(cursor: extensions.cursor, *, append: bool) -> None:
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
-    if not cursor.fetchone()[0]:
+    if not fetch_row(cursor)[0]:
         raise CheckFailed("Another `db seed` is adding rows to this database", hint="sesacctl db check")
     if append or _is_empty(cursor):
         return
     cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products)")
-    users, products = cursor.fetchone()
+    users, products = fetch_row(cursor)
     raise AlreadySeeded(f"There are {users:,} users and {products:,} products already; nothing was added")
 
 
-def _load(cursor: Any, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
+def _load(cursor: extensions.cursor, table: Table, count: int, random_seed: int, on_progress: Progress) -> None:
     key = CODECS[table.name].id_column
     cursor.execute(
         f"SELECT coalesce(max(substr({key}, 3)::integer), 0) + 1 FROM {table.name}"
         f" WHERE {key} ~ '^{table.prefix}[0-9]{{8}}$'"
     )
-    lines = _watched(table, table.lines(cursor.fetchone()[0], count, random_seed), on_progress)
+    lines = _watched(table, table.lines(fetch_row(cursor)[0], count, random_seed), on_progress)
     target = _target(cursor, table)
     stored = 0
     for done in range(0, count, _ROWS_A_COPY):
@@ -177,7 +181,7 @@ def _load(cursor: Any, table: Table, count: int, random_seed: int, on_progress: 
     on_progress(table.name, count)
 
 
-def _target(cursor: Any, table: Table) -> str:
+def _target(cursor: extensions.cursor, table: Table) -> str:
     """Where rows can be copied to: PostgreSQL refuses COPY where there are policies, and INSERT not."""
     secured = row_security.look(cursor, (table.name,))
     if all(each.bypassed_by for each in secured):
@@ -189,11 +193,11 @@ def _target(cursor: Any, table: Table) -> str:
     return f"seed_{table.name}"
 
 
-def _copy(cursor: Any, table: Table, target: str, reader: _Reader) -> int:
+def _copy(cursor: extensions.cursor, table: Table, target: str, reader: _Reader) -> int:
     """How many rows were stored."""
     columns = ", ".join(table.columns)
     try:
-        cursor.copy_expert(f"COPY {target} ({columns}) FROM STDIN", reader)
+        cursor.copy_expert(f"COPY {target} ({columns}) FROM STDIN", cast("IO[bytes]", reader))  # only `read` is called
         if target != table.name:
             cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {target}")
             stored = int(cursor.rowcount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, cast
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -10,6 +11,9 @@ from sqlalchemy import Connection, text
 from sesacctl.database.schema import revisions
 from sesacctl.database.schema.version_table import LEGACY_TABLE, VERSION_TABLE
 from sesacctl.errors import SchemaNotAtHead
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ def find_revision(connection: Connection) -> str | None:
     """
     for statement in revisions.lock_statements(revisions.LOCK_SECONDS):
         connection.execute(text(statement))
-    raw = connection.connection.driver_connection
+    raw = cast("extensions.connection", connection.connection.driver_connection)
     found = _shape(connection)
     if revisions.current(raw) is not None or not any(table in FIRST_TABLES for table, _ in found):
         return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
 from sesacctl.database import database, row_security
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.models import Base
 from sesacctl.database.poolers import is_transaction_pooler
 from sesacctl.database.row_security import SecuredTable
@@ -54,9 +55,9 @@ class Report:
     server: str
     database: str
     user: str
-    server_version: str
+    server_version: str | None
     latency_ms: float
-    tls: str
+    tls: str | None
     pooler: bool
     revision: str | None
     head: str
@@ -64,7 +65,7 @@ class Report:
     tables: tuple[TableCount, ...]
     indexes: tuple[IndexState, ...]
     schema: str | None
-    encoding: str
+    encoding: str | None
     encoding_problem: str | None
     foreign_version: str | None
     in_the_way: tuple[str, ...]
@@ -88,11 +89,11 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     engine = database.engine_for(settings, command="db-check")
     try:
         with database.translated(settings), engine.connect() as connection:
-            raw: Any = connection.connection.driver_connection
+            raw = cast("RawConnection", connection.connection.driver_connection)
             with raw.cursor() as cursor:
                 found = version_table.read(cursor)
                 cursor.execute("SELECT current_schema()")
-                where = cursor.fetchone()[0]
+                where = fetch_row(cursor)[0]
                 in_the_way = tuple(strangers(cursor, found.revision)) if where else ()
             revision = found.revision
             return Report(
@@ -173,20 +174,20 @@ def _exists(connection: RawConnection, name: str) -> bool:
             " WHERE c.oid = to_regclass(%s) AND i.indisvalid IS NOT FALSE)",
             (name,),
         )
-        return bool(cursor.fetchone()[0])
+        return bool(fetch_row(cursor)[0])
 
 
 def _count(connection: RawConnection, table: str) -> TableCount:
     cached = "last_cached_at" in Base.metadata.tables[table].columns
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)", (table,))
-        rows = cursor.fetchone()[0]
+        rows = fetch_row(cursor)[0]
         estimated = rows > EXACT_UP_TO
         if not estimated:
             cursor.execute(f"SELECT count(*) FROM {table}")
-            rows = cursor.fetchone()[0]
+            rows = fetch_row(cursor)[0]
         never_cached = None
         if cached:
             cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NULL")
-            never_cached = cursor.fetchone()[0]
+            never_cached = fetch_row(cursor)[0]
     return TableCount(table=table, rows=rows, estimated=estimated, never_cached=never_cached)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sesacctl import formatting
 from sesacctl.database.schema import dependants_sql
 from sesacctl.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Dependant:
 Columns = Mapping[str, Sequence[str]]
 
 
-def dependants(cursor: Any, modules: Iterable[Any], *, downgrade: bool) -> tuple[Dependant, ...]:
+def dependants(cursor: extensions.cursor, modules: Iterable[Any], *, downgrade: bool) -> tuple[Dependant, ...]:
     """What is in the way of the migrations, given as their modules; leaves the transaction open, nothing is locked.
 
     Those that use a column whose type changes; and, of a downgrade, those that use a column or a table that is dropped.
@@ -58,7 +61,7 @@ def _lists(pairs: Sequence[tuple[str, str]]) -> list[list[str]]:
     return [list(pair) for pair in dict.fromkeys(pairs)]
 
 
-def _describe(cursor: Any, catalogue: str, oids: list[int]) -> list[tuple[Any, ...]]:
+def _describe(cursor: extensions.cursor, catalogue: str, oids: list[int]) -> list[tuple[Any, ...]]:
     cursor.execute(dependants_sql.DESCRIBE[catalogue], {"oids": oids})
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -47,7 +47,7 @@ def _words(difference: tuple[Any, ...]) -> str | None:
     return f"{subject.table.name}: {type(subject).__name__} on {columns} {state}"
 
 
-def _change(kind: str, found: Any, wanted: Any) -> str:
+def _change(kind: str, found: object, wanted: object) -> str:
     if kind == "modify_type":
         return f"its type is {found}, should be {wanted}"
     if kind == "modify_nullable":

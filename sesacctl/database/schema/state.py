@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.schema import revisions, version_table
 from sesacctl.database.schema.encoding import encoding_problem
 from sesacctl.database.schema.strangers import require_room
@@ -49,7 +50,7 @@ def look(settings: Settings) -> State:
             " current_setting('TimeZone')"
             " FROM unnest(ARRAY['users', 'products', 'orders']) AS name"
         )
-        has_tables, server_zone = cursor.fetchone()
+        has_tables, server_zone = fetch_row(cursor)
         return State(
             revision=found.revision,
             has_tables=has_tables,

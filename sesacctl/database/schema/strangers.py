@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl import formatting
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.models import Base
 from sesacctl.errors import TablesNotOurs
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 _KINDS = {
     "v": "a view",
@@ -54,14 +58,14 @@ SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 
 
-def require_room(cursor: Any, revision: str | None, *, postgres_schema: str | None) -> None:
+def require_room(cursor: extensions.cursor, revision: str | None, *, postgres_schema: str | None) -> None:
     """Return only if the schema's tables can be made, taken over or brought up to date where the session works.
 
     Raises:
         TablesNotOurs: there is no schema to work in, or another program uses the name of one of our tables.
     """
     cursor.execute("SELECT current_schema(), current_setting('search_path'), current_user")
-    schema, search_path, user = cursor.fetchone()
+    schema, search_path, user = fetch_row(cursor)
     if schema is None or schema == "pg_catalog":
         raise _no_schema(cursor, search_path, user, postgres_schema)
     cursor.execute(_ELSEWHERE)
@@ -74,20 +78,20 @@ def require_room(cursor: Any, revision: str | None, *, postgres_schema: str | No
         raise TablesNotOurs(f"Schema {schema} is not free for sesacctl: {'; '.join(problems)}")
 
 
-def _no_schema(cursor: Any, search_path: str, user: str, postgres_schema: str | None) -> TablesNotOurs:
+def _no_schema(cursor: extensions.cursor, search_path: str, user: str, postgres_schema: str | None) -> TablesNotOurs:
     if postgres_schema is None:
         return TablesNotOurs(
             f"search_path ({search_path}) names no schema that is there and that user {user} may use",
             hint="set POSTGRES_SCHEMA to the schema's name, then sesacctl db init",
         )
     cursor.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", (postgres_schema,))
-    if cursor.fetchone()[0]:
+    if fetch_row(cursor)[0]:
         grant = f"GRANT USAGE ON SCHEMA {postgres_schema} TO {user}"
         return TablesNotOurs(f"User {user} may not use schema {postgres_schema}", hint=grant)
     return TablesNotOurs(f"Schema {postgres_schema} (POSTGRES_SCHEMA) does not exist", hint="sesacctl db init")
 
 
-def strangers(cursor: Any, revision: str | None) -> list[str]:
+def strangers(cursor: extensions.cursor, revision: str | None) -> list[str]:
     """Sentences about what is not ours under the names of our tables; below a revision, only of those not made yet."""
     names = [name for name, first in FIRST_REVISION.items() if revision is None or first > revision]
     cursor.execute(_FOUND, (names,))

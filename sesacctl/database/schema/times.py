@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from sesacctl.database.cursors import fetch_row
 from sesacctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 # Of revision 0001; revision 0002 gives them a zone.
 _COLUMNS = (
@@ -22,7 +26,7 @@ SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrel
 """
 
 
-def columns_without_zone(cursor: Any) -> tuple[str, ...]:
+def columns_without_zone(cursor: extensions.cursor) -> tuple[str, ...]:
     """Our columns of type TIMESTAMP in which there is a value, as `table.column`."""
     cursor.execute(_WITHOUT_ZONE)
     present = set(cursor.fetchall())
@@ -33,9 +37,9 @@ def columns_without_zone(cursor: Any) -> tuple[str, ...]:
     )
 
 
-def _has_value(cursor: Any, table: str, column: str) -> bool:
+def _has_value(cursor: extensions.cursor, table: str, column: str) -> bool:
     cursor.execute(f"SELECT EXISTS (SELECT FROM {table} WHERE {column} IS NOT NULL)")
-    return bool(cursor.fetchone()[0])
+    return bool(fetch_row(cursor)[0])
 
 
 def require_zone(columns: tuple[str, ...], zone: str | None, *, server_zone: str, command: str) -> None:

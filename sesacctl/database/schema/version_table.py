@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.database import row_security
+from sesacctl.database.cursors import fetch_row
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 VERSION_TABLE = "sesacctl_version"
 LEGACY_TABLE = "alembic_version"
@@ -38,14 +42,14 @@ class Revision:
     foreign: str | None = None
 
 
-def read(cursor: Any) -> Revision:
+def read(cursor: extensions.cursor) -> Revision:
     """The revision, from `sesacctl_version`, or from an `alembic_version` with one of our revisions beside our `users`.
 
     Raises:
         ServerRefused: row-level security may hide it.
     """
     cursor.execute(_PRESENT)
-    present, legacy_present, beside_users = cursor.fetchone()
+    present, legacy_present, beside_users = fetch_row(cursor)
     legacy = _versions(cursor, LEGACY_TABLE) if legacy_present else []
     is_ours = len(legacy) == 1 and legacy[0] in LEGACY_REVISIONS and beside_users
     foreign = ", ".join(legacy) or None
@@ -59,6 +63,6 @@ def read(cursor: Any) -> Revision:
     return Revision(revision=None, foreign=foreign)
 
 
-def _versions(cursor: Any, table: str) -> list[str]:
+def _versions(cursor: extensions.cursor, table: str) -> list[str]:
     cursor.execute(f"SELECT version_num::text FROM {table} ORDER BY 1")
     return [str(row[0]) for row in cursor.fetchall()]

@@ -6,16 +6,21 @@ from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl import envelopes
 from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
-from sesacctl.events import CODECS, Malformed, Row
+from sesacctl.events import CODECS, Kind, Malformed, Row
 from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.pipeline.audit.reread import Log
 from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+    from sesacctl.pipeline.sink.record_like import RecordLike
 
 MOST_NAMED = 100
 # An update through the library is lawful, and leaves no trace by which to distinguish it from another.
@@ -61,7 +66,7 @@ class DeepAudit:
     cut: int
     missing: int
     named: list[MissingEvent]
-    compared: dict[str, tuple[str, ...]]
+    compared: dict[Kind, tuple[str, ...]]
     different: int
     named_different: list[DifferentRow]
 
@@ -100,14 +105,14 @@ def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bo
 class _Looks:
     """What became of the records so far."""
 
-    def __init__(self, group: str, compared: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, group: str, compared: Mapping[Kind, tuple[str, ...]]) -> None:
         self.compared = compared
         self.counts = Counter[str]()
         self.missing: list[MissingEvent] = []
         self.different: list[DifferentRow] = []
         self._group = group
 
-    def look_up(self, cursor: Any, part: Progress, records: Sequence[Any]) -> None:
+    def look_up(self, cursor: extensions.cursor, part: Progress, records: Sequence[RecordLike]) -> None:
         """Look for records of one partition, in the order of their offsets; two queries."""
         # In this order: running consumers move events from there into the tables, and never back.
         kept = _kept(cursor, self._group, part, records)
@@ -131,7 +136,7 @@ class _Looks:
                 self._name_different(position, part.kind, name, expected, rows)
 
     def _name_different(
-        self, position: str, kind: str, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
+        self, position: str, kind: Kind, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
     ) -> None:
         self.different += [
             DifferentRow(position=position, table=kind, id=name, column=column, expected=wanted, found=found)
@@ -141,7 +146,7 @@ class _Looks:
         ][: MOST_NAMED - len(self.different)]
 
 
-def _event(kind: str, record: Any) -> Row | None:
+def _event(kind: Kind, record: RecordLike) -> Row | None:
     """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
     try:
         return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
@@ -149,12 +154,12 @@ def _event(kind: str, record: Any) -> Row | None:
         return None
 
 
-def _id(kind: str, event: Row) -> str:
+def _id(kind: Kind, event: Row) -> str:
     return CODECS[kind].id_of(event)
 
 
 def _rows(
-    cursor: Any, kind: str, ids: Sequence[str], columns: Sequence[str]
+    cursor: extensions.cursor, kind: Kind, ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str | None, list[tuple[object, ...]]]:
     """The columns of each row with one of these ids: more than one where an id is stored more than once."""
     key = CODECS[kind].id_column
@@ -165,7 +170,7 @@ def _rows(
     return found
 
 
-def _kept(cursor: Any, group: str, part: Progress, records: Sequence[Any]) -> set[int]:
+def _kept(cursor: extensions.cursor, group: str, part: Progress, records: Sequence[RecordLike]) -> set[int]:
     """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
 
     The position alone says nothing: after a log was cut, another record may have it.

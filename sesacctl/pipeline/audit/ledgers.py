@@ -6,20 +6,23 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sesacctl.database.connections import transaction
-from sesacctl.events import CODECS, ORDERS, Malformed
+from sesacctl.events import CODECS, ORDERS, Kind, Malformed
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 MOST_NAMED = 100
 _CHUNK = 5_000
 _PARKED, _DEAD = "parked", "dead"
 
-Name = tuple[str, str]
+Name = tuple[Kind, str]
 """A row's kind and id."""
 
 
@@ -109,9 +112,9 @@ def _result(
     )
 
 
-def _times_stored(cursor: Any, names: Iterable[Name]) -> dict[Name, int]:
+def _times_stored(cursor: extensions.cursor, names: Iterable[Name]) -> dict[Name, int]:
     """How often each is in its table; those that are not are left out."""
-    ids: dict[str, list[str]] = {kind: [] for kind in CODECS}
+    ids: dict[Kind, list[str]] = {kind: [] for kind in CODECS}
     for kind, row_id in names:
         ids[kind].append(row_id)
     times: dict[Name, int] = {}
@@ -123,7 +126,7 @@ def _times_stored(cursor: Any, names: Iterable[Name]) -> dict[Name, int]:
     return times
 
 
-def _kept(connection: Any, settings: Settings, wanted: Container[Name]) -> dict[Name, str]:
+def _kept(connection: extensions.connection, settings: Settings, wanted: Container[Name]) -> dict[Name, str]:
     """Which of them the group keeps as what: in one statement, as a parked event may become a dead letter."""
     kinds = {settings.topic(kind): kind for kind in CODECS}
     found: dict[Name, str] = {}
@@ -144,7 +147,7 @@ def _kept(connection: Any, settings: Settings, wanted: Container[Name]) -> dict[
     return found
 
 
-def _id(kind: str, key: bytes | None, value: bytes | None) -> str | None:
+def _id(kind: Kind, key: bytes | None, value: bytes | None) -> str | None:
     """The id of the event that a kept record holds, also where it was kept because something else of it is wrong."""
     codec = CODECS[kind]
     try:
@@ -164,7 +167,7 @@ def _bytes(value: memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _unknown(connection: Any, known: Container[Name]) -> int:
+def _unknown(connection: extensions.connection, known: Container[Name]) -> int:
     # A cursor on the server: the ids of all orders may not fit into memory.
     with connection.cursor("orders") as cursor:
         cursor.itersize = _CHUNK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
@@ -18,6 +18,10 @@ from sesacctl.pipeline.sink.batch import LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog, cut_log, record, stops
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from sesacctl.broker.consumer_like import ConsumerLike
+    from sesacctl.broker.kafka_python.consumer_records import Record
 
 POLL_MS = 500
 LOOK_SECONDS = 30.0
@@ -96,7 +100,7 @@ class _Look:
     def run(self, seconds: float) -> dict[TopicPartition, CutLog]:
         """The verdicts; errors as `find_cuts`."""
         deadline = time.monotonic() + seconds
-        self._consumer = clients.consumer(self._settings, group_instance_id=None)
+        self._consumer: ConsumerLike = clients.consumer(self._settings, group_instance_id=None)
         try:
             self._consumer.assign(list(self._left))
             for tp in self._parts:
@@ -148,7 +152,7 @@ class _Look:
         elif clients.highwater(self._consumer, tp) is not None:  # fetched, hence not refused for its epoch
             self._settle(tp)
 
-    def _contradiction(self, tp: TopicPartition, polled: Sequence[Any]) -> str | None:
+    def _contradiction(self, tp: TopicPartition, polled: Sequence[Record]) -> str | None:
         mark = self._mark(tp)
         agrees = mark.leader_epoch is not None and tp not in self._diverged
         return contradiction(mark, polled, epoch_agrees=agrees)

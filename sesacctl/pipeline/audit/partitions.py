@@ -10,6 +10,7 @@ from sesacctl.broker.offsets import LogOffsets, log_offsets
 from sesacctl.broker.transactions import OpenTransaction, open_transactions
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.batch import LogMark
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
@@ -27,7 +28,7 @@ class Progress:
     verdict that stands on the log.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int

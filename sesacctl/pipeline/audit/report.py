@@ -87,7 +87,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     missing += (deeper.missing if deeper else 0) + (told.missing if told else 0)
     cut = sum(partition.cut for partition in partitions)
     duplicated = sum(table.duplicated for table in tables.values())
-    gone = {kind: table.gone for kind, table in tables.items()}
+    gone: dict[str, int] = {kind: table.gone for kind, table in tables.items()}
     wrong = (deeper.different if deeper else 0) + (told.doubled if told else 0) + sum(gone.values())
     return AuditResult(
         group=settings.kafka_group,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
 from kafka.errors import OffsetOutOfRangeError
@@ -11,6 +11,10 @@ from kafka.errors import OffsetOutOfRangeError
 from sesacctl.broker import clients
 from sesacctl.pipeline.audit.partitions import Progress
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from sesacctl.broker.consumer_like import ConsumerLike
+    from sesacctl.broker.kafka_python.consumer_records import Record
 
 _POLL_MS = 1_000
 _QUIET_POLLS = 30  # half a minute without a record: the broker is away
@@ -25,12 +29,12 @@ class Log:
         self._ends = {tp: min(part.next or 0, part.log_end) for tp, part in self._parts.items()}
         self.expired = 0
 
-    def chunks(self) -> Iterator[tuple[Progress, list[Any]]]:
+    def chunks(self) -> Iterator[tuple[Progress, list[Record]]]:
         """Some records of one partition at a time; errors as `clients.consumer`."""
         left = {tp for tp, part in self._parts.items() if (part.first or 0) < self._ends[tp]}
         if not left:
             return
-        consumer = clients.consumer(self._settings, group_instance_id=None)
+        consumer: ConsumerLike = clients.consumer(self._settings, group_instance_id=None)
         try:
             consumer.assign(list(left))
             for tp in left:
@@ -50,10 +54,10 @@ class Log:
         finally:
             consumer.close(autocommit=False)
 
-    def _poll(self, consumer: Any) -> dict[TopicPartition, list[Any]]:
+    def _poll(self, consumer: ConsumerLike) -> dict[TopicPartition, list[Record]]:
         with clients.translated(self._settings):
             try:
-                polled: dict[TopicPartition, list[Any]] = consumer.poll(timeout_ms=_POLL_MS)
+                polled = consumer.poll(timeout_ms=_POLL_MS)
             except OffsetOutOfRangeError as error:  # they expired, before or meanwhile
                 gone = error.args[0]
                 for tp, start in consumer.beginning_offsets(list(gone)).items():

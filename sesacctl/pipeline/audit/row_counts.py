@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from psycopg2 import extensions
 
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
-from sesacctl.events import CODECS
+from sesacctl.database.cursors import fetch_row
+from sesacctl.events import CODECS, Kind
 from sesacctl.pipeline.sink import offsets
 from sesacctl.settings import Settings
 
@@ -54,7 +54,7 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
         return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
 
 
-def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
+def select_row_counts(cursor: extensions.cursor, settings: Settings, kind: Kind) -> RowCounts:
     """The same of one table, in the caller's transaction, by one statement and so in one snapshot."""
     row_security.require_visible(cursor)
     cursor.execute(
@@ -64,5 +64,5 @@ def select_row_counts(cursor: Any, settings: Settings, kind: str) -> RowCounts:
         f" FROM {kind}",
         (settings.topic(kind), kind),
     )
-    rows, duplicated, expected = cursor.fetchone()
+    rows, duplicated, expected = fetch_row(cursor)
     return RowCounts(rows=rows, duplicated=duplicated, expected=expected)

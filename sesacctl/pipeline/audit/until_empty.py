@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sesacctl.database.connections import read_row
 from sesacctl.errors import HeldBack
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.pipeline.audit.log_identity import require_same_logs
 from sesacctl.pipeline.audit.partitions import held_back, next_offsets, progress
 from sesacctl.pipeline.sink.counts import PartitionKey
@@ -20,7 +20,7 @@ HELD_SECONDS = 75.0
 class UntilEmpty:
     """True once PostgreSQL has reached the ends that the logs had when this was made, and tried what is parked."""
 
-    def __init__(self, settings: Settings, kinds: tuple[str, ...] = tuple(PARTITIONS)) -> None:
+    def __init__(self, settings: Settings, kinds: tuple[Kind, ...] = tuple(PARTITIONS)) -> None:
         """Read the ends of the topics of these kinds.
 
         Raises:

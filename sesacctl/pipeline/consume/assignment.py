@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from kafka import TopicPartition
 
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.log_gaps import LogGuard, ReadAgain
 from sesacctl.pipeline.consume.owned_log import OwnedLog
 from sesacctl.pipeline.consume.reader import Membership, Polled, Position
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
+
+if TYPE_CHECKING:
+    from sesacctl.broker.kafka_python.consumer_records import Record
 
 T = TypeVar("T")
 _UNKNOWN = -1
@@ -26,7 +30,7 @@ class Assignment:
     dropped then, and every partition read from PostgreSQL's offset again (`seek_to_stored`).
     """
 
-    def __init__(self, kind_of: Mapping[str, str], guard: LogGuard) -> None:
+    def __init__(self, kind_of: Mapping[str, Kind], guard: LogGuard) -> None:
         """`kind_of` has the kind of event for each topic name."""
         self._kind_of = kind_of
         self._guard = guard
@@ -139,7 +143,7 @@ class Assignment:
         except ReadAgain:
             self.mark_changed()
 
-    def _batch(self, owned: OwnedLog, end: int, records: list[Any], polled: Polled) -> Batch:
+    def _batch(self, owned: OwnedLog, end: int, records: list[Record], polled: Polled) -> Batch:
         passed = polled.skipped.within(owned.tp, owned.next_offset, end)
         epoch = polled.positions.get(owned.tp, Position(end, _UNKNOWN)).leader_epoch
         return owned.batch(end, records, skipped=passed, leader_epoch=epoch)

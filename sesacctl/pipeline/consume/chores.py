@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import psycopg2
 
-from sesacctl.events import PRODUCTS, USERS
+from sesacctl.events import PRODUCTS, USERS, Kind
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.consume.reader import Reader
@@ -24,7 +24,7 @@ class Chores:
     def __init__(
         self,
         settings: Settings,
-        kind_of: Mapping[str, str],
+        kind_of: Mapping[str, Kind],
         status: Status,
         *,
         park_seconds: float,

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 from sesacctl.broker import clients
 from sesacctl.broker.consumer_like import ConsumerLike
 from sesacctl.broker.groups import leave_group
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.log_gaps import LogGuard
 from sesacctl.pipeline.consume.reader import Reader
@@ -32,7 +33,7 @@ class Place(NamedTuple):
 class GroupMember:
     """A static member; its place is there while it has `joined`."""
 
-    def __init__(self, settings: Settings, kind_of: Mapping[str, str], *, member_id: str, accept_gap: bool) -> None:
+    def __init__(self, settings: Settings, kind_of: Mapping[str, Kind], *, member_id: str, accept_gap: bool) -> None:
         """`kind_of` has the kind of event for each topic name."""
         self._settings = settings
         self._kind_of = kind_of

@@ -12,6 +12,7 @@ import psycopg2
 
 from sesacctl.broker.addresses import missed
 from sesacctl.errors import ServerUnreachable, SesacctlError
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.budget import Budget
 from sesacctl.pipeline.consume.chores import Chores
 from sesacctl.pipeline.consume.group_member import CLOSE_MS, GroupMember
@@ -45,14 +46,14 @@ class Instance:
         self,
         *,
         settings: Settings,
-        kinds: tuple[str, ...],
+        kinds: tuple[Kind, ...],
         number: int,
         member_id: str,
         report: Callable[[Status], None],
         budget: Budget | None = None,
         park_seconds: float,
         accept_gap: bool = False,
-        checkpoint: Callable[[str], None] = lambda label: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`checkpoint` is called with a label between the parts of a step, for fault tests."""
         self._settings = settings

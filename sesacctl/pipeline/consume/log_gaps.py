@@ -6,18 +6,23 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.errors import OffsetGap
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.owned_log import OwnedLog, StrangeLog
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutFound, cut_log
 from sesacctl.waiting import wait_until
+
+if TYPE_CHECKING:
+    from sesacctl.broker.consumer_like import ConsumerLike
+    from sesacctl.broker.kafka_python.consumer_records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +77,7 @@ class LogGuard:
         """The epoch that PostgreSQL has now is the log's own."""
         self._diverged.pop(key, None)
 
-    def owned(self, tp: TopicPartition, kind: str, topic_id: UUID, mark: LogMark) -> OwnedLog:
+    def owned(self, tp: TopicPartition, kind: Kind, topic_id: UUID, mark: LogMark) -> OwnedLog:
         """A log to be read on from its mark.
 
         Raises:
@@ -89,7 +94,7 @@ class LogGuard:
 
     # ---- while reading
 
-    def fresh(self, log: OwnedLog, polled: list[Any]) -> list[Any]:
+    def fresh(self, log: OwnedLog, polled: list[Record]) -> list[Record]:
         """`OwnedLog.fresh`, with its verdict.
 
         Raises:
@@ -183,7 +188,7 @@ class LogGuard:
         return self._logs.is_same_topic({log.tp.topic: log.topic_id for log in logs})
 
 
-def is_same_topic(consumer: Any, ids: Mapping[str, UUID]) -> bool:
+def is_same_topic(consumer: ConsumerLike, ids: Mapping[str, UUID]) -> bool:
     """True if the topics still have these ids, by name; one that was created again begins anew.
 
     Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.

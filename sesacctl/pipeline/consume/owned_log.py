@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from kafka import TopicPartition
 
+from sesacctl.broker.kafka_python.consumer_records import Record
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink.batch import Batch, LogMark, mark_of
 from sesacctl.pipeline.sink.counts import PartitionKey
 
@@ -21,7 +22,7 @@ class StrangeLog(Exception):
         self.log, self.found = log, found
 
 
-def contradiction(mark: LogMark, polled: Sequence[Any], *, epoch_agrees: bool) -> str | None:
+def contradiction(mark: LogMark, polled: Sequence[Record], *, epoch_agrees: bool) -> str | None:
     """What in a log contradicts that it was stored up to the mark; None if nothing does.
 
     `polled` are the records that the log has from the last stored one's offset on. That one may be gone, as compaction
@@ -45,14 +46,14 @@ class OwnedLog:
     """
 
     tp: TopicPartition
-    kind: str
+    kind: Kind
     topic_id: UUID
     mark: LogMark
     readable: bool
     epoch_agrees: bool
     next_offset: int = field(init=False)
     recognised: bool = field(init=False)
-    _baseline: Any = field(init=False, default=None)
+    _baseline: Record | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Begin at the mark."""
@@ -81,7 +82,7 @@ class OwnedLog:
         """Whether something was stored since it was taken over."""
         return self.next_offset != self.mark.next_offset
 
-    def fresh(self, polled: list[Any]) -> list[Any]:
+    def fresh(self, polled: list[Record]) -> list[Record]:
         """What is not stored yet; what comes before that must be the last stored record, and nothing else.
 
         Raises:
@@ -105,12 +106,12 @@ class OwnedLog:
         if not self.recognised and position > self.next_offset:
             self._recognise([])
 
-    def _recognise(self, polled: Sequence[Any]) -> None:
+    def _recognise(self, polled: Sequence[Record]) -> None:
         if found := contradiction(self.mark, polled, epoch_agrees=self.epoch_agrees):
             raise StrangeLog(self, found)
         self.recognised = True
 
-    def batch(self, end: int, records: list[Any], *, skipped: Sequence[tuple[int, int]], leader_epoch: int) -> Batch:
+    def batch(self, end: int, records: list[Record], *, skipped: Sequence[tuple[int, int]], leader_epoch: int) -> Batch:
         """Offsets from the next one up to `end`."""
         tp = self.tp
         return Batch(

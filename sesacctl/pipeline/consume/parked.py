@@ -6,13 +6,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka import TopicPartition
 
 from sesacctl.broker import clients
 from sesacctl.database.connections import read_row
-from sesacctl.events import PARTITIONS, Reason
+from sesacctl.events import PARTITIONS, Kind, Reason
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.batch import Refusal
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
@@ -29,6 +29,11 @@ from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+    from sesacctl.broker.consumer_like import ConsumerLike
+
 _CHUNK = 1_000
 _SECONDS = 0.5  # new events wait meanwhile
 _OURS = (
@@ -38,10 +43,10 @@ _OURS = (
 
 
 def retry_parked(
-    connection: Any,
+    connection: extensions.connection,
     *,
     group: str,
-    kind_of: Mapping[str, str],
+    kind_of: Mapping[str, Kind],
     partitions: Sequence[tuple[str, int]],
     beyond: Mapping[str, int],
     park_seconds: float,
@@ -83,7 +88,7 @@ def retry_parked(
             return total
 
 
-def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bool:
+def parents_without_lag(consumer: ConsumerLike, sink: Sink, parents: Sequence[str]) -> bool:
     """Whether all that is in the topics of users and products is in PostgreSQL; False when that cannot be known now."""
     keys: dict[TopicPartition, PartitionKey] = {}
     for topic in parents:
@@ -96,7 +101,7 @@ def parents_without_lag(consumer: Any, sink: Sink, parents: Sequence[str]) -> bo
     return ends is not None and all(known.get(keys[tp], 0) >= end for tp, end in ends.items())
 
 
-def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[list[KeptRecord], bool]:
+def _lock_next(cursor: extensions.cursor, owned: tuple[Any, ...], before: datetime) -> tuple[list[KeptRecord], bool]:
     """A chunk of what was not tried since `before`, and whether there is more. Clocks may have been set back."""
     cursor.execute(
         f"SELECT id, topic_id, partition FROM parked_events WHERE {_OURS}"
@@ -114,7 +119,7 @@ def _lock_next(cursor: Any, owned: tuple[Any, ...], before: datetime) -> tuple[l
     return records, len(found) == _CHUNK
 
 
-def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) -> set[int]:
+def _overdue(cursor: extensions.cursor, records: Sequence[KeptRecord], park_seconds: float) -> set[int]:
     cursor.execute(
         "SELECT id FROM parked_events WHERE id = ANY(%s) AND now() - parked_at >= make_interval(secs => %s)",
         ([record.id for record in records], park_seconds),
@@ -123,7 +128,11 @@ def _overdue(cursor: Any, records: Sequence[KeptRecord], park_seconds: float) ->
 
 
 def _settle(
-    cursor: Any, group: str, records: Sequence[KeptRecord], outcome: Mapping[int, Any], overdue: set[int]
+    cursor: extensions.cursor,
+    group: str,
+    records: Sequence[KeptRecord],
+    outcome: Mapping[int, Refusal | None],
+    overdue: set[int],
 ) -> Counts:
     changes = defaultdict[PartitionKey, Counts](Counts)
     still: list[int] = []
@@ -150,7 +159,7 @@ def _settle(
     return total
 
 
-def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
+def _forget(cursor: extensions.cursor, tried: Sequence[int], still: Sequence[int]) -> None:
     forget(cursor, "parked_events", list(set(tried) - set(still)))
     cursor.execute(
         "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp(),"
@@ -159,7 +168,7 @@ def _forget(cursor: Any, tried: Sequence[int], still: Sequence[int]) -> None:
     )
 
 
-def count_parked(settings: Settings, kinds: Sequence[str] = tuple(PARTITIONS)) -> int:
+def count_parked(settings: Settings, kinds: Sequence[Kind] = tuple(PARTITIONS)) -> int:
     """How many events of these kinds are parked by the group.
 
     Raises:

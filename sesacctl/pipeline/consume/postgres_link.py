@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 
@@ -16,6 +16,9 @@ from sesacctl.pipeline.consume.status import Timer
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class PostgresLink:
         """
         if classify(error) is not Failure.INFRA:
             raise as_ours(error, self._settings) or error
-        if failing_function(error) and error.pgcode[:2] not in _OF_THE_SERVER:
+        if failing_function(error) and (error.pgcode or "")[:2] not in _OF_THE_SERVER:
             self._broken_since = self._broken_since or time.monotonic()
             if time.monotonic() - self._broken_since > BROKEN_SECONDS:
                 raise by_user_code(error, self._settings)
@@ -89,7 +92,7 @@ class PostgresLink:
             _close(sink.connection)
 
 
-def _close(connection: Any) -> None:
+def _close(connection: extensions.connection) -> None:
     try:
         connection.close()
     except psycopg2.Error as error:

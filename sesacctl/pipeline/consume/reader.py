@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -23,7 +23,7 @@ from kafka.errors import (
 
 from sesacctl.broker import clients
 from sesacctl.broker.consumer_like import ConsumerLike
-from sesacctl.broker.kafka_python.consumer_records import Skipped, skipped
+from sesacctl.broker.kafka_python.consumer_records import Record, Skipped, skipped
 from sesacctl.pipeline.consume.log_gaps import is_same_topic
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Polled:
 
     membership: Membership | None
     skipped: Skipped
-    records: Mapping[TopicPartition, list[Any]] = field(default_factory=dict)
+    records: Mapping[TopicPartition, list[Record]] = field(default_factory=dict)
     positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
     refused: Mapping[TopicPartition, int] = field(default_factory=dict)
     diverged: Mapping[TopicPartition, OffsetAndMetadata | None] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Reader:
         if not offsets:
             return
         if wait_ms is None:
-            self._consumer.commit_async(offsets, callback=lambda offsets, response: None)
+            self._consumer.commit_async(offsets, callback=lambda _offsets, _response: None)
             return
         try:
             self._consumer.commit(offsets, timeout_ms=wait_ms)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 
+from sesacctl.database.cursors import fetch_row
 from sesacctl.errors import ServerRefused
 from sesacctl.pipeline.consume.budget import Budget
 from sesacctl.pipeline.sink.batch import Batch, count_records, truncate
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ class StepSize:
         if self._most is not None:
             self._most = max(self._most, count_records(batches) + count_records(batches) // _GROWTH + 1)
 
-    def halved(self, error: BaseException, batches: Sequence[Batch], connection: Any) -> bool:
+    def halved(self, error: BaseException, batches: Sequence[Batch], connection: extensions.connection) -> bool:
         """Whether the step, which was rolled back, is to be tried again with half of its records.
 
         Raises:
@@ -76,11 +80,11 @@ class StepSize:
         return True
 
 
-def _statement_timeout(connection: Any) -> str | None:
+def _statement_timeout(connection: extensions.connection) -> str | None:
     """As the server writes it; None if it is off, so that somebody else has cancelled the statement."""
     if connection.closed:
         return None
     with connection, connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
-        limit = str(cursor.fetchone()[0])
+        limit = str(fetch_row(cursor)[0])
     return None if limit == "0" else limit

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from sesacctl.envelopes import outline, plain
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Codec, Malformed
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Codec, Kind, Malformed
 from sesacctl.pipeline.sink.batch import explain
 
 _ANOTHER_ZONE = timezone(timedelta(minutes=1))  # of no place: a time that is another one there has no zone
@@ -27,7 +27,7 @@ class CheckedEvent:
     """
 
     line: int
-    kind: str | None
+    kind: Kind | None
     action: str
     id: str | None
     created_at: datetime | None
@@ -45,7 +45,7 @@ class EventCheck:
     refused: int
 
 
-def check(content: bytes, kind: str | None = None, zone: tzinfo = UTC) -> EventCheck:
+def check(content: bytes, kind: Kind | None = None, zone: tzinfo = UTC) -> EventCheck:
     """Decode events as the consumer does: one JSON document, or one on each line that is not blank.
 
     `kind`: orders, users or products; by default found by the type or fields. The key of a record is taken to be
@@ -65,7 +65,7 @@ def _split(content: bytes) -> Iterator[tuple[int, bytes]]:
     yield from ((number, line.rstrip(b"\r")) for number, line in lines)
 
 
-def _check(line: int, value: bytes, kind: str | None, zone: tzinfo) -> CheckedEvent:
+def _check(line: int, value: bytes, kind: Kind | None, zone: tzinfo) -> CheckedEvent:
     document = plain(value, dict[str, Any])
     known = kind or _kind(document or {})
     codec = CODECS[known or ORDERS]
@@ -105,7 +105,7 @@ def _remarks(codec: Codec, unknown: bool, assumed: tzinfo | None) -> Iterator[st
         yield "unknown fields are ignored"
 
 
-def _kind(document: dict[str, Any]) -> str | None:
+def _kind(document: dict[str, Any]) -> Kind | None:
     """The topic that an event is for: by its type, else the member that holds the row, else the row's own columns."""
     event_type = document.get("event_type")
     if isinstance(event_type, str) and event_type in _TYPES:

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # As msgspec reads them; without a zone is allowed. Schemas know no calendar: 30 February passes.
@@ -18,7 +18,7 @@ _TIME = rf"^{_DATE}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]+)?{_ZO
 _NO_NUL = "^[^\\u0000]*$"
 
 
-def schema(kinds: Sequence[str]) -> dict[str, Any]:
+def schema(kinds: Sequence[Kind]) -> dict[str, Any]:
     """The JSON Schema, 2020-12, of the values of one topic, or of any of several."""
     definitions: dict[str, Any] = {}
     topics = []
@@ -29,7 +29,7 @@ def schema(kinds: Sequence[str]) -> dict[str, Any]:
     return {"$schema": _DIALECT, **body, "$defs": definitions}
 
 
-def _topic(kind: str) -> dict[str, Any]:
+def _topic(kind: Kind) -> dict[str, Any]:
     """An event where one of its two members is there, else the bare row: that is how the decoder chooses."""
     codec = CODECS[kind]
     return {
@@ -50,7 +50,7 @@ def _reference(struct: type) -> dict[str, str]:
     return {"$ref": f"#/$defs/{struct.__name__}"}
 
 
-def _definitions(kind: str) -> dict[str, Any]:
+def _definitions(kind: Kind) -> dict[str, Any]:
     structs = (CODECS[kind].event, CODECS[kind].row)
     _, found = msgspec.json.schema_components(structs, ref_template="#/$defs/{name}")
     for struct in structs:

@@ -19,13 +19,15 @@ from typing import NamedTuple
 import msgspec
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
-from sesacctl.events import CODECS
+from sesacctl.events import Kind
+
+_KINDS = {str(kind): kind for kind in Kind}  # a call of `Kind` a line would take longer
 
 
 class LedgerEntry(NamedTuple):
     """One line: `kind` is `orders`, `users` or `products`; `acknowledged` is False for an intent."""
 
-    kind: str
+    kind: Kind
     id: str
     acknowledged: bool
 
@@ -66,13 +68,13 @@ def _entry(line: bytes, path: Path, number: int) -> LedgerEntry:
         raise CheckFailed(f"{path}, line {number} is not a ledger's: {error}", hint="sesacctl produce --help") from None
     acknowledged = decoded.acked is not None
     kind = decoded.acked if acknowledged else decoded.sent
-    if kind not in CODECS or not decoded.id:
+    if kind not in _KINDS or not decoded.id:
         raise CheckFailed(
             f"{path}, line {number} is not a ledger's: `sent` or `acked` must be orders, users or products,"
             " and `id` a row's",
             hint="sesacctl produce --help",
         )
-    return LedgerEntry(kind, decoded.id, acknowledged)
+    return LedgerEntry(_KINDS[kind], decoded.id, acknowledged)
 
 
 class Ledger:
@@ -104,7 +106,7 @@ class Ledger:
             finally:
                 os.close(folder)
 
-    def intend(self, kind: str, ids: Iterable[str]) -> None:
+    def intend(self, kind: Kind, ids: Iterable[str]) -> None:
         """Record ids that are about to be sent; they are on the disk when this returns.
 
         Raises:
@@ -116,7 +118,7 @@ class Ledger:
         except OSError as error:
             raise self._failed(error) from None
 
-    def acknowledge(self, kind: str, ids: Iterable[str]) -> None:
+    def acknowledge(self, kind: Kind, ids: Iterable[str]) -> None:
         """Record ids that Kafka has acknowledged.
 
         Raises:

@@ -15,7 +15,7 @@ from sesacctl.broker.kafka_python.producer_batches import Delivery
 from sesacctl.broker.sender import DELIVERY_SECONDS, Sender, row_id
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, EventTooLarge, LedgerNotWritten, SesacctlError
-from sesacctl.events import OrderEvent
+from sesacctl.events import Kind, OrderEvent
 from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.produce.ledger import Ledger
@@ -118,7 +118,7 @@ class Producer:
         self._making: float | None = None
         self._reported = (self._begin, 0)
 
-    def run(self, stop: Event, *, on_report: OnReport = lambda report: None, interval: float = 5.0) -> ProduceReport:
+    def run(self, stop: Event, *, on_report: OnReport = lambda _: None, interval: float = 5.0) -> ProduceReport:
         """Produce until the plan is done or `stop` is set, then wait for the acknowledgements.
 
         After `stop` they get `STOP_SECONDS`; otherwise each event has its `delivery_seconds`, and what Kafka says
@@ -245,7 +245,7 @@ class Producer:
             made += [OrderEvent(timestamp=at, order=order) for order in cart]
         return made
 
-    def _send(self, kind: str, batch: Sequence[events.Event]) -> int:
+    def _send(self, kind: Kind, batch: Sequence[events.Event]) -> int:
         """Record and send events of one kind; how many there were."""
         if self._ledger and batch:
             self._ledger.intend(kind, map(row_id, batch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from redis import Redis
 
@@ -14,8 +14,12 @@ from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import fetch_row
 from sesacctl.pipeline.refresh.simulation import bound
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +70,9 @@ def read_fairness(settings: Settings) -> Fairness:
     return Fairness(size=state.size, fresh=state.fresh, holds=all(table.holds for table in tables), tables=tables)
 
 
-def _table(cursor: Any, redis: Redis, table: Table, size: int, fresh: int) -> TableFairness:
+def _table(cursor: extensions.cursor, redis: Redis, table: Table, size: int, fresh: int) -> TableFairness:
     cursor.execute(f"SELECT count(*), count(*) - count(last_cached_at), min(last_cached_at) FROM {table}")
-    rows, never_cached, oldest = cursor.fetchone()
+    rows, never_cached, oldest = fetch_row(cursor)
     limit = bound(rows, size=size, fresh=fresh)
     noted = read_rounds(redis, table)
     wait = None
@@ -87,7 +91,7 @@ def _table(cursor: Any, redis: Redis, table: Table, size: int, fresh: int) -> Ta
     )
 
 
-def _stamps_between(cursor: Any, table: Table, oldest: datetime, before: datetime | None) -> int:
+def _stamps_between(cursor: extensions.cursor, table: Table, oldest: datetime, before: datetime | None) -> int:
     """Different stamps after `oldest` and before `before`: each is a round, in which all rows get the same one.
 
     One index look-up for each, up to 20,000, independent of the number of rows.
@@ -103,7 +107,7 @@ def _stamps_between(cursor: Any, table: Table, oldest: datetime, before: datetim
         WHERE at < coalesce(%(before)s, 'infinity'::timestamptz) AND at IS NOT NULL""",
         {"oldest": oldest, "before": before},
     )
-    return max(0, int(cursor.fetchone()[0]))
+    return max(0, int(fetch_row(cursor)[0]))
 
 
 def _time(stamp: int) -> datetime:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.database.connections import transaction
-from sesacctl.events import CODECS
+from sesacctl.database.cursors import fetch_row
+from sesacctl.events import CODECS, Kind
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 # Any number: what matters is that all refreshes and resets of one database ask for the same lock.
 GATE = 0x5E5AC_CA
@@ -47,7 +51,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
-    key = CODECS[table].id_column
+    key = CODECS[Kind(table)].id_column
     # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
@@ -85,7 +89,7 @@ def reset_aging(
     *,
     dry_run: bool = False,
     stop: threading.Event | None = None,
-    on_batch: Callable[[Table, int], None] = lambda table, rows: None,
+    on_batch: Callable[[Table, int], None] = lambda _table, _rows: None,
 ) -> tuple[TableReset, ...]:
     """Forget when rows were cached, in transactions of a few thousand rows each; `stop` ends it between two of them.
 
@@ -106,17 +110,17 @@ def reset_aging(
         return tuple(_reset_table(cursor, table, stop or threading.Event(), on_batch) for table in tables)
 
 
-def _count(cursor: Any, table: Table) -> int:
+def _count(cursor: extensions.cursor, table: Table) -> int:
     cursor.execute(f"SELECT count(*) FROM {table} WHERE last_cached_at IS NOT NULL")
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
 def _reset_table(
-    cursor: Any, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
+    cursor: extensions.cursor, table: Table, stop: threading.Event, on_batch: Callable[[Table, int], None]
 ) -> TableReset:
-    key, total, after = CODECS[table].id_column, 0, ""
+    key, total, after = CODECS[Kind(table)].id_column, 0, ""
     cursor.execute(f"SELECT max(last_cached_at) FROM {table}")
-    newest = cursor.fetchone()[0]
+    newest = fetch_row(cursor)[0]
     cursor.connection.commit()
     while newest is not None and not stop.is_set():
         cursor.execute("SET LOCAL lock_timeout = '10s'")
@@ -134,7 +138,7 @@ def _reset_table(
             SELECT max(id), (SELECT count(*) FROM done) FROM batch""",
             (after, newest),
         )
-        after, rows = cursor.fetchone()
+        after, rows = fetch_row(cursor)
         cursor.connection.commit()
         if after is None:
             break

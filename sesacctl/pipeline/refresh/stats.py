@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.cache.client import connect
 from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.state import CacheState, HashState, read_state
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import fetch_row
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 # Upper ends of the histogram's bins, in seconds.
 _EDGES = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21_600, "1 day": 86_400, "7 days": 604_800}
@@ -71,12 +75,12 @@ def read_stats(settings: Settings) -> CacheStats:
     with transaction(settings, command="cache-stats") as cursor:
         row_security.require_visible(cursor, TABLES)
         cursor.execute("SELECT now()")
-        now: datetime = cursor.fetchone()[0]
+        now: datetime = fetch_row(cursor)[0]
         tables = tuple(_table(cursor, side) for side in state.hashes)
     return _stats(state, now, tables)
 
 
-def _table(cursor: Any, side: HashState) -> TableStats:
+def _table(cursor: extensions.cursor, side: HashState) -> TableStats:
     cursor.execute(
         f"""SELECT width_bucket(extract(epoch FROM now() - last_cached_at)::float8, %s), count(*)
             FROM {side.table} GROUP BY 1""",

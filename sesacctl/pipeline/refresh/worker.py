@@ -128,7 +128,7 @@ class Refresher:
         stop: threading.Event,
         period: float,
         *,
-        on_round: Callable[[RefreshResult], None] = lambda result: None,
+        on_round: Callable[[RefreshResult], None] = lambda _: None,
     ) -> None:
         """A round every `period` seconds until `stop`; once the first has worked, it waits for servers that are away.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import execute_values
 
@@ -24,6 +24,9 @@ from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.retained import KeptRecord, forget, select, settle, try_again
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 _CHUNK = 500
 
@@ -113,7 +116,9 @@ def show(settings: Settings, letter_id: int) -> DeadLetter:
     return found[0]
 
 
-def _read(cursor: Any, where: str, values: list[Any], *, order: str, limit: int | None) -> Iterator[DeadLetter]:
+def _read(
+    cursor: extensions.cursor, where: str, values: list[Any], *, order: str, limit: int | None
+) -> Iterator[DeadLetter]:
     cursor.execute(
         f'SELECT id, topic, partition, "offset", reason, detail, created_at, discarded_at, record_time, key, value,'
         f" headers FROM dead_letters WHERE {where} ORDER BY {order} LIMIT %s",
@@ -178,7 +183,7 @@ def _next_ids(settings: Settings, wanted: Filter, last: int) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecord]:
+def _lock(cursor: extensions.cursor, settings: Settings, ids: Sequence[int]) -> list[KeptRecord]:
     """Those that are still there: another replay may have been quicker with some."""
     cursor.execute("SELECT DISTINCT topic_id, partition FROM dead_letters WHERE id = ANY(%s)", (ids,))
     if keys := cursor.fetchall():
@@ -187,7 +192,7 @@ def _lock(cursor: Any, settings: Settings, ids: Sequence[int]) -> list[KeptRecor
 
 
 def _replay_chunk(
-    cursor: Any, settings: Settings, records: Sequence[KeptRecord], unwrap: Envelope | None
+    cursor: extensions.cursor, settings: Settings, records: Sequence[KeptRecord], unwrap: Envelope | None
 ) -> Counter[str]:
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
     known = [record for record in records if record.topic in kinds]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sesacctl.broker.offsets import offsets_at
 from sesacctl.database.connections import transaction
 from sesacctl.errors import UsageError
+from sesacctl.events import Kind
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.audit.partitions import Progress, progress
 from sesacctl.pipeline.audit.row_counts import select_row_counts
@@ -18,6 +19,9 @@ from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Move:
     `cut` is the verdict that no longer stands afterwards.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int
@@ -44,7 +48,7 @@ class Move:
         return self.topic_id, self.partition
 
 
-def plan(settings: Settings, kinds: Sequence[str], start: str) -> list[Move]:
+def plan(settings: Settings, kinds: Sequence[Kind], start: str) -> list[Move]:
     """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
 
     Raises:
@@ -106,7 +110,7 @@ def _move(part: Progress, target: int, cut: CutLog | None) -> Move:
     )
 
 
-def _carry_rows_over(cursor: Any, settings: Settings, moves: Sequence[Move]) -> None:
+def _carry_rows_over(cursor: extensions.cursor, settings: Settings, moves: Sequence[Move]) -> None:
     """What was stored stays in the audit's count of rows, and what is gone by now does not: it may be read again."""
     for kind in {move.kind for move in moves}:
         gone = select_row_counts(cursor, settings, kind).gone

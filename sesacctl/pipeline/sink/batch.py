@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from sesacctl import formats
 from sesacctl.envelopes import DoesNotFit
-from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Malformed, Reason, Row
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Reason, Row
 from sesacctl.log import printable
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
+from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
 from sesacctl.pipeline.sink.sqlstates import Failure
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class LogMark:
         """Whether anything but the offset is known."""
         return self.leader_epoch is not None or self.last_offset is not None
 
-    def is_of(self, record: Any) -> bool:
+    def is_of(self, record: PolledRecord) -> bool:
         """Whether a record is the last one that was stored."""
         found = (record.offset, record.timestamp, record.crc())
         return found == (self.last_offset, self.last_timestamp, self.last_crc)
@@ -62,13 +63,13 @@ class Batch:
     between as expired, as a person has decided. `leader_epoch` is for a batch without records.
     """
 
-    kind: str
+    kind: Kind
     topic: str
     topic_id: UUID
     partition: int
     next_offset: int
     end: int
-    records: Sequence[Any]
+    records: Sequence[PolledRecord]
     skipped: Sequence[tuple[int, int]] = ()
     holes_accepted: bool = False
     leader_epoch: int = -1
@@ -96,7 +97,7 @@ class Batch:
         return mark_of(self.end, self.records[-1])
 
 
-def mark_of(next_offset: int, last: Any) -> LogMark:
+def mark_of(next_offset: int, last: PolledRecord) -> LogMark:
     """What is known of a log up to an offset whose last record is `last`."""
     return LogMark(next_offset, _known(last.leader_epoch), last.offset, last.timestamp, last.crc())
 
@@ -109,7 +110,7 @@ class Entry(Struct, gc=False):
     """One decoded event, with the record and the batch it came in."""
 
     row: Row
-    record: Any
+    record: RecordLike
     batch: Batch
 
     def refuse(self, failure: Failure, reason: Reason, detail: str) -> Refusal:
@@ -124,12 +125,12 @@ class Refusal:
     failure: Failure
     reason: Reason
     detail: str
-    record: Any
+    record: RecordLike
     batch: Batch
     decoded: bool = False
 
 
-def malformed(error: Malformed, record: Any, batch: Batch) -> Refusal:
+def malformed(error: Malformed, record: RecordLike, batch: Batch) -> Refusal:
     """A record that is not an event of its topic, with what it looks like."""
     return Refusal(Failure.DATA, error.reason, explain(error, record.key, record.value, record.headers), record, batch)
 
@@ -172,13 +173,13 @@ def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
 
 def decode(
     batches: Sequence[Batch], zone: tzinfo = UTC
-) -> tuple[dict[str, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
+) -> tuple[dict[Kind, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
     """Entries by kind, a refusal for every record that is not an event of its topic, and counts for each partition.
 
     The counts take every entry for stored and have no refusals yet: see `tally`. `zone` is that of event times that
     have none.
     """
-    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     refusals: list[Refusal] = []
     counts: dict[PartitionKey, Counts] = {}
     for batch in batches:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from sesacctl.events import CODECS, Row
+from sesacctl.events import CODECS, Kind, Row
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 _encode_times = msgspec.json.Encoder().encode
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def copy_rows(cursor: Any, kind: str, rows: Sequence[Row], *, table: str | None = None) -> int:
+def copy_rows(cursor: extensions.cursor, kind: Kind, rows: Sequence[Row], *, table: str | None = None) -> int:
     """COPY rows into the table of their kind, or into `table` with the same columns; returns how many are there now.
 
     Fewer than were sent: a trigger dropped some.

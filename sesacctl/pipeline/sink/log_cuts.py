@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.errors import LogCut
 from sesacctl.pipeline.sink.counts import PartitionKey
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ def stops(topic: str, partition: int, cut: CutLog) -> LogCut:
     return LogCut(f"{topic}-{partition}: {cut.detail}")
 
 
-def read_open(cursor: Any, group: str) -> dict[PartitionKey, CutLog]:
+def read_open(cursor: extensions.cursor, group: str) -> dict[PartitionKey, CutLog]:
     """The verdicts of a group that stand, by topic id and partition."""
     cursor.execute(
         "SELECT topic_id, partition, next_offset, diverged_at, detail, found_at FROM log_cuts"
@@ -59,7 +62,7 @@ def read_open(cursor: Any, group: str) -> dict[PartitionKey, CutLog]:
     }
 
 
-def record(cursor: Any, group: str, topic: str, key: PartitionKey, cut: CutLog) -> None:
+def record(cursor: extensions.cursor, group: str, topic: str, key: PartitionKey, cut: CutLog) -> None:
     """Keep a verdict; the first one that stands for a partition is the one that counts."""
     cursor.execute(
         "INSERT INTO log_cuts (consumer_group, topic, topic_id, partition, next_offset, diverged_at, detail)"
@@ -69,7 +72,7 @@ def record(cursor: Any, group: str, topic: str, key: PartitionKey, cut: CutLog) 
     )
 
 
-def accept(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> None:
+def accept(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> None:
     """A person has decided: the verdicts on these partitions stand no longer."""
     cursor.execute(
         "UPDATE log_cuts SET accepted_at = now()"

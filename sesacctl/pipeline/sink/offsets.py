@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING
 
 from psycopg2.extras import execute_values
 
+from sesacctl.database.cursors import fetch_row
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import COUNTERS, Counts, PartitionKey
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 TABLE = "sink_offsets"
 STORED_IN_TOPIC = f"(SELECT coalesce(sum(stored), 0)::bigint FROM {TABLE} WHERE topic = %s)"
@@ -37,7 +41,7 @@ class StoredPartition:
     counts: Counts
 
 
-def lock(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+def lock(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
     """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
 
     Gives PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
@@ -52,7 +56,7 @@ def lock(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> dict[Partitio
     return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
 
 
-def read_marks(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, LogMark]:
+def read_marks(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, LogMark]:
     """Next offset of each of these partitions that PostgreSQL knows, and what tells its log from another one."""
     cursor.execute(
         f"SELECT topic_id, partition, {', '.join(_MARK)} FROM {TABLE} WHERE {_OF_KEYS}", (group, tuple(keys))
@@ -60,7 +64,7 @@ def read_marks(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> dict[Pa
     return {(row[0], row[1]): LogMark(*row[2:]) for row in cursor.fetchall()}
 
 
-def read_partitions(cursor: Any, group: str) -> dict[PartitionKey, StoredPartition]:
+def read_partitions(cursor: extensions.cursor, group: str) -> dict[PartitionKey, StoredPartition]:
     """Every partition that the group has taken up."""
     columns = ", ".join((*_MARK, *_FIGURES))
     cursor.execute(
@@ -75,32 +79,32 @@ def read_partitions(cursor: Any, group: str) -> dict[PartitionKey, StoredPartiti
     }
 
 
-def read_idle_seconds(cursor: Any, group: str) -> float | None:
+def read_idle_seconds(cursor: extensions.cursor, group: str) -> float | None:
     """Seconds since the group last moved an offset or a counter, by PostgreSQL's clock; None if it never did."""
     cursor.execute(
         f"SELECT extract(epoch FROM now() - max(updated_at))::float8 FROM {TABLE} WHERE consumer_group = %s", (group,)
     )
-    seconds: float | None = cursor.fetchone()[0]
+    seconds: float | None = fetch_row(cursor)[0]
     return seconds
 
 
-def count_events(cursor: Any, group: str, topics: Sequence[str]) -> int:
+def count_events(cursor: extensions.cursor, group: str, topics: Sequence[str]) -> int:
     """Events of these topics that the group has accounted for: stored, duplicates, dead or parked."""
     cursor.execute(
         f"SELECT coalesce(sum(stored + duplicates + dead + parked), 0)::bigint FROM {TABLE}"
         " WHERE consumer_group = %s AND topic = ANY(%s)",
         (group, list(topics)),
     )
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
-def count_stored(cursor: Any, group: str, keys: Sequence[PartitionKey]) -> int:
+def count_stored(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> int:
     """Rows that were stored from these partitions since their counters began."""
     cursor.execute(f"SELECT coalesce(sum(stored), 0)::bigint FROM {TABLE} WHERE {_OF_KEYS}", (group, tuple(keys)))
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
-def begin(cursor: Any, group: str, topic: str, key: PartitionKey, offset: int) -> int:
+def begin(cursor: extensions.cursor, group: str, topic: str, key: PartitionKey, offset: int) -> int:
     """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
     cursor.execute(
         f"INSERT INTO {TABLE} (consumer_group, topic, topic_id, partition, first_offset, next_offset, epoch_offset)"
@@ -108,10 +112,10 @@ def begin(cursor: Any, group: str, topic: str, key: PartitionKey, offset: int) -
         " DO UPDATE SET topic = EXCLUDED.topic RETURNING next_offset",
         (group, topic, *key, offset, offset, offset),
     )
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
-def keep_mark(cursor: Any, group: str, key: PartitionKey, mark: LogMark) -> None:
+def keep_mark(cursor: extensions.cursor, group: str, key: PartitionKey, mark: LogMark) -> None:
     """Keep what tells a log from another, as long as the next offset is the mark's."""
     cursor.execute(
         f"UPDATE {TABLE} SET {', '.join(f'{name} = %s' for name in _MARK[1:])}"
@@ -120,7 +124,9 @@ def keep_mark(cursor: Any, group: str, key: PartitionKey, mark: LogMark) -> None
     )
 
 
-def advance(cursor: Any, group: str, batches: Sequence[Batch], counts: Mapping[PartitionKey, Counts]) -> int:
+def advance(
+    cursor: extensions.cursor, group: str, batches: Sequence[Batch], counts: Mapping[PartitionKey, Counts]
+) -> int:
     """Move each batch's partition from the batch's begin to its end, and add what became of its offsets.
 
     Gives how many were moved: those that still stood where their batch begins.
@@ -140,7 +146,7 @@ def advance(cursor: Any, group: str, batches: Sequence[Batch], counts: Mapping[P
     return int(cursor.rowcount)
 
 
-def adjust_counters(cursor: Any, group: str, changes: Mapping[PartitionKey, Counts]) -> None:
+def adjust_counters(cursor: extensions.cursor, group: str, changes: Mapping[PartitionKey, Counts]) -> None:
     """Add changes to the counters, without moving any offset."""
     if changes:
         execute_values(
@@ -151,7 +157,7 @@ def adjust_counters(cursor: Any, group: str, changes: Mapping[PartitionKey, Coun
         )
 
 
-def reset(cursor: Any, group: str, starts: Mapping[PartitionKey, tuple[str, int]]) -> None:
+def reset(cursor: extensions.cursor, group: str, starts: Mapping[PartitionKey, tuple[str, int]]) -> None:
     """Begin each partition at an offset, given with its topic's name: the counters are zero, and no mark is known."""
     zero = ", ".join(f"{name} = 0" for name in _FIGURES)
     unknown = ", ".join(f"{name} = NULL" for name in _MARK[1:])

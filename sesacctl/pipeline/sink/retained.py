@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg2.extras import Json, execute_values
@@ -14,11 +14,14 @@ from psycopg2.extras import Json, execute_values
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed
-from sesacctl.events import CODECS, LAST_MS, Malformed, Row
+from sesacctl.events import CODECS, LAST_MS, Kind, Malformed, Row
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.staging import write_staged
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 _RECORD = 'consumer_group, topic_id, partition, "offset", fingerprint'
 _RAW = 'consumer_group, topic, topic_id, partition, "offset", key, value, headers, record_time'
@@ -52,7 +55,9 @@ class KeptRecord:
         return self.topic_id, self.partition
 
 
-def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, counted: bool = True) -> None:
+def save_dead_letters(
+    cursor: extensions.cursor, group: str, refusals: Sequence[Refusal], *, counted: bool = True
+) -> None:
     """Keep refused records with the reason; a record that is read again takes its old row's place.
 
     After a log was cut, another record has its position: that one is kept beside it.
@@ -67,7 +72,7 @@ def save_dead_letters(cursor: Any, group: str, refusals: Sequence[Refusal], *, c
         )
 
 
-def save_parked(cursor: Any, group: str, refusals: Sequence[Refusal]) -> None:
+def save_parked(cursor: extensions.cursor, group: str, refusals: Sequence[Refusal]) -> None:
     """Keep records whose user or product is not there yet; one that is read again goes on waiting as long as before."""
     if refusals:
         execute_values(
@@ -90,7 +95,9 @@ def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
     return (*position, record.key, record.value, Json(headers), at)
 
 
-def select(cursor: Any, table: str, where: str, values: Sequence[Any], *, lock: str = "") -> list[KeptRecord]:
+def select(
+    cursor: extensions.cursor, table: str, where: str, values: Sequence[Any], *, lock: str = ""
+) -> list[KeptRecord]:
     """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
     cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
     return [
@@ -110,8 +117,8 @@ def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, byte
 
 
 def try_again(
-    cursor: Any,
-    kind_of: Mapping[str, str],
+    cursor: extensions.cursor,
+    kind_of: Mapping[str, Kind],
     records: Sequence[KeptRecord],
     zone: tzinfo = UTC,
     *,
@@ -126,7 +133,7 @@ def try_again(
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
     """
     outcome: dict[int, Refusal | None] = dict.fromkeys((record.id for record in records), None)
-    entries: dict[str, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
+    entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
     for record in records:
         kind = kind_of[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
@@ -138,11 +145,12 @@ def try_again(
             entries[kind].append(Entry(row, record, batch))
     for kind in WRITE_ORDER:
         for refusal in write_staged(cursor, kind, entries[kind]):
+            assert isinstance(refusal.record, KeptRecord)
             outcome[refusal.record.id] = refusal
     return outcome
 
 
-def _decode(kind: str, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
+def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
     arguments = record.key, record.value, record.timestamp, zone
     return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
 
@@ -164,7 +172,7 @@ def move_count(changes: Mapping[PartitionKey, Counts], record: KeptRecord, origi
         changes[record.source].move(origin, to)
 
 
-def forget(cursor: Any, table: str, ids: Sequence[int]) -> None:
+def forget(cursor: extensions.cursor, table: str, ids: Sequence[int]) -> None:
     """Delete locked records that are settled now.
 
     Raises:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import errorcodes
 
 from sesacctl.database import row_security
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.user_code import failing_function, require_no_rules
-from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Reason
+from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Kind, Reason
 from sesacctl.pipeline.sink.batch import Entry, Refusal
 from sesacctl.pipeline.sink.copy_rows import copy_rows
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 # The columns that never change: two events with one id are the same event if they agree in these.
 IDENTITY = {
@@ -34,7 +38,7 @@ _PARENTS_THERE = {
 }
 
 
-def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refusal]:
+def write_staged(cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry]) -> list[Refusal]:
     """Store what can be stored; refusals for the rest: dead, parked or duplicate. For one open transaction.
 
     Raises:
@@ -56,21 +60,21 @@ def write_staged(cursor: Any, kind: str, entries: Sequence[Entry]) -> list[Refus
     return refusals
 
 
-def _is_to_blame(cursor: Any, kind: str, errors: Sequence[PostgresError], *, stored: int) -> bool:
+def _is_to_blame(cursor: extensions.cursor, kind: Kind, errors: Sequence[PostgresError], *, stored: int) -> bool:
     """Whether a trigger fails on any row, so that dead letters would be good rows: as many failed as were stored.
 
     A bad value may be the row's own, and a single row says nothing: then a row that was stored before is tried.
     """
     if stored and len(errors) < max(2, stored):
         return False
-    certain = [error for error in errors if error.pgcode[:2] != "22"]
+    certain = [error for error in errors if (error.pgcode or "")[:2] != "22"]
     if len(certain) >= 2:
         return True
     passes = _passes_again(cursor, kind, errors[0])
     return bool(certain) if passes is None else not passes
 
 
-def _passes_again(cursor: Any, kind: str, error: PostgresError) -> bool | None:
+def _passes_again(cursor: extensions.cursor, kind: Kind, error: PostgresError) -> bool | None:
     """Whether a copy of a stored row can be stored under another id, or fails as `error`; None: neither."""
     key, *others = CODECS[kind].columns
     columns = ", ".join(others)
@@ -88,7 +92,9 @@ def _passes_again(cursor: Any, kind: str, error: PostgresError) -> bool | None:
     return passes
 
 
-def _write(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
+def _write(
+    cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry], broken: list[PostgresError]
+) -> list[Refusal]:
     """All at once; where PostgreSQL refuses the set for one of its rows, each half, down to that row."""
     cursor.execute("SAVEPOINT staged")
     try:
@@ -119,7 +125,7 @@ def _refuse(entry: Entry, failure: Failure, error: PostgresError, broken: list[P
     return entry.refuse(failure, reason, _words(error))
 
 
-def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str]:
+def _insert_set(cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry]) -> Counter[str]:
     """The ids that were inserted."""
     columns, key = ", ".join(CODECS[kind].columns), CODECS[kind].id_column
     first: dict[str, Entry] = {}
@@ -134,16 +140,18 @@ def _insert_set(cursor: Any, kind: str, entries: Sequence[Entry]) -> Counter[str
     return Counter(row[0] for row in cursor.fetchall())
 
 
-def _arbiter(cursor: Any, kind: str) -> str:
+def _arbiter(cursor: extensions.cursor, kind: Kind) -> str:
     """The index that is asked about conflicts: any, but PostgreSQL refuses to ask one that is checked at COMMIT."""
     cursor.execute(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisunique AND NOT indimmediate)",
         (kind,),
     )
-    return f"({CODECS[kind].id_column})" if cursor.fetchone()[0] else ""
+    return f"({CODECS[kind].id_column})" if fetch_row(cursor)[0] else ""
 
 
-def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
+def _explain_rest(
+    cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry], broken: list[PostgresError]
+) -> list[Refusal]:
     """Why rows were not inserted: theirs or another one is there, a parent is missing, or PostgreSQL dropped them."""
     if not entries:
         return []
@@ -168,7 +176,7 @@ def _explain_rest(cursor: Any, kind: str, entries: Sequence[Entry], broken: list
     return refusals + _insert_plainly(cursor, kind, others, broken)
 
 
-def _orphans(cursor: Any, kind: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+def _orphans(cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Those whose user or product is not in PostgreSQL, and the others."""
     if kind != ORDERS or not entries:
         return [], list(entries)
@@ -182,7 +190,9 @@ def _orphans(cursor: Any, kind: str, entries: Sequence[Entry]) -> tuple[list[Ent
     return split
 
 
-def _insert_plainly(cursor: Any, kind: str, entries: Sequence[Entry], broken: list[PostgresError]) -> list[Refusal]:
+def _insert_plainly(
+    cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry], broken: list[PostgresError]
+) -> list[Refusal]:
     """Rows that nothing seems to stand in the way of: PostgreSQL is to say what it does with them.
 
     A unique index of the user's own refuses a row by name; a trigger or a rule drops it without a word.
@@ -221,13 +231,15 @@ def _words(error: PostgresError) -> str:
     return f"{words}{table}\nCONTEXT: {error.diag.context}"[:_DETAIL_CHARACTERS]
 
 
-def _find(cursor: Any, kind: str, columns: Sequence[str], ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _find(
+    cursor: extensions.cursor, kind: Kind, columns: Sequence[str], ids: Sequence[str]
+) -> dict[str, tuple[Any, ...]]:
     """Rows by their id, which is the first of the columns and left out."""
     cursor.execute(f"SELECT {', '.join(columns)} FROM {kind} WHERE {columns[0]} = ANY(%s)", (list(ids),))
     return {row[0]: row[1:] for row in cursor.fetchall()}
 
 
-def _id(kind: str, entry: Entry) -> str:
+def _id(kind: Kind, entry: Entry) -> str:
     return CODECS[kind].id_of(entry.row)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import Any
 
 from psycopg2 import Error as PostgresError
 from psycopg2 import extensions
 from psycopg2.errors import FeatureNotSupported
 
 from sesacctl.database import row_security
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.sink.copy_rows import copy_rows
@@ -39,7 +39,7 @@ class Sink:
         *,
         group: str,
         zone: tzinfo = UTC,
-        checkpoint: Callable[[str], None] = lambda label: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._connection = connection
         self._group = group
@@ -121,7 +121,7 @@ class Sink:
             self._fence(cursor, [batch])
             self._advance(cursor, [batch], {batch.key: Counts(expired=batch.end - batch.next_offset)})
 
-    def _fence(self, cursor: Any, batches: Sequence[Batch]) -> None:
+    def _fence(self, cursor: extensions.cursor, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets, and compare them with what this step saw."""
         found = offsets.lock(cursor, self._group, [batch.key for batch in batches])
         moved = [
@@ -133,7 +133,7 @@ class Sink:
             row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again and again
             raise Fenced(", ".join(moved))
 
-    def _write(self, cursor: Any, entries: dict[str, list[Entry]]) -> list[Refusal]:
+    def _write(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
@@ -148,7 +148,7 @@ class Sink:
         self._checkpoint("after going back")
         return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
 
-    def _copy(self, cursor: Any, entries: dict[str, list[Entry]]) -> bool:
+    def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
         """Whether every row is in its table: no error is no success, as a trigger may drop rows."""
         for kind in WRITE_ORDER:
             if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
@@ -157,6 +157,8 @@ class Sink:
         cursor.execute(RAISE_NOW)
         return True
 
-    def _advance(self, cursor: Any, batches: Sequence[Batch], counts: Mapping[PartitionKey, Counts]) -> None:
+    def _advance(
+        self, cursor: extensions.cursor, batches: Sequence[Batch], counts: Mapping[PartitionKey, Counts]
+    ) -> None:
         if offsets.advance(cursor, self._group, batches, counts) != len(batches):
             raise Fenced("an offset was moved in spite of our lock")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from sesacctl.database.connections import transaction
+from sesacctl.events import Kind
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings
@@ -86,7 +87,7 @@ class Allowance:
         return not (self._unsure or self._granted or self._left)
 
 
-def stored_events(settings: Settings, kinds: tuple[str, ...]) -> int:
+def stored_events(settings: Settings, kinds: tuple[Kind, ...]) -> int:
     """Events of these kinds that the group has accounted for, by PostgreSQL's counters.
 
     Raises:

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.messages import Crash
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 HEALTHY_SECONDS = 60.0
 EXIT_SECONDS = 1.0  # from the end of the pipe to that of the process
@@ -63,7 +66,7 @@ class Member:
     """
 
     number: int
-    process: Any = None
+    process: BaseProcess | None = None
     pipe: Connection | None = None
     running: bool = False
     status: Status = field(default_factory=lambda: Status(0))
@@ -92,7 +95,7 @@ class Member:
             return None
         return (self.process.pid if self.process is not None else self.status.pid) or None
 
-    def record_start(self, process: Any, pipe: Connection) -> None:
+    def record_start(self, process: BaseProcess | None, pipe: Connection) -> None:
         """It has been started, or at least may have been: `process` is None if the fork server died meanwhile."""
         self.process, self.pipe, self.running, self.taken = process, pipe, True, False
         self.last_words = None

@@ -27,6 +27,7 @@ from sesacctl.broker.errors import translated
 from sesacctl.database.connections import as_ours
 from sesacctl.database.location import locate
 from sesacctl.errors import ServerRefused, SesacctlError
+from sesacctl.events import Kind
 from sesacctl.pipeline.consume.instance import Instance
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.supervise.budget import RemoteBudget
@@ -48,7 +49,7 @@ class InstanceOptions:
     """
 
     settings: Settings
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     number: int
     member_id: str
     park_seconds: float
@@ -71,7 +72,7 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
     granted: SimpleQueue[int] = SimpleQueue()
     mailbox = Mailbox(supervisor)
     # In a thread: the handler may run while the main thread holds the event's own lock.
-    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=stop.set, daemon=True).start())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: threading.Thread(target=stop.set, daemon=True).start())
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group: the supervisor decides
         signal.signal(number, signal.SIG_IGN)
     listener = (supervisor, mailbox, stop, granted)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sesacctl.pipeline.supervise.process import InstanceOptions, main
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 log = logging.getLogger(__name__)
 
@@ -19,19 +22,19 @@ class Starter:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["sesacctl.pipeline.supervise.preload"])
 
-    def start(self, options: InstanceOptions) -> tuple[Any, Connection]:
+    def start(self, options: InstanceOptions) -> tuple[BaseProcess | None, Connection]:
         """The process, and our end of its pipe, which ends when the process does.
 
         The process is None if the fork server was killed before it returned a pid: it may run or not.
         """
         ours, theirs = self._context.Pipe()
         name = f"consumer-{options.number}"
-        process: Any = self._context.Process(target=main, args=(options, theirs), name=name, daemon=True)
+        process = self._context.Process(target=main, args=(options, theirs), name=name, daemon=True)
         try:
             process.start()
         except (EOFError, OSError) as error:
             log.warning("the fork server died (%r); starting another", error, extra={"action": "consume.restart"})
-            process = None
+            return None, ours
         finally:
             theirs.close()
         return process, ours

@@ -10,7 +10,7 @@ from threading import Event
 
 from sesacctl.broker.groups import leave_group
 from sesacctl.errors import CannotKeepAlive, SesacctlError
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from sesacctl.heartbeat import Heartbeat
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.supervise import prerequisites
@@ -50,7 +50,7 @@ class Supervisor:
         park_seconds: float = 600.0,
         accept_gap: bool = False,
         max_messages: int | None = None,
-        kinds: tuple[str, ...] = tuple(PARTITIONS),
+        kinds: tuple[Kind, ...] = tuple(PARTITIONS),
         crash_at: str | None = None,
         fail_at: str | None = None,
         done: Callable[[], bool] | None = None,
@@ -88,7 +88,7 @@ class Supervisor:
             )  # fmt: skip
 
     def run(
-        self, stop: Event, *, on_report: Callable[[ConsumeReport], None] = lambda report: None, interval: float = 5.0
+        self, stop: Event, *, on_report: Callable[[ConsumeReport], None] = lambda _: None, interval: float = 5.0
     ) -> ConsumeReport:
         """Supervise until `stop` is set, or the work is done; `on_report` is called every `interval` seconds.
 

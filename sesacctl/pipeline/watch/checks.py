@@ -10,7 +10,7 @@ from sesacctl import formatting
 from sesacctl.database import row_security
 from sesacctl.database.refusals import READ_ONLY_HINT
 from sesacctl.errors import ServerRefused, ServerUnreachable, SesacctlError
-from sesacctl.events import CODECS
+from sesacctl.events import CODECS, Kind
 from sesacctl.heartbeat import Pulse
 from sesacctl.pipeline.watch.observation import Observation
 
@@ -133,7 +133,7 @@ def _cache(seen: Observation) -> Check:
     cache = seen.redis.cache
     if cache.empty:
         return _unhealthy(name, f"no {' and '.join(cache.empty)} in the cache", "sesacctl cache refresh")
-    evidence = ", ".join(formatting.plural(each.rows, CODECS[each.table].field) for each in cache.hashes)
+    evidence = ", ".join(formatting.plural(each.rows, CODECS[Kind(each.table)].field) for each in cache.hashes)
     age = seen.cache_age
     if age is None:
         return _ok(name, evidence)

@@ -112,7 +112,7 @@ def published(port: int | None, *, host: str) -> Iterator[Publish]:
         ConfigurationError: the extra is not installed, or the address cannot be used.
     """
     if port is None:
-        yield lambda families: None
+        yield lambda _: None
         return
     latest: list[Family] = []
 

@@ -57,7 +57,7 @@ def wait_healthy(
     seconds: float,
     only_servers: bool = False,
     stop: threading.Event | None = None,
-    on_wait: Callable[[str], None] = lambda names: None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> Health:
     """The first good health, or the last bad one after `seconds`; `on_wait` is called with what is waited for, once."""
     deadline, said = monotonic() + seconds, ""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.rows import TABLES
 from sesacctl.cache.state import CacheState, read_info, read_state
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import fetch_row
 from sesacctl.database.row_security import SecuredTable
 from sesacctl.database.schema import revisions
 from sesacctl.database.schema.encoding import encoding_problem
 from sesacctl.pipeline.sink import offsets
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 ANSWER_SECONDS = 4.0
 MANY = 100_000
@@ -76,7 +80,7 @@ def read_database(settings: Settings) -> DatabaseView:
             "SELECT current_setting('server_version'), pg_is_in_recovery(),"
             " current_setting('transaction_read_only') = 'on', now()"
         )
-        version, standby, read_only, now = cursor.fetchone()
+        version, standby, read_only, now = fetch_row(cursor)
         secured = row_security.look(cursor)
         waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
         problem = encoding_problem(cursor.connection)
@@ -115,9 +119,9 @@ _REFUSED = """
             AS parked"""
 
 
-def _row(cursor: Any, statement: str, **values: object) -> dict[str, Any]:
+def _row(cursor: extensions.cursor, statement: str, **values: object) -> dict[str, Any]:
     cursor.execute(statement, values or None)
-    return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
+    return dict(zip((column.name for column in cursor.description or ()), fetch_row(cursor), strict=True))
 
 
 def read_redis(settings: Settings) -> RedisView:

@@ -28,12 +28,12 @@ def answer(known: list[tuple[int, int, int]]) -> bytes:
 def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: bool) -> Settings:
     """Servers that answer or not; a client is refused."""
 
-    def admin(settings: Settings, timeout_ms: int) -> Any:
+    def admin(*_: object, **__: object) -> Any:
         if len(outcomes) > 1:
             raise ServerRefused("wrong password")
         return SimpleNamespace(close=lambda: None)
 
-    monkeypatch.setattr(bootstrap, "_answers", lambda server, seconds, context: outcomes[server.partition(":")[0]])
+    monkeypatch.setattr(bootstrap, "_answers", lambda server, *_: outcomes[server.partition(":")[0]])
     monkeypatch.setattr(cluster, "admin", admin)
     return load(kafka_bootstrap_servers=",".join(f"{name}:1" for name in outcomes))
 
@@ -70,7 +70,7 @@ def test_another_service_does_not_answer_as_a_broker(words: bytes) -> None:
 def test_a_single_missing_server_is_reported_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(kafka_bootstrap_servers="a:1")
 
-    def admin(settings: Settings, timeout_ms: int) -> Any:
+    def admin(*_: object, **__: object) -> Any:
         raise ServerUnreachable("away")
 
     monkeypatch.setattr(cluster, "admin", admin)

@@ -82,7 +82,7 @@ def test_certificate_errors_are_named(files: Path, given: dict[str, str], passwo
 
 @needs_openssl
 def test_a_file_that_may_not_be_read_is_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> bytes:  # the tests may run as root, who may read everything
+    def refuse(_self: Path) -> bytes:  # the tests may run as root, who may read everything
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)

@@ -72,7 +72,7 @@ GROUPS = [name for name in app.COMMANDS if hasattr(app.load(name), "commands")]
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_group_has_help_with_an_example_of_its_own(name: str) -> None:
-    example = app.load(name).help.partition("\n\nExample: ")[2]
+    example = str(app.load(name).help).partition("\n\nExample: ")[2]
     assert example.startswith(f"sesacctl {name} ")
     assert problem(example.split()[1:]) is None
 

@@ -50,7 +50,8 @@ def level() -> str:
     return logging.getLevelName(logging.getLogger("sesacctl").level).lower()
 
 
-def test_the_log_is_as_the_settings_say(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("shared")
+def test_the_log_is_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     begin()
     assert level() == "info"
     monkeypatch.setenv("SESAC_LOG_LEVEL", "debug")

@@ -155,7 +155,8 @@ def test_an_error_shows_its_log_and_what_to_do(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "FATAL: [/x]\nerror: no [b]\nnext:  up\n"
 
 
-def test_advice_is_silent_when_quiet(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("quiet")
+def test_advice_is_silent_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     render.say("x")
     render.next_command("y")
     with render.steps("z") as on_step:

@@ -11,6 +11,7 @@ import pytest
 from sesacctl.database import row_values
 from sesacctl.database.models import Product, User
 from sesacctl.errors import InvalidRow
+from sesacctl.events import Kind
 
 USER = {"user_id": "U_1", "name": "홍길동"}
 PRODUCT = {"product_id": "P_1", "name": "노트북", "price": 1000}
@@ -102,20 +103,20 @@ def test_an_order_is_completed() -> None:
 
 
 def test_changes_bring_what_hangs_on_them() -> None:
-    assert row_values.changes("users", {"age": 41}) == {"age": 41, "age_group": "40대"}
-    assert row_values.changes("users", {"age": None}) == {"age": None, "age_group": None}
-    assert row_values.changes("users", {"address": "부산 해운대구"}) == {"region": "부산"}
+    assert row_values.changes(Kind.USERS, {"age": 41}) == {"age": 41, "age_group": "40대"}
+    assert row_values.changes(Kind.USERS, {"age": None}) == {"age": None, "age_group": None}
+    assert row_values.changes(Kind.USERS, {"address": "부산 해운대구"}) == {"region": "부산"}
 
 
 @pytest.mark.parametrize(
     ("table", "field"),
     [("users", "user_id"), ("users", "created_at"), ("products", "product_id"), ("orders", "quantity")],
 )
-def test_what_must_not_change(table: str, field: str) -> None:
+def test_what_must_not_change(table: Kind, field: str) -> None:
     with pytest.raises(InvalidRow, match=f"^{field}: cannot be changed"):
         row_values.changes(table, {field: 1})
 
 
 def test_a_required_column_cannot_be_emptied() -> None:
     with pytest.raises(InvalidRow, match=r"^name: is required$"):
-        row_values.changes("users", {"name": None})
+        row_values.changes(Kind.USERS, {"name": None})

@@ -36,7 +36,7 @@ class Repository:
 
 
 def ensure(folder: Path, repository: Repository, lock: Lock = LOCK) -> list[Path]:
-    return jars.ensure(folder, lock, on_step=lambda step: None, cancel=threading.Event(), fetch=repository)
+    return jars.ensure(folder, lock, on_step=lambda _: None, cancel=threading.Event(), fetch=repository)
 
 
 def test_the_committed_lock_names_each_jar_once_with_its_sum() -> None:

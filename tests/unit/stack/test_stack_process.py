@@ -41,7 +41,7 @@ def ours(tmp_path: Path) -> Iterator[Program]:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
     """A process of the same program, with other arguments."""
     process = subprocess.Popen([sys.executable, "-c", WAITS, "other"], stdout=subprocess.DEVNULL)
     yield process
@@ -101,7 +101,8 @@ def test_a_silent_start_is_given_up(ours: Program) -> None:
     assert ours.find() is not None, "what runs is left alone"
 
 
-def test_a_program_gets_none_of_our_settings(ours: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ours")
+def test_a_program_gets_none_of_our_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "secret")
     shows = program(tmp_path, "import os; print(sorted(os.environ), flush=True)")
     shows.spawn()

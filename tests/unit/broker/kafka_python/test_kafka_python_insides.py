@@ -134,7 +134,7 @@ OPTIONS: list[tuple[Any, str]] = [(each, "kafka_client") for each in (KafkaAdmin
 def without_bootstrap(**options: Any) -> KafkaNetClient:
     """An admin client connects when it is made; this one does not."""
     client = KafkaNetClient(**options)
-    client._manager.bootstrap = lambda timeout_ms: None
+    client._manager.bootstrap = lambda *_, **__: None
     return client
 
 

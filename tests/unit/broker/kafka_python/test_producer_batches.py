@@ -14,6 +14,7 @@ from kafka.record import MemoryRecords
 from sesacctl.broker import clients
 from sesacctl.broker.kafka_python.producer_batches import BATCH_BYTES, Batch, Delivery, Records, varint
 from sesacctl.broker.sender import partition_of
+from sesacctl.events import Kind
 from sesacctl.settings import load
 
 
@@ -85,7 +86,7 @@ def test_a_closed_batch_takes_no_more() -> None:
 
 def open_batch(rows: int) -> tuple[Batch, list[Delivery]]:
     told: list[Delivery] = []
-    batch = Batch("orders", TopicPartition("orders", 0), told.append)
+    batch = Batch(Kind.ORDERS, TopicPartition("orders", 0), told.append)
     for number in range(rows):
         batch.records.add(prefixed(b"k"), b"v" * 10, 1_700_000_000_000)
         batch.ids.append(f"o{number}")
@@ -106,7 +107,7 @@ def test_one_failure_counts_for_all_rows_of_a_batch(how: str) -> None:
     batch, told = open_batch(3)
     error = RuntimeError("no")
     if how == "refused":
-        batch.complete_exceptionally(error, lambda index: error)
+        batch.complete_exceptionally(error, lambda _: error)
     else:
         batch.abort(error)
     [delivery] = told
@@ -116,7 +117,7 @@ def test_one_failure_counts_for_all_rows_of_a_batch(how: str) -> None:
 def test_the_halves_of_a_split_batch_report_each_row_once() -> None:
     """As `RecordAccumulator.split_and_reenqueue` does it: each record's future moves to one of the halves."""
     batch, told = open_batch(3)
-    halves = [Batch("orders", TopicPartition("orders", 0), lambda delivery: None) for _ in range(2)]
+    halves = [Batch(Kind.ORDERS, TopicPartition("orders", 0), lambda _: None) for _ in range(2)]
     for index in range(len(batch._record_futures)):
         batch._record_futures[index].rebind(halves[index // 2].produce_future, index % 2)
     assert told == []
@@ -134,8 +135,8 @@ def test_a_producer_sets_acks_all_and_idempotence_explicitly(monkeypatch: pytest
     """A library's defaults may change, and one of the two turns the other off silently."""
     asked: dict[str, object] = {}
     monkeypatch.setattr(clients, "KafkaProducer", lambda **options: asked.update(options) or MagicMock())
-    monkeypatch.setattr(clients, "make_recoverable", lambda client: None)
-    monkeypatch.setattr(clients, "_prepare_for_long", lambda manager, settings: None)
+    monkeypatch.setattr(clients, "make_recoverable", lambda _: None)
+    monkeypatch.setattr(clients, "_prepare_for_long", lambda *_: None)
     clients.producer(load(), delivery_seconds=5.0)
     assert (asked["enable_idempotence"], asked["acks"], asked["delivery_timeout_ms"]) == (True, "all", 5000)
 
@@ -146,7 +147,7 @@ def test_a_key_goes_where_every_client_of_kafka_puts_it(key: bytes, partitions: 
         def topics(self) -> set[str]:
             return {"orders"}
 
-        def partitions_for_topic(self, topic: str) -> set[int]:
+        def partitions_for_topic(self, _topic: str) -> set[int]:
             return set(range(partitions))
 
         available_partitions_for_topic = partitions_for_topic

@@ -30,6 +30,7 @@ from kafka.record import MemoryRecords
 from sesacctl.broker.kafka_python import producer_batches as batches
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
+from sesacctl.events import Kind
 
 DELIVERY_SECONDS = 10.0
 PARTITIONS = [TopicPartition("orders", number) for number in range(3)]
@@ -64,10 +65,10 @@ class Network:
         self.id_requests: list[tuple[Any, Future]] = []
         self.open: dict[int, tuple[Any, Future]] = {}
 
-    def is_ready(self, node: int) -> bool:
+    def is_ready(self, _node: int) -> bool:
         return True
 
-    def await_ready(self, node: int, timeout_ms: float) -> bool:
+    def await_ready(self, *_: object, **__: object) -> bool:
         return True
 
     def least_loaded_node(self) -> int:
@@ -77,7 +78,7 @@ class Network:
 
     def wakeup(self) -> None: ...
 
-    def send(self, node: int, request: Any, wakeup: bool = True) -> Future:
+    def send(self, node: int, request: Any, **_: object) -> Future:
         future = Future()
         if isinstance(request, InitProducerIdRequest):
             self.id_requests.append((request, future))
@@ -131,7 +132,7 @@ class Bench:
             _accumulator=self.accumulator, _sender=self.sender, _transaction_manager=self.manager
         )
         make_recoverable(client)
-        self._lanes = [Lane(client, "orders", partition, self.told.append) for partition in PARTITIONS]
+        self._lanes = [Lane(client, Kind.ORDERS, partition, self.told.append) for partition in PARTITIONS]
 
     def publish(self, partition: int, *row_ids: str, size: int = 1) -> None:
         for row_id in row_ids:

@@ -43,7 +43,7 @@ class Answers:
         self.asked += 1
         return dict.fromkeys(partitions, self.ends)
 
-    def is_same_topic(self, ids: Mapping[str, UUID]) -> bool:
+    def is_same_topic(self, _ids: Mapping[str, UUID]) -> bool:
         self.asked += 1
         return self.same_topic
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from kafka import TopicPartition
 
+from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.errors import OffsetGap
 from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.sink.batch import Batch, truncate
@@ -26,6 +27,7 @@ def holed(*offsets: int, seen: int = 0, end: int) -> Batch:
     """A batch with records at these offsets alone."""
     found = replace(batch(many_orders(len(offsets)), seen=seen), end=end)
     for record, offset in zip(found.records, offsets, strict=True):
+        assert isinstance(record, Record)
         record.offset = offset
     return found
 

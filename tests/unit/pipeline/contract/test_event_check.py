@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.contract.check import DEAD_LETTER, STORE, check
 from tests.conftest import Cli
 from tests.helpers.events import message, order, product, user
@@ -18,7 +18,7 @@ EVENT = message(order(1))[1] or b""
 BARE = b'{"order_id":"o1","user_id":"u1","product_id":"p1","quantity":1,"total_amount":1}'
 
 
-def outcome(content: bytes, kind: str | None = None) -> list[tuple[int, str | None, str | None]]:
+def outcome(content: bytes, kind: Kind | None = None) -> list[tuple[int, str | None, str | None]]:
     return [(event.line, event.kind, event.reason) for event in check(content, kind).events]
 
 

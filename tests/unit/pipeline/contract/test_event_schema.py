@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Event, Malformed
+from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Event, Kind, Malformed
 from sesacctl.pipeline.contract.check import check
 from sesacctl.pipeline.contract.schema import schema
 from tests.helpers.events import message, order, product, user
@@ -62,13 +62,13 @@ def shaped(part: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrate
     return st.text(TEXT, min_size=limits["minLength"] or 0, max_size=limits["maxLength"])
 
 
-def values(kind: str) -> st.SearchStrategy[tuple[str, Any]]:
+def values(kind: Kind) -> st.SearchStrategy[tuple[Kind, Any]]:
     found = SCHEMAS[kind]
     return st.tuples(st.just(kind), shaped(found["then"], found["$defs"]) | shaped(found["else"], found["$defs"]))
 
 
 @given(event=st.one_of([values(kind) for kind in CODECS]))
-def test_values_of_the_schema_are_accepted(event: tuple[str, Any]) -> None:
+def test_values_of_the_schema_are_accepted(event: tuple[Kind, Any]) -> None:
     kind, document = event
     VALIDATORS[kind].validate(document)
     codec = CODECS[kind]
@@ -81,7 +81,7 @@ def test_values_of_the_schema_are_accepted(event: tuple[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_schemas_are_schemas_and_every_column_is_in_them(kind: str) -> None:
+def test_schemas_are_schemas_and_every_column_is_in_them(kind: Kind) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[kind])
     codec = CODECS[kind]
     assert tuple(SCHEMAS[kind]["$defs"][codec.row.__name__]["properties"]) == codec.columns
@@ -143,14 +143,14 @@ CHANGES: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["envelope", "bare"])
 @pytest.mark.parametrize(("kind", "field", "value"), CHANGES, ids=[f"{each[1]}-{n}" for n, each in enumerate(CHANGES)])
-def test_codec_and_schema_refuse_the_same_values(kind: str, field: str, value: object, wrapped: bool) -> None:
+def test_codec_and_schema_refuse_the_same_values(kind: Kind, field: str, value: object, wrapped: bool) -> None:
     row = ROWS[kind] | {field: value}
     assert both(kind, {"timestamp": TIME, kind[:-1]: row} if wrapped else row) == (False, False)
     assert both(kind, {"timestamp": TIME, kind[:-1]: ROWS[kind]} if wrapped else ROWS[kind]) == (True, True)
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_a_missing_field_and_a_wrong_envelope_both_refuse(kind: str) -> None:
+def test_a_missing_field_and_a_wrong_envelope_both_refuse(kind: Kind) -> None:
     row, field = ROWS[kind], kind[:-1]
     for name in row:
         assert both(kind, {key: value for key, value in row.items() if key != name}) == (False, False)
@@ -168,7 +168,7 @@ def test_a_missing_field_and_a_wrong_envelope_both_refuse(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_null_is_absent_where_a_field_is_optional(kind: str) -> None:
+def test_null_is_absent_where_a_field_is_optional(kind: Kind) -> None:
     row, field = ROWS[kind], kind[:-1]
     required = {each.name for each in msgspec.structs.fields(CODECS[kind].row) if each.required}
     for each in msgspec.structs.fields(CODECS[kind].row):
@@ -198,7 +198,7 @@ def test_differences_that_are_in_the_documents(text: str, expected: tuple[bool, 
     assert both(ORDERS if "order_id" in document else USERS, document) == expected
 
 
-def both(kind: str, document: Any) -> tuple[bool, bool]:
+def both(kind: Kind, document: Any) -> tuple[bool, bool]:
     """Whether the schema and the decoder accept a document, with the key that its row asks for."""
     body = (document.get(CODECS[kind].field) or document) if isinstance(document, dict) else {}
     try:
@@ -217,7 +217,7 @@ def both(kind: str, document: Any) -> tuple[bool, bool]:
     ],
 )
 def test_a_codec_knows_its_row_id_and_message_key(
-    kind: str, event: Event, id_column: str, message_key: str, found: str
+    kind: Kind, event: Event, id_column: str, message_key: str, found: str
 ) -> None:
     codec = CODECS[kind]
     row, _ = codec.decode(*message(event), 0)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
+from sesacctl.events import Kind
 from sesacctl.pipeline.produce.ledger import Ledger, LedgerEntry, read_ledger
 
 
@@ -24,15 +25,15 @@ def path(tmp_path: Path) -> Path:
 
 def test_entries_come_back_in_the_order_of_writing(path: Path) -> None:
     ledger = Ledger(path)
-    ledger.intend("orders", ["a", "b"])
-    ledger.acknowledge("orders", ["a"])
-    ledger.intend("users", ["u"])
+    ledger.intend(Kind.ORDERS, ["a", "b"])
+    ledger.acknowledge(Kind.ORDERS, ["a"])
+    ledger.intend(Kind.USERS, ["u"])
     ledger.close()
     assert list(read_ledger(path)) == [
-        LedgerEntry("orders", "a", False),
-        LedgerEntry("orders", "b", False),
-        LedgerEntry("orders", "a", True),
-        LedgerEntry("users", "u", False),
+        LedgerEntry(Kind.ORDERS, "a", False),
+        LedgerEntry(Kind.ORDERS, "b", False),
+        LedgerEntry(Kind.ORDERS, "a", True),
+        LedgerEntry(Kind.USERS, "u", False),
     ]
     assert path.read_text().splitlines()[2] == '{"acked":"orders","id":"a"}'
 
@@ -41,7 +42,7 @@ def test_entries_come_back_in_the_order_of_writing(path: Path) -> None:
 def test_any_id_comes_back(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "l.jsonl"
     ledger = Ledger(path)
-    ledger.intend("orders", ids)
+    ledger.intend(Kind.ORDERS, ids)
     ledger.close()
     assert [entry.id for entry in read_ledger(path)] == ids
 
@@ -61,9 +62,9 @@ def test_an_intent_is_on_the_disk_when_intend_returns(path: Path, monkeypatch: p
     ledger = Ledger(path)
     monkeypatch.setattr(os, "write", recorded("write"))
     monkeypatch.setattr(os, "fsync", recorded("fsync"))
-    ledger.intend("orders", ["a"])
+    ledger.intend(Kind.ORDERS, ["a"])
     assert calls == ["write", "fsync"]
-    ledger.acknowledge("orders", ["a"])
+    ledger.acknowledge(Kind.ORDERS, ["a"])
     assert calls == ["write", "fsync", "write"]
     ledger.close()
     assert calls[-1] == "fsync"
@@ -80,7 +81,7 @@ def test_a_new_ledger_s_name_is_on_the_disk_before_an_intent(path: Path, monkeyp
 def test_a_second_run_appends(path: Path) -> None:
     for row_id in ("a", "b"):
         ledger = Ledger(path)
-        ledger.intend("orders", [row_id])
+        ledger.intend(Kind.ORDERS, [row_id])
         ledger.close()
     assert [entry.id for entry in read_ledger(path)] == ["a", "b"]
 
@@ -167,4 +168,4 @@ for number in range(100):
 
 def test_a_full_device_refuses_the_intent() -> None:
     with pytest.raises(LedgerNotWritten, match="No space left"):
-        Ledger(Path("/dev/full")).intend("orders", ["a"])
+        Ledger(Path("/dev/full")).intend(Kind.ORDERS, ["a"])

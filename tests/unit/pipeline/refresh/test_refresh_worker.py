@@ -41,7 +41,7 @@ def waits(
     clock = Clock()
     monkeypatch.setattr(refresh, "monotonic", lambda: clock.now)
 
-    def run_once(self: Refresher, *, period: float) -> RefreshResult:
+    def run_once(_self: Refresher, **_: object) -> RefreshResult:
         works = next(outcomes, None)
         clock.now += next(takes)
         if works is None:
