@@ -23,7 +23,7 @@ CAUGHT, MISSED, STALE, BROKEN = "caught", "MISSED", "stale", "broken"
 _LEFT_OUT = shutil.ignore_patterns(
     ".*_cache", ".git", ".venv*", ".sesac", ".hypothesis", "__pycache__", "dist", "build", "site"
 )
-_SECONDS = 600.0
+_SECONDS, _SECONDS_EACH = 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def _run(folder: Path, tests: Sequence[str], home: Path) -> dict[str, str]:
     outcomes = {name: outcome for name in storms if (outcome := _storm(folder, name))}
     if nodes := [name for name in tests if name not in storms]:
         pytest = ["-m", "pytest", "-p", "tests.planted.inside", "-p", "no:cacheprovider", "-q", *nodes]
-        if _code(folder, pytest, {"SESAC_TEST_HOME": str(home), REPORT: str(report)}) in (0, 1):
+        environment = {"SESAC_TEST_HOME": str(home), REPORT: str(report)}
+        if _code(folder, pytest, environment, seconds=_SECONDS + _SECONDS_EACH * len(nodes)) in (0, 1):
             outcomes |= json.loads(report.read_text("utf-8"))
     return outcomes
 
@@ -106,7 +107,7 @@ def _storm(folder: Path, name: str) -> str | None:
     return {0: "passed", 5: "failed"}.get(_code(folder, ["-m", "tests.planted.inside", "tests.faults", *options], {}))
 
 
-def _code(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+def _code(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], *, seconds: float = _SECONDS) -> int:
     """The exit code of a Python that runs in the copy, -1 if it did not end in time; the log of one that is odd."""
     with (folder.parent / "log").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -119,7 +120,7 @@ def _code(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
             start_new_session=True,
         )
         try:
-            code = process.wait(_SECONDS)
+            code = process.wait(seconds)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

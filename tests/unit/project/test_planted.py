@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,6 +14,7 @@ from tests.planted.plants import PLANTS
 from tests.planted.running import BROKEN, CAUGHT, MISSED, ROOT, weigh
 
 SOME = Plant("some", "a.py", (("1", "2"),), ("t.py::test_a", "t.py::test_b"))
+STORMY = Plant("stormy", "a.py", (("1", "2"),), ("tests/t.py::test_a", f"{STORM} --seed 1"))
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
@@ -61,3 +63,20 @@ def test_a_plant_whose_text_is_not_there_once_is_stale(source: str) -> None:
 )
 def test_a_plant_is_caught_only_if_each_of_its_tests_failed(outcomes: dict[str, str], state: str) -> None:
     assert weigh(SOME, outcomes, 1.0).state == state
+
+
+@pytest.mark.parametrize(
+    ("storm", "state", "detail"),
+    [("failed", CAUGHT, f"by t.py::test_a, {STORM} --seed 1"), ("passed", MISSED, f"not caught by {STORM} --seed 1")],
+)
+def test_a_storm_may_be_one_of_those_that_notice(storm: str, state: str, detail: str) -> None:
+    verdict = weigh(STORMY, {"tests/t.py::test_a": "failed", f"{STORM} --seed 1": storm}, 1.0)
+    assert (verdict.state, verdict.detail) == (state, detail)
+
+
+@pytest.mark.parametrize(
+    ("file", "room"),
+    [("sesacctl/events.py", "events"), ("sesacctl/pipeline/sink/store.py", "pipeline/sink")],
+)
+def test_a_room_is_the_package_or_the_module_alone(file: str, room: str) -> None:
+    assert replace(SOME, file=file).room == room
