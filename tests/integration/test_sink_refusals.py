@@ -141,7 +141,7 @@ def test_parked_orders_are_retried_after_a_clock_was_set_back(rig: Rig) -> None:
     assert rig.retry(park_seconds=0) == Counts(dead=3, parked=-3)
 
 
-def test_a_retry_that_is_cut_short_leaves_rows_and_counters_whole(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_that_is_cut_short_changes_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the last two statements, where a part of it might be there already."""
     rig.store([message(order(1, user_id="u900"))])
     query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
