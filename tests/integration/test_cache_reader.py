@@ -109,16 +109,15 @@ def test_a_generation_written_during_a_look_is_read_next(
     """Whichever of the two it read first: rows must not be taken for those of a generation that came after them."""
     put(redis, 1)
     reader = CacheReader(connect(own), look_every=0.0)
-    decode = client_module._decode
-    written = threading.Event()
+    rows_of, written = client_module._unless_no_hash, threading.Event()
 
-    def then_write(table: Table, values: list[bytes]) -> Any:
+    def then_write(table: Table, reply: Any) -> list[bytes]:
         if not written.is_set():
             written.set()
             put(redis, 2)
-        return decode(table, values)
+        return rows_of(table, reply)
 
-    monkeypatch.setattr(client_module, "_decode", then_write)
+    monkeypatch.setattr(client_module, "_unless_no_hash", then_write)
     reader.users()
     assert {row["user_id"].split("-")[0] for row in reader.users()} == {"2"}
 

@@ -90,7 +90,7 @@ PLANTS: tuple[Plant, ...] = (
         "other-groups-offsets-move",
         "sesacctl/pipeline/sink/offsets.py",
         (('"o.consumer_group = v.consumer_group AND o.topic_id', '"o.topic_id'),),
-        (f"{_AUDIT_ROWS}::test_audit_counts_what_any_group_stored_from_the_topic",),
+        (f"{_SINK}::test_the_same_partition_of_another_stays_where_it_is",),
     ),
     Plant(
         "topic-id-dropped",
@@ -101,7 +101,7 @@ PLANTS: tuple[Plant, ...] = (
                 "o.consumer_group = v.consumer_group AND",
             ),
         ),
-        (f"{_SINK_REFUSALS}::test_a_copied_clusters_record_is_kept_beside_the_original",),
+        (f"{_SINK}::test_the_same_partition_of_another_stays_where_it_is",),
     ),
     Plant(
         "a-new-owner-begins-again",
