@@ -83,6 +83,37 @@ def test_a_position_that_ran_ahead_is_not_a_gap(shop: Settings) -> None:
     assert (stored(shop), control(shop)) == (20, 0)
 
 
+def test_a_step_that_was_overtaken_is_read_again(shop: Settings) -> None:
+    """In a log from which this instance has stored nothing yet: what it lost would look as if it were gone."""
+    send(shop, ORDERS, many_orders(10), partition=0)
+    overtaken = threading.Event()
+
+    def overtake(label: str) -> None:
+        if label == "after poll" and not overtaken.is_set():
+            overtaken.set()
+            query(shop, "UPDATE sink_offsets SET next_offset = 5, epoch_offset = 5, stored = 5 WHERE partition = 0")
+            send(shop, ORDERS, many_orders(10), partition=0)
+
+    with running(shop, ORDERS, checkpoint=overtake) as found:
+        wait_until(lambda: found.errors or stored(shop) == 20, message="it does not go on where the other one was")
+    assert rows(shop) == 15
+
+
+def test_a_step_lost_with_its_connection_is_read_again(shop: Settings) -> None:
+    send(shop, ORDERS, many_orders(10), partition=0)
+    lost = threading.Event()
+
+    def lose(label: str) -> None:
+        if label == "before commit" and not lost.is_set():
+            lost.set()
+            send(shop, ORDERS, many_orders(10), partition=0)
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    with running(shop, ORDERS, checkpoint=lose) as found:
+        wait_until(lambda: found.errors or stored(shop) == 20, message="what was polled is not read again")
+    assert rows(shop) == 20
+
+
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError, NoOffsetForPartitionError])
 def test_records_that_a_poll_lost_to_an_error_are_read_again(
     shop: Settings, monkeypatch: pytest.MonkeyPatch, error: type[KafkaError]

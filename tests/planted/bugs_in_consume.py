@@ -145,7 +145,7 @@ PLANTS: tuple[Plant, ...] = (
                 'extra={"action": "consume.fenced"})',
             ),
         ),
-        (f"{_CONSUME_STEPS}::test_a_member_joining_mid_batch_doubles_nothing",),
+        (f"{_CONSUME_STEPS}::test_a_step_that_was_overtaken_is_read_again",),
     ),
     Plant(
         "reconnected-and-reads-on",
@@ -156,7 +156,7 @@ PLANTS: tuple[Plant, ...] = (
                 "                reader.poll_paused(timeout_ms=100)",
             ),
         ),
-        (f"{_CONSUME_STEPS}::test_a_commit_whose_answer_is_lost_is_seen_in_the_offset",),
+        (f"{_CONSUME_STEPS}::test_a_step_lost_with_its_connection_is_read_again",),
     ),
     Plant(
         "left-out-of-a-step-and-not-read-again",
