@@ -114,6 +114,27 @@ def test_a_step_lost_with_its_connection_is_read_again(shop: Settings) -> None:
     assert rows(shop) == 20
 
 
+class Hesitant:
+    """Grants nothing the first time, as while it is not known what became of another instance's grant."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def take(self, most: int) -> int:
+        self.asked += 1
+        return most if self.asked > 1 else 0
+
+    def in_doubt(self) -> None:
+        pass
+
+
+def test_records_that_were_not_granted_are_read_again(shop: Settings) -> None:
+    send(shop, ORDERS, many_orders(10), partition=0)
+    with running(shop, ORDERS, budget=Hesitant()) as found:
+        wait_until(lambda: found.errors or stored(shop) == 10, message="what was polled is not read again")
+    assert rows(shop) == 10
+
+
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError, NoOffsetForPartitionError])
 def test_records_that_a_poll_lost_to_an_error_are_read_again(
     shop: Settings, monkeypatch: pytest.MonkeyPatch, error: type[KafkaError]

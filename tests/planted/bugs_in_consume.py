@@ -10,7 +10,6 @@ _READ_ONLY = "tests/integration/test_read_only.py"
 _SINK = "tests/integration/test_sink.py"
 _SINK_LOCKS = "tests/integration/test_sink_locks.py"
 _SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
-_STEP_SIZE = "tests/integration/test_step_size.py"
 _ASSIGNMENT = "tests/unit/pipeline/consume/test_assignment.py"
 _LOG_GAPS = "tests/unit/pipeline/consume/test_log_gaps.py"
 _OWNED_LOG = "tests/unit/pipeline/consume/test_owned_log.py"
@@ -162,7 +161,7 @@ PLANTS: tuple[Plant, ...] = (
         "left-out-of-a-step-and-not-read-again",
         "sesacctl/pipeline/consume/instance.py",
         (("        if batches is not polled:\n            self._member.place.assignment.mark_changed()\n", ""),),
-        (f"{_STEP_SIZE}::test_a_step_is_halved_until_it_fits",),
+        (f"{_CONSUME_STEPS}::test_records_that_were_not_granted_are_read_again",),
     ),
     Plant(
         "kafka-told-before-postgresql",
