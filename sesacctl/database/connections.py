@@ -49,6 +49,17 @@ _SOCKET = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# The same on the server's side: a host that is cut off would keep its rows locked for two hours, as a backend that
+# waits for COPY data has no timeout of its own.
+_SERVER_SOCKET = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', false)"
+    for name, value in {
+        "tcp_keepalives_idle": _SOCKET["keepalives_idle"],
+        "tcp_keepalives_interval": _SOCKET["keepalives_interval"],
+        "tcp_keepalives_count": _SOCKET["keepalives_count"],
+        "tcp_user_timeout": _SOCKET["tcp_user_timeout"],
+    }.items()
+)
 
 
 def _bounded(method: Callable[Concatenate[extensions.cursor, P], T]) -> Callable[Concatenate[_Cursor, P], T]:
@@ -111,8 +122,22 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
 
     with translated(settings):
         connection = connect_in(settings.postgres_schema, location, open_connection)
-    connection.bound = bound
+        connection.bound = bound
+        if location.uses_tcp and not location.is_transaction_pooler:
+            _notice_our_end(connection)
     return connection
+
+
+def _notice_our_end(connection: _Connection) -> None:
+    """Have the server close the session when this host is gone; behind a pooler, when the pooler is."""
+    try:
+        connection.autocommit = True  # one round trip, and kept whatever becomes of the first transaction
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVER_SOCKET)
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager

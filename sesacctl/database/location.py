@@ -37,7 +37,7 @@ class Location:
     @property
     def address(self) -> str:
         """`host:port` for messages; for a Unix socket, its folder."""
-        return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+        return f"{self.host}:{self.port}" if self.uses_tcp else self.host
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -46,9 +46,14 @@ class Location:
         return {**self.options, **own, "user": self.user, "password": self.password}
 
     @property
+    def uses_tcp(self) -> bool:
+        """Whether it is not a Unix socket."""
+        return not self.host.startswith("/")
+
+    @property
     def is_local(self) -> bool:
         """Whether the server is on this machine."""
-        return self.host in ("localhost", "::1") or self.host.startswith(("/", "127."))
+        return not self.uses_tcp or self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     @property
     def is_transaction_pooler(self) -> bool:

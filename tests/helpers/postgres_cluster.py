@@ -30,6 +30,7 @@ class Cluster:
 
     def __init__(self, folder: Path, binaries: Path) -> None:
         self.folder, self.port, self.data = folder, ports.choose(1)[0], folder / "data"
+        self.addresses = "127.0.0.1"
         self._binaries, self._account = binaries, server_account()
 
     @property
@@ -51,7 +52,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
-        options = f"-k {self.folder} -p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-k {self.folder} -p {self.port} -c listen_addresses={self.addresses} -c fsync=off"
         self._run("pg_ctl", "-D", str(self.data), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:

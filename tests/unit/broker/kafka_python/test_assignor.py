@@ -71,7 +71,7 @@ def test_hosts_share_each_topic_whoever_joined_first(names: str) -> None:
     assert max(totals) - min(totals) <= 1
 
 
-def test_a_host_that_joins_takes_its_share_and_nothing_else_moves() -> None:
+def test_a_host_that_joins_takes_its_share_and_no_more() -> None:
     members, found = joined(["a"])
     members = after(members, found) + host("b")
     found = share(members, NUMBERS)
