@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.helpers import servers
 from tests.planted.plant import Plant
 from tests.planted.plants import PLANTS
-from tests.planted.running import CAUGHT, Verdict, baseline, judge
+from tests.planted.running import CAUGHT, Verdict, baseline, judge, unfounded
 
 NOT_CAUGHT = 5
 
@@ -47,12 +47,10 @@ def main() -> int:
     only = parser.parse_args().only or names
     plants = [plant for plant in PLANTS if plant.name in only or plant.room in only]
     with _home() as home:
-        if wrong := baseline(sorted({test for plant in plants for test in plant.tests}), home):
-            print(wrong, file=sys.stderr)
-            return NOT_CAUGHT
+        red = baseline(sorted({test for plant in plants for test in plant.tests}), home)
         verdicts = []
         for plant in plants:
-            verdicts.append(judge(plant, home))
+            verdicts.append(judge(plant, home) if red.isdisjoint(plant.tests) else unfounded(plant, red))
             _show(plant, verdicts[-1])
     caught = sum(verdict.state == CAUGHT for verdict in verdicts)
     print(f"{caught} of {len(verdicts)} plants are caught")

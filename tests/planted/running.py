@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,16 @@ class Verdict:
     detail: str = ""
 
 
-def baseline(tests: Sequence[str], home: Path) -> str:
-    """Run tests without any bug; why their failing would say nothing, or an empty text."""
+def baseline(tests: Sequence[str], home: Path) -> set[str]:
+    """Run tests without any bug: those that are not green, so that their failing would say nothing."""
     with _copy() as folder:
         outcomes = _run(folder, tests, home)
-    wrong = [name for name in tests if _summary(outcomes, name) != {"passed"}]
-    return f"not green without a plant: {', '.join(wrong)}" if wrong else ""
+    return {name for name in tests if _summary(outcomes, name) != {"passed"}}
+
+
+def unfounded(plant: Plant, red: Set[str]) -> Verdict:
+    """Of a plant with tests that are red without it."""
+    return Verdict(plant.name, BROKEN, 0.0, f"red without it: {', '.join(sorted(red & set(plant.tests)))}")
 
 
 def judge(plant: Plant, home: Path) -> Verdict:

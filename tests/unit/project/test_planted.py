@@ -11,7 +11,7 @@ import pytest
 
 from tests.planted.plant import STORM, Plant, StalePlant
 from tests.planted.plants import PLANTS
-from tests.planted.running import BROKEN, CAUGHT, MISSED, ROOT, weigh
+from tests.planted.running import BROKEN, CAUGHT, MISSED, ROOT, unfounded, weigh
 
 SOME = Plant("some", "a.py", (("1", "2"),), ("t.py::test_a", "t.py::test_b"))
 STORMY = Plant("stormy", "a.py", (("1", "2"),), ("tests/t.py::test_a", f"{STORM} --seed 1"))
@@ -63,6 +63,11 @@ def test_a_plant_whose_text_is_not_there_once_is_stale(source: str) -> None:
 )
 def test_a_plant_is_caught_only_if_each_of_its_tests_failed(outcomes: dict[str, str], state: str) -> None:
     assert weigh(SOME, outcomes, 1.0).state == state
+
+
+def test_a_plant_whose_test_is_red_without_it_says_nothing() -> None:
+    verdict = unfounded(SOME, {"t.py::test_b", "t.py::test_c"})
+    assert (verdict.state, verdict.detail) == (BROKEN, "red without it: t.py::test_b")
 
 
 @pytest.mark.parametrize(
