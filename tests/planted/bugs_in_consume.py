@@ -7,27 +7,12 @@ from tests.planted.plant import Plant
 _CONSUME_AWAY = "tests/integration/test_consume_away.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
 _READ_ONLY = "tests/integration/test_read_only.py"
-_SINK = "tests/integration/test_sink.py"
-_SINK_LOCKS = "tests/integration/test_sink_locks.py"
-_SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
 _ASSIGNMENT = "tests/unit/pipeline/consume/test_assignment.py"
 _LOG_GAPS = "tests/unit/pipeline/consume/test_log_gaps.py"
 _OWNED_LOG = "tests/unit/pipeline/consume/test_owned_log.py"
 _MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
 
 PLANTS: tuple[Plant, ...] = (
-    Plant(
-        "retry-without-offsets-lock",
-        "sesacctl/pipeline/consume/parked.py",
-        (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),
-        (f"{_SINK_LOCKS}::test_a_retry_waits_for_its_partitions_step",),
-    ),
-    Plant(
-        "retry-without-row-lock",
-        "sesacctl/pipeline/consume/parked.py",
-        (('lock="FOR UPDATE SKIP LOCKED"', 'lock=""'),),
-        (f"{_SINK_LOCKS}::test_two_retries_at_once_store_an_event_once",),
-    ),
     Plant(
         "poll-error-keeps-position",
         "sesacctl/pipeline/consume/reader.py",
@@ -42,12 +27,6 @@ PLANTS: tuple[Plant, ...] = (
             f"{_CONSUME_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",
             f"{_OWNED_LOG}::test_another_record_in_its_place_is_never_the_same_log",
         ),
-    ),
-    Plant(
-        "tried-in-the-future",
-        "sesacctl/pipeline/consume/parked.py",
-        ((" OR tried_at > clock_timestamp())", ")"),),
-        (f"{_SINK_REFUSALS}::test_parked_orders_are_retried_after_a_clock_was_set_back",),
     ),
     Plant(
         "truncation-ignored",
@@ -179,51 +158,6 @@ PLANTS: tuple[Plant, ...] = (
         (f"{_CONSUME_STEPS}::test_kafka_is_never_told_more_than_postgresql_has",),
     ),
     Plant(
-        "orphans-die-in-spite-of-lag",
-        "sesacctl/pipeline/consume/parked.py",
-        (("any_overdue and parents_without_lag()", "any_overdue"),),
-        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
-    ),
-    Plant(
-        "lag-of-one-parent-is-enough",
-        "sesacctl/pipeline/consume/parked.py",
-        (("    for topic in parents:\n", "    for topic in parents[1:]:\n"),),
-        (f"{_CONSUME_STEPS}::test_parents_without_lag_needs_both_topics_read_to_the_end",),
-    ),
-    Plant(
-        "overdue-order-vanishes",
-        "sesacctl/pipeline/consume/parked.py",
-        (
-            (
-                "    for counted, refusals in dead.items():\n        save_dead",
-                "    for counted, refusals in [(True, [])]:\n        save_dead",
-            ),
-        ),
-        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
-    ),
-    Plant(
-        "still-parked-is-deleted",
-        "sesacctl/pipeline/consume/parked.py",
-        (
-            (
-                "    _forget(cursor, [record.id for record in records], still)",
-                "    _forget(cursor, [record.id for record in records], [])",
-            ),
-        ),
-        (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
-    ),
-    Plant(
-        "parked-counters-in-another-transaction",
-        "sesacctl/pipeline/consume/parked.py",
-        (
-            (
-                "    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
-                "    cursor.connection.commit()\n    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
-            ),
-        ),
-        (f"{_SINK_REFUSALS}::test_a_retry_that_is_cut_short_changes_nothing",),
-    ),
-    Plant(
         "expired-from-the-wrong-side",
         "sesacctl/pipeline/consume/log_gaps.py",
         (("if log.next_offset < start:", "if log.next_offset <= start:"),),
@@ -249,5 +183,22 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/consume/status.py",
         (("        both.counts.add(self.counts)\n", ""),),
         (f"{_MAILBOX}::test_an_idle_supervisor_blocks_nothing_and_loses_no_count",),
+    ),
+    Plant(
+        "away-and-still-a-member",
+        "sesacctl/pipeline/consume/group_member.py",
+        (
+            (
+                "        leave_group(self._settings, [self._member_id], seconds=LEAVE_SECONDS)\n",
+                "        _ = leave_group\n",
+            ),
+        ),
+        (f"{_CONSUME_AWAY}::test_an_instance_that_is_away_has_left_the_group",),
+    ),
+    Plant(
+        "standing-verdict-ignored",
+        "sesacctl/pipeline/consume/seek.py",
+        (("        if cut := cuts.get(key):", "        if (cut := cuts.get(key)) and cut.next_offset < 0:"),),
+        (f"{_CONSUME_STEPS}::test_a_changed_last_record_stops_and_the_cut_is_remembered",),
     ),
 )
