@@ -105,7 +105,12 @@ def test_a_killed_supervisor_takes_its_instances_with_it(ready: Settings, sesacc
     wait_until(lambda: stored(ready) > 0, message="the first orders are stored")
     pids = instances(process.pid)
     process.kill()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10 + BUSY_SECONDS, "the instances are gone")
+    try:
+        wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10 + BUSY_SECONDS, "the instances are gone")
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     sender.join()
     assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
     check(ready, 5_000)
