@@ -19,7 +19,7 @@ from time import perf_counter
 from benchmarks.consume import prepare
 from sesacctl import settings as settings_module
 from sesacctl.pipeline.audit.deep import deep_audit
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
 
@@ -49,7 +49,7 @@ def main() -> None:
 def compare(settings: Settings, orders: int, rounds: int) -> float:
     """The ratio of the medians of interleaved rounds."""
     rates: dict[str, list[float]] = {"--deep": [], "--values": []}
-    partitions = progress(settings)
+    partitions = read_partitions(settings)
     for _ in range(rounds):
         for name, found in rates.items():
             started = perf_counter()

@@ -1,12 +1,12 @@
 """Kafka Connect with Debezium's JDBC sink (`UNNEST` inserts): one worker, three tasks, at its best.
 
-Made easier for Connect than it is for `sesacctl consume`, so that nobody can say that it was held back:
+Made easier for Connect than it is for `sesacctl consume`, so that it cannot be said to be held back:
 
 - The sink needs a schema: it is given once (`schema.content` of the JSON converter), so that the messages are the
   producer's, byte for byte. The usual schema inside each message is longer than the order. The `order` in them is taken
   out by Kafka's own `ExtractField`, and the fields around it are not even converted.
 - One worker runs through all rounds, and one whole round before them does not count: Java compiles then. Ours starts
-  anew each time.
+  from scratch each time.
 - Its tasks have started before the clock does: each round has a topic of its own, which is empty when the three tasks
   start, and which gets a copy of the orders (same bytes, keys, partitions, order, replication) while they are paused.
 - It reaches PostgreSQL over the Unix socket (junixsocket), as everybody else does.
@@ -137,7 +137,7 @@ class Worker:
     def paused(self) -> Iterator[Callable[[], None]]:
         """A connector whose tasks are started and paused, with all orders before it.
 
-        Gives the function that resumes them. The connector and its topic are gone afterwards.
+        Returns the function that resumes them. The connector and its topic are gone afterwards.
         """
         name = f"orders-{uuid4()}"
         admin = clients.admin(self._settings)

@@ -32,7 +32,7 @@ from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.database.connections import connect
 from sesacctl.database.cursors import fetch_row
-from sesacctl.pipeline.produce.producer import Plan, Producer
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
@@ -144,7 +144,7 @@ def prepare(settings: Settings, orders: int) -> None:
     topics.init(settings)
     with Refresher(settings) as refresher:
         refresher.run_once()
-    plan = Plan(count=orders, new_users_per_second=0, new_products_per_second=0, random_seed=1)
+    plan = ProducePlan(count=orders, new_users_per_second=0, new_products_per_second=0, random_seed=1)
     produced = Producer(settings, plan).run(Event())
     assert produced.acknowledged == orders, produced
 
@@ -226,7 +226,7 @@ def checksum(settings: Settings) -> str:
 
 
 def report(results: dict[str, list[float]]) -> bool:
-    """Print medians and the ratios of ours to theirs; whether a target was missed."""
+    """Print medians and our ratios to theirs; whether a target was missed."""
     medians = {name: statistics.median(rates) for name, rates in results.items()}
     print(f"\n{'contender':>16} {'rows/s':>10} {'min':>10} {'max':>10}   ours is")
     missed = False

@@ -24,7 +24,7 @@ import psutil
 
 from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.pipeline.audit.report import audit
-from sesacctl.pipeline.produce.producer import Plan, Producer
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.settings import Settings
 from tests.helpers.events import message, order, query, send
 from tests.helpers.waiting import wait_until
@@ -159,7 +159,7 @@ def _latency(settings: Settings, group: str) -> tuple[float, float]:
     """The median and the 99th percentile, in milliseconds."""
     with consuming(group) as consumers:
         wait_until(lambda: all(line["partitions"] for line in consumers.report()["instances"]), 60, "partitions")
-        Producer(settings, Plan(rate=RATE, seconds=RATE_SECONDS, random_seed=1)).run(Event())
+        Producer(settings, ProducePlan(rate=RATE, seconds=RATE_SECONDS, random_seed=1)).run(Event())
         wait_until(lambda: _lag(settings, group) == 0, 60, "the topics are not drained")
         last = consumers.stop()
     return last["latency_p50_ms"], last["latency_p99_ms"]

@@ -37,7 +37,7 @@ WIDER = {"topics": 120, "lag": 100}
 _LOOKS = 10
 _PATIENCE_SECONDS = 60.0
 _ENOUGH = 3_000
-# Whoever looks at a picture has a monospaced font; it need not be fetched from somewhere.
+# Each viewer has a monospaced font; none need be fetched.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 PRODUCE = ("produce", "--rate", "300", "--carts", "1-5")
 BACKGROUND = (("cache", "refresh", "--loop", "5"), PRODUCE, ("consume", "--instances", "3"))

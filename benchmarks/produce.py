@@ -33,7 +33,7 @@ from sesacctl.cache.snapshot import publish
 from sesacctl.database.samples import generate as samples
 from sesacctl.events import OrderEvent, encode
 from sesacctl.pipeline.produce.orders import OrderMaker
-from sesacctl.pipeline.produce.producer import Plan, Producer
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.settings import Settings
 from sesacctl.stack import stack
 
@@ -125,7 +125,7 @@ def made(settings: Settings, count: int) -> Records:
 
 def ours(settings: Settings, count: int) -> float:
     """The whole of `sesacctl produce`; like the others, in seconds from the first send to the last acknowledgement."""
-    producer = Producer(settings, Plan(count=count, random_seed=1))
+    producer = Producer(settings, ProducePlan(count=count, random_seed=1))
     begin = time.perf_counter()
     report = producer.run(threading.Event())
     assert report.acknowledged == report.sent >= count
@@ -178,7 +178,7 @@ def aiokafka(settings: Settings, topic: str, records: Records, options: dict[str
 
 def pace(settings: Settings, seconds: float) -> bool:
     """Hold 500 orders a second; whether the rate was missed by more than 1 %."""
-    report = Producer(settings, Plan(rate=500, seconds=seconds, random_seed=1)).run(threading.Event())
+    report = Producer(settings, ProducePlan(rate=500, seconds=seconds, random_seed=1)).run(threading.Event())
     missed = abs(report.rate - 500) > 5
     print(
         f"--rate 500 for {seconds:g} s: {report.rate:.1f} orders/s (target 495 to 505), acknowledged within"
@@ -196,7 +196,7 @@ def memory(settings: Settings, orders: int) -> bool:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         sizes.append((count, pages * 4096))
 
-    report = Producer(settings, Plan(count=orders, random_seed=1)).run(
+    report = Producer(settings, ProducePlan(count=orders, random_seed=1)).run(
         threading.Event(), on_report=lambda report: look(report.orders), interval=0.5
     )
     look(report.orders)

@@ -25,7 +25,7 @@ def _online(connection: Connection) -> None:
 
 
 def _take_over(connection: Connection) -> None:
-    """An `alembic_version` of ours becomes `sesacctl_version` in the transaction of the migrations."""
+    """Our `alembic_version` becomes `sesacctl_version` in the transaction of the migrations."""
     raw = connection.connection.driver_connection
     if raw is not None and read(raw.cursor()).is_legacy:
         for statement in TAKE_OVER:

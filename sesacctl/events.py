@@ -1,7 +1,7 @@
 """The events on the wire, declared once: lengths, ranges, types and dates are checked while decoding.
 
 A value is UTF-8 JSON, either an envelope `{"event_type": "order_created", "timestamp": …, "order": {…columns…}}`
-(`user` for `user_created`, `product` for `product_created`) or the bare row. Unknown fields are no error, and
+(`user` for `user_created`, `product` for `product_created`) or the bare row. Unknown fields are not an error, and
 null in an optional field means that it is absent.
 """
 
@@ -31,7 +31,7 @@ PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
 INT4_MAX = 2_147_483_647
 LAST_MS = 253_402_300_799_000  # the last second that a datetime can hold
 
-# Lengths and ranges are those of the columns (DESIGN §5).
+# Lengths and ranges are those of the columns in database/models.py.
 Id = Annotated[str, Meta(min_length=1, max_length=50)]
 Str10 = Annotated[str, Meta(max_length=10)]
 Str20 = Annotated[str, Meta(max_length=20)]

@@ -85,7 +85,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 
 
 class _Fields(logging.Filter):
-    """Gives each record of a process the same fields; one of its own with such a name stays."""
+    """Adds the same fields to each record of a process; a record's own field of that name stays."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         super().__init__()

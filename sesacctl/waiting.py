@@ -1,4 +1,4 @@
-"""Waiting for what tells nobody when it comes."""
+"""Polling for conditions that send no signal."""
 
 from __future__ import annotations
 

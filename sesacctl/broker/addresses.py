@@ -49,7 +49,7 @@ class Missed:
                 self._missed[address] = time.monotonic(), str(failed), servers
 
     def addresses(self, settings: Settings) -> dict[str, str]:
-        """Those of the last `_RECENT_SECONDS` that are no bootstrap servers, with the reason."""
+        """Those of the last `_RECENT_SECONDS` that are not bootstrap servers, with the reason."""
         since = time.monotonic() - _RECENT_SECONDS
         with self._lock:
             recent = {

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from sesacctl.broker.addresses import missed
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
-from sesacctl.broker.errors import translated, unreachable
+from sesacctl.broker.errors import translate_errors, unreachable
 from sesacctl.broker.kafka_python import connections
 from sesacctl.broker.kafka_python.assignor import ByHost
 from sesacctl.broker.kafka_python.connection_errors import Reasons
@@ -55,7 +55,7 @@ __all__ = [
     "refresh_topics",
     "seek",
     "topic_id",
-    "translated",
+    "translate_errors",
     "unreachable",
 ]
 
@@ -134,7 +134,7 @@ def admin_client(settings: Settings, *, timeout_ms: int | None = None) -> Iterat
     """
     client = admin(settings) if timeout_ms is None else admin(settings, timeout_ms=timeout_ms)
     try:
-        with translated(settings):
+        with translate_errors(settings):
             yield client
     finally:
         client.close()
@@ -224,10 +224,10 @@ def _prepare_for_long(manager: connections.Manager, settings: Settings) -> None:
 
 @contextmanager
 def _connecting(settings: Settings) -> Iterator[dict[str, Any]]:
-    """As `translated`, and with the reason why no connection could be made; options for the client that is made."""
+    """As `translate_errors`, with the reason why no connection could be made; yields options for the client."""
     reasons = Reasons()
     try:
-        with translated(settings):
+        with translate_errors(settings):
             yield reasons.watching()
     except ServerUnreachable as error:
         raise reasons.explain(settings) or error from None

@@ -22,11 +22,11 @@ BROKER_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Broker ids that are in service and those that hold our replicas; partitions of ours by what they lack.
+    """Broker ids that are in service and those that hold our replicas; our partitions with a fault, by fault.
 
-    `newest_event`: the highest time that an event of ours has, in seconds since 1970; None if there is none.
+    `newest_event`: the latest time of an event in our topics, in seconds since 1970; None if there is none.
     `members` are ours; `foreign_members` are those of other applications in our group, as `client id at host`, and
-    `group_problem` is why nobody can say.
+    `group_problem` is why the members are not known.
     `unsafe`: settings of topics with which Kafka may lose what it has acknowledged.
     """
 
@@ -85,7 +85,7 @@ def _newest(client: KafkaAdminClient, topics: Iterable[dict[str, Any]]) -> float
     return newest / 1000 if newest >= 0 else None
 
 
-def answering(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
+def reachable_brokers(settings: Settings, *, each: bool) -> tuple[Settings, list[str]]:
     """The settings with only those bootstrap servers that answer, and the addresses of those that do not.
 
     With `each`, every one has `BROKER_SECONDS`; without, the first answers will do.

@@ -29,7 +29,7 @@ _REFUSED_OAUTH_HINT = "check the token of KAFKA_OAUTH_TOKEN_PROVIDER: audience, 
 
 
 @contextmanager
-def translated(settings: Settings) -> Iterator[None]:
+def translate_errors(settings: Settings) -> Iterator[None]:
     """Turn Kafka's errors into ours.
 
     Raises:

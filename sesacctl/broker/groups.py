@@ -21,12 +21,12 @@ from sesacctl.broker.kafka_python.admin_requests import group_members
 from sesacctl.errors import GroupShared, SesacctlError
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMembers:
-    """How many members are ours; each other one as `client id at host`. `problem`: why nobody can say."""
+    """How many members are ours; each other one as `client id at host`. `problem`: why they are not known."""
 
     own: int = 0
     foreign: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class GroupMembers:
 
 
 def read_members(client: KafkaAdminClient, group: str) -> GroupMembers:
-    """The members now; whatever keeps the brokers from telling is in the result."""
+    """The members now; if the brokers cannot name them, the result says why."""
     try:
         members = group_members(client, group)
     except GroupIdNotFoundError:
@@ -98,20 +98,20 @@ def leave_group(settings: Settings, members: Sequence[str], *, seconds: float) -
     leaving.start()
     leaving.join(seconds)
     if leaving.is_alive():
-        log.warning("leaving the group: Kafka does not answer", extra={"action": "consume.leave"})
+        logger.warning("leaving the group: Kafka does not answer", extra={"action": "consume.leave"})
 
 
 def _leave(settings: Settings, members: Sequence[str], seconds: float) -> None:
     try:
         client = admin(settings, timeout_ms=int(seconds * 1000))
     except SesacctlError as error:
-        log.warning("leaving the group: %s", error, extra={"action": "consume.leave"})
+        logger.warning("leaving the group: %s", error, extra={"action": "consume.leave"})
         return
     try:
         client.remove_group_members(
             settings.kafka_group, [MemberToRemove(group_instance_id=member) for member in members]
         )
     except KafkaError as error:
-        log.debug("leaving the group: %s", error, extra={"action": "consume.leave"})
+        logger.debug("leaving the group: %s", error, extra={"action": "consume.leave"})
     finally:
         client.close()

@@ -20,11 +20,11 @@ _KNOWN_SECONDS = 60.0  # then it may have been raised: the next event is sent, t
 
 
 class SizeLimits:
-    """Refuses what is too large before it is sent, so that no batch is sent and split again and again for it."""
+    """Refuses what is too large before it is sent, so that no batch is sent and split repeatedly for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._limits: dict[Kind, tuple[float, int | None]] = {}  # when it was read; None: nobody can say
+        self._limits: dict[Kind, tuple[float, int | None]] = {}  # when it was read; None: not known
 
     def require_fit(self, kind: Kind, row_id: Callable[[], str], key: bytes, value: bytes) -> None:
         """Return if Kafka takes the event, as far as is known; `row_id` is called for the message alone.

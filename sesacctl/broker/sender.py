@@ -18,7 +18,7 @@ from kafka.partitioner import murmur2
 
 from sesacctl.broker import topics
 from sesacctl.broker.clients import producer
-from sesacctl.broker.errors import translated, unreachable
+from sesacctl.broker.errors import translate_errors, unreachable
 from sesacctl.broker.kafka_python import producer_state
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
@@ -26,7 +26,7 @@ from sesacctl.errors import ServerUnreachable
 from sesacctl.events import PARTITIONS, Event, Kind, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 120.0
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
@@ -86,7 +86,7 @@ class Sender:
         self._done: deque[Delivery] = deque()
         self._producer = producer(settings, delivery_seconds=delivery_seconds)
         try:
-            with translated(settings):
+            with translate_errors(settings):
                 self._lanes = {kind: self._open(kind) for kind in PARTITIONS}
         except BaseException:
             self._producer.close(timeout=_CLOSE_SECONDS)
@@ -153,14 +153,14 @@ class Sender:
             self._on_delivery(delivery)
 
     def wait(self, seconds: float) -> None:
-        """Wait until something is heard of what is in flight, `seconds` at the most, and count it."""
+        """Wait at most `seconds` for news of what is in flight, and count it."""
         self._news.clear()
         if not self._done and self.in_flight:
             self._news.wait(seconds)
         self.collect()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until nothing is in flight, `seconds` at the most; True if nothing is."""
+        """Wait at most `seconds` until nothing is in flight; True if nothing is."""
         deadline = time.monotonic() + seconds
         self.collect()
         while self.in_flight and (left := deadline - time.monotonic()) > 0:
@@ -168,7 +168,7 @@ class Sender:
         return not self.in_flight
 
     def close(self) -> None:
-        """Disconnect at once; what is still in flight counts as failed, whatever becomes of it."""
+        """Disconnect at once; what is still in flight counts as failed, even if it arrives."""
         if self._closed:
             return
         self.collect()
@@ -178,7 +178,7 @@ class Sender:
         try:
             self._producer.close(timeout=_CLOSE_SECONDS)
         except KafkaError as error:
-            log.debug("closing: %s", error, extra={"action": "sender.close"})
+            logger.debug("closing: %s", error, extra={"action": "sender.close"})
         self.collect()
         self._closed = True
         self.failed += self.in_flight  # the client's thread may hang in a connection, and tell nothing in time
@@ -200,9 +200,9 @@ class Sender:
     def _open(self, kind: Kind) -> list[Lane]:
         topic = self._settings.topic(kind)
         partitions = range(len(self._producer.partitions_for(topic)))
-        return [Lane(self._producer, kind, TopicPartition(topic, index), self._hear) for index in partitions]
+        return [Lane(self._producer, kind, TopicPartition(topic, index), self._receive) for index in partitions]
 
-    def _hear(self, delivery: Delivery) -> None:
+    def _receive(self, delivery: Delivery) -> None:
         """On the client's network thread."""
         self._done.append(delivery)
         self._news.set()
@@ -213,7 +213,7 @@ class Sender:
         if self.first_failure is None:
             which = f"{delivery.kind} {delivery.ids[0][:50]}: " if len(delivery.ids) == 1 else ""
             self.first_failure = why or which + (str(error) or type(error).__name__)
-            log.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
+            logger.error("not acknowledged: %s", self.first_failure, extra={"action": "sender.failed"})
         if producer_state.is_refused(self._producer):
             self._refusal = error
         elif not producer_state.knows_topic(self._producer, self._settings.topic(delivery.kind)):
@@ -222,12 +222,12 @@ class Sender:
     def _wait_for_room(self) -> None:
         if self._topic_lost:
             self._topic_lost = False
-            with suppress(ServerUnreachable):  # then it is that which is amiss
+            with suppress(ServerUnreachable):  # then the brokers are the problem, not the topic
                 topics.require(self._settings)
         while self._room <= 0 and not self._refusal:
             if self.silence > self._delivery_seconds + _CLOSE_SECONDS:  # without a connection, nothing even expires
                 raise unreachable(self._settings, TimeoutError())
             self.wait(1.0)
         if self._refusal:
-            with translated(self._settings):
+            with translate_errors(self._settings):
                 raise self._refusal

@@ -28,7 +28,7 @@ from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
 from sesacctl.waiting import wait_until
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REPLICATION_FACTOR = 3
 # Orders, users and products are kept equally long: an order replayed from a backup must not outlive its user.
@@ -66,7 +66,7 @@ def describe(settings: Settings) -> list[TopicState]:
     names = _names(settings)
     with admin_client(settings) as client:
         states = read_topics(client, names)
-    _complain(settings, names, [state.topic for state in states])
+    _raise_missing(settings, names, [state.topic for state in states])
     return states
 
 
@@ -87,7 +87,7 @@ def require(settings: Settings) -> dict[str, UUID]:
 
     with admin_client(settings) as client:
         wait_until(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
-    _complain(settings, names, found)
+    _raise_missing(settings, names, found)
     return found
 
 
@@ -100,7 +100,7 @@ def unsafe(settings: Settings) -> list[str]:
 def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:
     """Kafka's own description of the three topics, by name. Raises TopicMissing, and Kafka's own errors."""
     found = existing_topics(client, names := _names(settings))
-    _complain(settings, names, found)
+    _raise_missing(settings, names, found)
     return found
 
 
@@ -122,7 +122,7 @@ def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
         existing = setup.read([topic for topic, change in created.items() if change is None])
         changed = {state.topic: setup.reconcile(state, wanted[state.topic]) for state in existing}
         changes = [change for topic in wanted if (change := created[topic] or changed.get(topic))]
-        _complain(settings, list(wanted), [change.topic for change in changes])
+        _raise_missing(settings, list(wanted), [change.topic for change in changes])
         setup.wait_until_known([change.topic for change in changes if change.action == "created"])
     return TopicsResult(topics=changes, warnings=setup.warnings, dry_run=dry_run)
 
@@ -238,6 +238,6 @@ def _names(settings: Settings) -> list[str]:
     return [settings.topic(kind) for kind in PARTITIONS]
 
 
-def _complain(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
+def _raise_missing(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
     if missing := [name for name in names if name not in set(found)]:
         raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")

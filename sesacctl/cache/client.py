@@ -20,7 +20,7 @@ import msgspec
 from redis import Redis, ResponseError
 
 from sesacctl import settings
-from sesacctl.cache.connections import address, connect, translated
+from sesacctl.cache.connections import address, connect, translate_errors
 from sesacctl.cache.meta import META, Meta, parse
 from sesacctl.cache.refusals import code, name_command
 from sesacctl.cache.rows import TABLES, ProductRow, Table, UserRow
@@ -111,7 +111,7 @@ class CacheReader:
     def is_connected(self) -> bool:
         """Whether Redis answers; never raises."""
         try:
-            with translated(self._redis), suppress(ResponseError):  # an answer, if not the one that was hoped for
+            with translate_errors(self._redis), suppress(ResponseError):  # an answer, if not the one that was hoped for
                 self._redis.ping()
         except SesacctlError:
             return False
@@ -142,7 +142,7 @@ class CacheReader:
 
     def _load(self) -> int:
         """Bring `_held` up to date; returns the number of commands it took."""
-        with translated(self._redis):
+        with translate_errors(self._redis):
             # Before the rows: should they be newer than it, the next look reads them again.
             token = self._look_at_meta()
             if token == self._token and None not in token:

@@ -10,7 +10,7 @@ from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sesacctl.cache.refusals import STALE, as_ours, code, name_command
+from sesacctl.cache.refusals import STALE, code, name_command, to_sesacctl_error
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 
@@ -87,7 +87,7 @@ def address(redis: Redis) -> str:
 
 
 @contextmanager
-def translated(redis: Redis) -> Iterator[None]:
+def translate_errors(redis: Redis) -> Iterator[None]:
     """Redis errors, raised as ours.
 
     Raises:
@@ -101,4 +101,4 @@ def translated(redis: Redis) -> Iterator[None]:
         if code(error) in STALE:
             redis.connection_pool.disconnect(inuse_connections=False)
         user = redis.connection_pool.connection_kwargs.get("username") or "default"
-        raise as_ours(error, f"Redis at {address(redis)}", user) from error
+        raise to_sesacctl_error(error, f"Redis at {address(redis)}", user) from error

@@ -47,6 +47,6 @@ def parse(fields: Mapping[bytes, bytes]) -> Meta:
 def _read(fields: Mapping[bytes, bytes], name: bytes, kind: Callable[[str], T], fits: Callable[[T], Any]) -> T | None:
     try:
         value = kind(fields[name].decode())
-    except (KeyError, ValueError):  # ValueError: bytes that are no UTF-8 as well
+    except (KeyError, ValueError):  # ValueError: also bytes that are not UTF-8
         return None
     return value if fits(value) else None

@@ -102,7 +102,7 @@ def name_command(error: Exception, command: str, *arguments: object) -> None:
     error.args = (f"Command # 1 ({asked}) of pipeline caused error: {error}", *error.args[1:])
 
 
-def as_ours(error: Exception, server: str, user: str) -> SesacctlError:
+def to_sesacctl_error(error: Exception, server: str, user: str) -> SesacctlError:
     """An error of redis-py or of the network; `server` says which, `user` is the name that was logged in with."""
     text, known = _text(error), code(error)
     if known == "NOPERM" or text.startswith(_NO_MULTI):

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import Redis, ResponseError
 
-from sesacctl.cache.connections import translated
+from sesacctl.cache.connections import translate_errors
 from sesacctl.cache.meta import META, MOST_GENERATIONS
 from sesacctl.cache.refusals import code
 from sesacctl.cache.rows import TABLES, Table
@@ -50,7 +50,7 @@ def publish(
         ServerRefused: Redis refused: wrong credentials or a missing right; the hashes as above.
         ServerFull: Redis is at its `maxmemory`; the hashes as above.
     """
-    with translated(redis):
+    with translate_errors(redis):
         for table, values in rows.items():
             _replace(redis, table, values)
         facts = dict[Any, Any](plan) | {"time": at.isoformat()} | {table: len(values) for table, values in rows.items()}
@@ -69,7 +69,7 @@ def publish(
 
 def adopt_rounds(redis: Redis) -> None:
     """Take over the rounds that were noted under an older sesacctl's key, which an ACL for `cache:*` does not reach."""
-    with translated(redis), redis.pipeline(transaction=False) as pipeline:
+    with translate_errors(redis), redis.pipeline(transaction=False) as pipeline:
         for table in TABLES:
             pipeline.rename(f"{{cache:{table}}}:rounds", rounds_key(table))
         pipeline.execute(raise_on_error=False)  # there are none, or that key is out of reach: both do no harm
@@ -83,7 +83,7 @@ def record_round(redis: Redis, stamps: Mapping[Table, datetime]) -> None:
         ServerRefused: Redis refused: wrong credentials or a missing right.
         ServerFull: Redis is at its `maxmemory`.
     """
-    with translated(redis):
+    with translate_errors(redis):
         for table, stamp in stamps.items():
             try:
                 _note(redis, table, stamp)
@@ -101,7 +101,7 @@ def read_rounds(redis: Redis, table: Table) -> list[int]:
         ServerUnreachable: Redis cannot be reached, or is not ready.
         ServerRefused: Redis refused: wrong credentials or a missing right.
     """
-    with translated(redis):
+    with translate_errors(redis):
         try:
             noted: list[Any] = redis.lrange(rounds_key(table), 0, -1)
         except ResponseError as error:

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis, RedisError, ResponseError
 from redis.exceptions import NoPermissionError
 
-from sesacctl.cache.connections import translated
+from sesacctl.cache.connections import translate_errors
 from sesacctl.cache.meta import META, parse
 from sesacctl.cache.refusals import code, name_command
 from sesacctl.cache.rows import TABLES, Table
@@ -64,7 +64,7 @@ def read_state(redis: Redis) -> CacheState:
         ServerUnreachable: Redis cannot be reached, or is not ready.
         ServerRefused: Redis refused: wrong credentials or a missing right.
     """
-    with translated(redis):
+    with translate_errors(redis):
         with redis.pipeline(transaction=False) as pipeline:
             for table in TABLES:
                 pipeline.hlen(live_key(table))
@@ -101,7 +101,7 @@ def read_info(redis: Redis, *sections: str) -> dict[str, Any]:
         ServerUnreachable: Redis cannot be reached, or is not ready.
         ServerRefused: Redis refused: wrong credentials or a missing right.
     """
-    with translated(redis):
+    with translate_errors(redis):
         try:
             info: dict[str, Any] = redis.info(*sections)
         except NoPermissionError:

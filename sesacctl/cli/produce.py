@@ -16,7 +16,7 @@ from sesacctl.errors import CheckFailed
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sesacctl.pipeline.produce.producer import Plan, ProduceReport
+    from sesacctl.pipeline.produce.producer import ProducePlan, ProduceReport
 
 app = typer.Typer()
 _MOST_LINES = 100
@@ -92,11 +92,11 @@ def produce(
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.produce.producer import Plan, Producer
+    from sesacctl.pipeline.produce.producer import ProducePlan, Producer
     from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_produce
 
-    plan = Plan(
+    plan = ProducePlan(
         rate=rate,
         count=count,
         seconds=seconds,
@@ -146,7 +146,7 @@ def _line(report: ProduceReport) -> str:
     )
 
 
-def screen(report: ProduceReport, plan: Plan) -> Table:
+def screen(report: ProduceReport, plan: ProducePlan) -> Table:
     """The live screen."""
     count = f" of {plan.count:,}" if plan.count else ""
     time = f" of {plan.seconds:g} s" if plan.seconds else ""

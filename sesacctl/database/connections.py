@@ -17,19 +17,19 @@ from sesacctl.database import refusals
 from sesacctl.database.cursors import fetch_row
 from sesacctl.database.deadline import deadline
 from sesacctl.database.location import locate
-from sesacctl.database.refusals import as_ours
+from sesacctl.database.refusals import to_sesacctl_error
 from sesacctl.database.search_path import connect_in
 from sesacctl.errors import DatabaseMissing, SchemaNotAtHead, ServerUnreachable
 from sesacctl.settings import DbType, Settings
 
 __all__ = [
-    "as_ours",
     "connect",
     "read_row",
     "require_writable",
+    "to_sesacctl_error",
     "transaction",
-    "translated",
-    "wait_until",
+    "translate_errors",
+    "wait_until_ready",
     "warn_of_unverified_host",
 ]
 
@@ -120,7 +120,7 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         opened: _Connection = psycopg2.connect(connection_factory=_Connection, **{**parameters, **more})
         return opened
 
-    with translated(settings):
+    with translate_errors(settings):
         connection = connect_in(settings.postgres_schema, location, open_connection)
         connection.bound = bound
         if location.uses_tcp and not location.is_transaction_pooler:
@@ -157,7 +157,7 @@ def transaction(
     """
     connection = connect(settings, command=command, bound=bound)
     try:
-        with translated(settings), connection.cursor() as cursor:
+        with translate_errors(settings), connection.cursor() as cursor:
             yield cursor
             if commit:
                 connection.commit()
@@ -178,14 +178,14 @@ def require_writable(connection: extensions.connection, settings: Settings) -> N
     Raises:
         ServerUnreachable: it is a standby, or its transactions are read-only, as on a full disk of Supabase's.
     """
-    with translated(settings), connection, connection.cursor() as cursor:
+    with translate_errors(settings), connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
         read_only, standby = fetch_row(cursor)
     if read_only:
         raise refusals.read_only("it is a standby" if standby else "default_transaction_read_only is on", settings)
 
 
-def wait_until(ready: Callable[[], T], *, seconds: float) -> T:
+def wait_until_ready(ready: Callable[[], T], *, seconds: float) -> T:
     """The result of `ready`, tried again until it works or `seconds` are over; then its last error.
 
     A server that is away, a missing database and a schema that somebody else is migrating are waited for.
@@ -207,13 +207,13 @@ def warn_of_unverified_host() -> None:
 
 
 @contextmanager
-def translated(settings: Settings) -> Iterator[None]:
-    """PostgreSQL's errors, raised as ours; what is not the user's to mend passes unchanged."""
+def translate_errors(settings: Settings) -> Iterator[None]:
+    """Raise PostgreSQL's errors as ours; what the user cannot fix passes unchanged."""
     try:
         yield
     except Exception as error:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps psycopg2's error, and is not imported for that here
-        ours = as_ours(cause, settings) if isinstance(cause, psycopg2.Error) else None
+        ours = to_sesacctl_error(cause, settings) if isinstance(cause, psycopg2.Error) else None
         if ours is None:
             raise
         raise ours from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg2 import errorcodes
 
 from sesacctl import settings as settings_module
-from sesacctl.database.connections import STATEMENT_SECONDS, connect, translated, wait_until
+from sesacctl.database.connections import STATEMENT_SECONDS, connect, translate_errors, wait_until_ready
 from sesacctl.database.deadline import NoAnswer, deadline
 from sesacctl.database.location import locate
 from sesacctl.settings import Settings
@@ -24,8 +24,8 @@ __all__ = [
     "engine_for",
     "locate",
     "session_scope",
-    "translated",
-    "wait_until",
+    "translate_errors",
+    "wait_until_ready",
 ]
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _throw_away_read_only(context: ExceptionContext) -> None:
 @contextmanager
 def session_scope() -> Iterator[Session]:
     """A session of the default engine: committed when the block ends well, rolled back when it raises."""
-    with translated(_default_settings()), _session_factory().begin() as session:
+    with translate_errors(_default_settings()), _session_factory().begin() as session:
         yield session
 
 

@@ -70,10 +70,14 @@ def look(settings: Settings, *, wait_seconds: float | None = None) -> state_modu
         DatabaseMissing: the server has no such database, and `DB_TYPE` is not local.
     """
     revisions.require_direct(settings)
-    return database.wait_until(lambda: _look(settings), seconds=wait_seconds) if wait_seconds else _look(settings)
+    return (
+        database.wait_until_ready(lambda: _snapshot(settings), seconds=wait_seconds)
+        if wait_seconds
+        else _snapshot(settings)
+    )
 
 
-def _look(settings: Settings) -> state_module.State:
+def _snapshot(settings: Settings) -> state_module.State:
     try:
         if settings.postgres_schema and not _has_schema(settings):
             return state_module.State(revision=None, has_tables=False)
@@ -214,7 +218,7 @@ def _create_database(settings: Settings) -> bool:
     connection.autocommit = True
     statement = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name))
     try:
-        with database.translated(settings), connection.cursor() as cursor:
+        with database.translate_errors(settings), connection.cursor() as cursor:
             cursor.execute(statement)
     except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):  # somebody else was quicker
         return False

@@ -82,7 +82,7 @@ READ_ONLY_HINT = (
 _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re.IGNORECASE)
 
 
-def as_ours(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
+def to_sesacctl_error(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
     """The error in the user's words, by its SQLSTATE; None if the user cannot fix it."""
     text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
     code = error.pgcode

@@ -13,17 +13,17 @@ from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS, PARTITIONS
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import AuditResult, audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
-from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer, ProduceReport
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 OnStep = Callable[[str], None]
 INSTANCES = 9
@@ -99,7 +99,7 @@ class _Background:
             raise self.error
 
 
-def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = log.info) -> DemoResult:
+def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnStep = logger.info) -> DemoResult:
     """Run the loop and count what arrived. What was in Kafka before is stored first, and not counted.
 
     Raises:
@@ -159,7 +159,7 @@ def _produce_and_consume(
         before = _stored_orders(settings)
         on_step(f"producing {orders:,} orders from the cache")
         with _timed(stages, "orders and newcomers produced", "events") as add:
-            produced = Producer(settings, Plan(rate=RATE, count=orders, random_seed=1)).run(stop)
+            produced = Producer(settings, ProducePlan(rate=RATE, count=orders, random_seed=1)).run(stop)
             add(produced.acknowledged)
         refresh.check()
         on_step("draining")
@@ -199,7 +199,7 @@ def _wait(
 
 
 def _stored_orders(settings: Settings) -> int:
-    return sum(part.counts.stored for part in progress(settings) if part.kind == ORDERS)
+    return sum(part.counts.stored for part in read_partitions(settings) if part.kind == ORDERS)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any
 from sesacctl.errors import ServerNotStarted
 from sesacctl.stack.process import require
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOCK = "kafka.lock.toml"
 _THREADS = 6
@@ -137,7 +137,7 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
                 path.replace(folder / jar.file_name)
                 return
             problem = "what came does not have the SHA-256 of the lock"
-        log.debug("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
+        logger.debug("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
     raise ServerNotStarted(
         f"cannot fetch {jar.file_name} for Kafka: {problem}",
         hint="check the network (HTTPS_PROXY, and REQUESTS_CA_BUNDLE for a proxy's own certificate), then: sesacctl up",

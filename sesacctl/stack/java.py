@@ -21,7 +21,7 @@ from sesacctl.stack import broker_settings, ports
 from sesacctl.stack.cluster import members
 from sesacctl.stack.process import Program, require, stop, wait_ready
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SERVER = "kafka.Kafka"
 LOGGING = "run/log4j2.properties"
@@ -92,7 +92,7 @@ def ensure_cache(
     try:
         _train(folder / _TRAINING, class_path, path, cancel)
     except (OSError, ServerNotStarted) as error:
-        log.warning("Kafka will start slowly: %s", error, extra={"action": "java.cache_failed"})
+        logger.warning("Kafka will start slowly: %s", error, extra={"action": "java.cache_failed"})
         return None
     return path
 

@@ -18,7 +18,7 @@ from sesacctl.errors import ConfigurationError
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.process import Account
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 STATE = "stack.json"
 ENVIRONMENT = "stack.env"
@@ -169,7 +169,7 @@ def make_traversable(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
-            log.info("other users can now traverse %s", folder, extra={"action": "stack.make_traversable"})
+            logger.info("other users can now traverse %s", folder, extra={"action": "stack.make_traversable"})
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from sesacctl.stack.servers import OnStep, Servers, start
 if TYPE_CHECKING:
     import psutil
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SERVERS = (postgres.NAME, valkey.NAME, *(f"kafka-{number}" for number in kafka.BROKERS))
 
@@ -55,7 +55,7 @@ class DownResult:
     purged: bool
 
 
-def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
+def up(home: Path, *, on_step: OnStep = logger.info) -> UpResult:
     """Start what does not run, and wait until everything answers; a second call only checks.
 
     Raises:
@@ -76,7 +76,7 @@ def up(home: Path, *, on_step: OnStep = log.info) -> UpResult:
     )
 
 
-def down(home: Path, *, purge: bool = False, on_step: OnStep = log.info) -> DownResult:
+def down(home: Path, *, purge: bool = False, on_step: OnStep = logger.info) -> DownResult:
     """Stop the servers of this folder and no others, brokers first; with `purge`, delete their data too."""
     layout = Layout(home)
     if not layout.exists:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from tests.planted.plants import Plant
+from tests.planted.plant import Plant
 from tests.planted.running import _copy
 
 BROKEN = 5

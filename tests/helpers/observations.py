@@ -11,7 +11,7 @@ from sesacctl.broker.cluster import Cluster
 from sesacctl.cache.state import CacheState, HashState
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import Kind
-from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.watch.observation import Observation
 from sesacctl.pipeline.watch.probes import DatabaseView, RedisView
@@ -21,9 +21,9 @@ NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 
 def partition(
     kind: Kind = Kind.ORDERS, number: int = 0, *, end: int = 100, stored: int = 100, lost: int = 0
-) -> Progress:
+) -> PartitionProgress:
     """A partition of which `stored` events are rows and `lost` are nowhere."""
-    return Progress(
+    return PartitionProgress(
         kind=kind,
         topic=kind,
         topic_id=UUID(int=1),

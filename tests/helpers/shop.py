@@ -19,7 +19,7 @@ from sesacctl.cache.client import connect
 from sesacctl.cache.snapshot import publish
 from sesacctl.database.samples import generate as samples
 from sesacctl.pipeline.produce.ledger import read_ledger
-from sesacctl.pipeline.produce.producer import Plan, Producer, ProduceReport
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer, ProduceReport
 from sesacctl.settings import Settings
 from tests.helpers.waiting import wait_until
 
@@ -94,7 +94,7 @@ def check_ledger(settings: Settings, ledger: Path) -> tuple[set[str], set[str], 
 class Running:
     """A producer at work in a thread; `error` is what ended it."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: ProducePlan) -> None:
         self.producer = Producer(settings, plan)
         self.reports: list[ProduceReport] = []
         self.error: BaseException | None = None
@@ -135,7 +135,7 @@ class Running:
 @contextmanager
 def producing(settings: Settings, **plan: Any) -> Iterator[Running]:
     """A producer at work, without newcomers if nothing else is said; stopped at the end."""
-    running = Running(settings, Plan(**{"new_users_per_second": 0.0, "new_products_per_second": 0.0} | plan))
+    running = Running(settings, ProducePlan(**{"new_users_per_second": 0.0, "new_products_per_second": 0.0} | plan))
     try:
         yield running
     finally:

@@ -14,7 +14,7 @@ from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit import deep as deep_audit
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.pipeline.repair import reset_offsets
@@ -77,7 +77,7 @@ def test_deep_audit_allows_a_parked_order_stored_meanwhile(consumed: Settings, m
 
     monkeypatch.setattr(deep_audit, "_kept", then_store(kept))
     monkeypatch.setattr(deep_audit, "_rows", then_store(rows))
-    [partition] = [part for part in progress(consumed) if part.counts.parked]
+    [partition] = [part for part in read_partitions(consumed) if part.counts.parked]
     result = deep_audit.deep_audit(consumed, [partition])
     assert (result.read, result.missing) == (partition.taken, 0)
 
@@ -88,7 +88,7 @@ def test_deep_audit_allows_a_parked_order_stored_meanwhile(consumed: Settings, m
 )
 def test_deep_audit_misses_a_record_replaced_at_its_position(consumed: Settings, table: str, change: str) -> None:
     query(consumed, f"UPDATE {table} SET {change}")
-    partitions = [part for part in progress(consumed) if part.counts.dead or part.counts.parked]
+    partitions = [part for part in read_partitions(consumed) if part.counts.dead or part.counts.parked]
     result = deep_audit.deep_audit(consumed, partitions)
     assert (result.kept, result.missing) == (1, 1)
 
@@ -100,7 +100,7 @@ def test_a_record_is_found_among_those_of_earlier_logs(consumed: Settings) -> No
     )
     query(consumed, f"INSERT INTO parked_events ({columns}, value) {others}")
     query(consumed, f"INSERT INTO dead_letters ({columns}, value, reason) SELECT *, 'conflict' FROM ({others}) o")
-    result = deep_audit.deep_audit(consumed, progress(consumed))
+    result = deep_audit.deep_audit(consumed, read_partitions(consumed))
     assert (result.kept, result.missing) == (2, 0)
 
 
@@ -108,18 +108,18 @@ def test_a_letter_of_another_topic_id_proves_nothing(consumed: Settings) -> None
     """A topic that was created again has the same positions, and may have had the same bytes there."""
     query(consumed, "UPDATE dead_letters SET topic_id = gen_random_uuid()")
     query(consumed, "UPDATE parked_events SET topic_id = gen_random_uuid()")
-    result = deep_audit.deep_audit(consumed, progress(consumed))
+    result = deep_audit.deep_audit(consumed, read_partitions(consumed))
     assert (result.kept, result.missing) == (0, 2)
 
 
 def test_null_and_empty_are_kept_byte_for_byte(consumed: Settings) -> None:
     send(consumed, ORDERS, [(b"\xff", None), (None, b""), (b"", b"\xff")], partition=0)
     store_all(consumed)
-    result = deep_audit.deep_audit(consumed, progress(consumed))
+    result = deep_audit.deep_audit(consumed, read_partitions(consumed))
     assert (result.kept, result.missing) == (5, 0)
     query(consumed, "UPDATE dead_letters SET key = '' WHERE key IS NULL")
     query(consumed, "UPDATE dead_letters SET value = '' WHERE value IS NULL")
-    assert deep_audit.deep_audit(consumed, progress(consumed)).missing == 2
+    assert deep_audit.deep_audit(consumed, read_partitions(consumed)).missing == 2
 
 
 def test_headers_are_kept_byte_for_byte(consumed: Settings) -> None:
@@ -127,12 +127,12 @@ def test_headers_are_kept_byte_for_byte(consumed: Settings) -> None:
     producer.send(consumed.topic(ORDERS), b"{}", key=b"u1", headers=[("h", b"\xff"), ("h", b"")])
     producer.close()
     store_all(consumed)
-    result = deep_audit.deep_audit(consumed, progress(consumed))
+    result = deep_audit.deep_audit(consumed, read_partitions(consumed))
     assert (result.kept, result.missing) == (3, 0)
 
 
 def test_records_that_expire_during_a_deep_audit_are_counted(consumed: Settings) -> None:
-    partitions = progress(consumed)
+    partitions = read_partitions(consumed)
     taken = {part.partition: part.taken for part in partitions if part.kind == ORDERS}
     admin = KafkaAdminClient(bootstrap_servers=consumed.brokers)
     admin.delete_records({TopicPartition(consumed.topic(ORDERS), 0): 3, TopicPartition(consumed.topic(ORDERS), 1): -1})

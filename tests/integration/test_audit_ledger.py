@@ -11,7 +11,7 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import ledgers as ledger_audit
-from sesacctl.pipeline.audit.partitions import Progress, progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.settings import Settings
@@ -112,10 +112,10 @@ def test_acknowledgements_during_an_audit_raise_no_alarm(
 ) -> None:
     path = acknowledged(tmp_path / "l.jsonl", "o1")
 
-    def beside_a_producer(settings: Settings) -> list[Progress]:
-        found = progress(settings)
+    def beside_a_producer(settings: Settings) -> list[PartitionProgress]:
+        found = read_partitions(settings)
         acknowledged(path, "o5")
         return found
 
-    monkeypatch.setattr("sesacctl.pipeline.audit.report.progress", beside_a_producer)
+    monkeypatch.setattr("sesacctl.pipeline.audit.report.read_partitions", beside_a_producer)
     assert audit(consumed, ledgers=[path]).ok

@@ -19,7 +19,7 @@ from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import connections
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.consume import instance as consume
 from sesacctl.pipeline.consume import log_gaps
@@ -209,7 +209,7 @@ def test_a_changed_last_record_stops_and_the_cut_is_remembered(shop: Settings, m
     query(shop, "UPDATE sink_offsets SET last_crc = last_crc - 1 WHERE partition = 0")
     with pytest.raises(AssertionError, match=verdict), running(shop, ORDERS) as found:
         wait_until(lambda: found.errors, message="the verdict stands, whatever the log looks like now")
-    [cut] = [part.cut_log for part in progress(shop) if part.cut_log]
+    [cut] = [part.cut_log for part in read_partitions(shop) if part.cut_log]
     assert (cut.next_offset, cut.diverged_at) == (20, 0)
 
 
@@ -217,7 +217,7 @@ def test_restarted_epochs_pass_while_the_last_record_matches(shop: Settings, mon
     """As after a cluster was restored from a copy of its logs."""
     with truncated(shop, monkeypatch, lambda: send(shop, ORDERS, many_orders(5), partition=0)):
         wait_until(lambda: stored(shop) == 25, message="it does not go on")
-    assert [part.cut_log for part in progress(shop) if part.cut_log] == []
+    assert [part.cut_log for part in read_partitions(shop) if part.cut_log] == []
 
 
 def expire(shop: Settings, before: int) -> None:

@@ -106,7 +106,7 @@ def test_a_stopped_backend_is_given_up(settings: Settings, wait: object) -> None
     os.kill(backend, signal.SIGSTOP)
     refusal = pytest.raises(ServerUnreachable, match=r"gave no answer within 0\.5 s")
     try:
-        with within(3), refusal, database.translated(settings):
+        with within(3), refusal, database.translate_errors(settings):
             wait(connection)
     finally:
         os.kill(backend, signal.SIGCONT)
@@ -119,7 +119,7 @@ def test_an_engine_s_stopped_backend_is_given_up_and_replaced(settings: Settings
         backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(backend, signal.SIGSTOP)
         try:
-            with pytest.raises(ServerUnreachable), database.translated(settings):
+            with pytest.raises(ServerUnreachable), database.translate_errors(settings):
                 connection.execute(text("SELECT 1"))
         finally:
             os.kill(backend, signal.SIGCONT)
@@ -184,7 +184,7 @@ def test_a_killed_backend_is_a_server_that_cannot_be_reached(settings: Settings)
     connection = database.connect(settings, command="test")
     killer = database.connect(settings, command="test")
     killer.cursor().execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-    with pytest.raises(ServerUnreachable), database.translated(settings):
+    with pytest.raises(ServerUnreachable), database.translate_errors(settings):
         connection.cursor().execute("SELECT 1")
     killer.close()
 
@@ -205,7 +205,7 @@ def test_waiting_ends_with_the_last_error(settings: Settings) -> None:
     gone = settings.model_copy(update={"postgres_host": "/nowhere"})
     started = time.monotonic()
     with within(3), pytest.raises(ServerUnreachable):
-        database.wait_until(lambda: database.connect(gone, command="test"), seconds=0.5)
+        database.wait_until_ready(lambda: database.connect(gone, command="test"), seconds=0.5)
     assert time.monotonic() - started > 0.1
 
 
@@ -224,5 +224,5 @@ def test_waiting_outlasts_a_server_s_start() -> None:
             connection.close()
             return 1
 
-        assert database.wait_until(look, seconds=20) == 1
+        assert database.wait_until_ready(look, seconds=20) == 1
         assert len(tries) >= 2

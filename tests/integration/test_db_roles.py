@@ -78,7 +78,7 @@ def role(settings: Settings, name: str) -> Settings:
 
 
 def refused(settings: Settings, statement: str) -> None:
-    with pytest.raises(ServerRefused, match=r"permission denied|must be owner"), database.translated(settings):
+    with pytest.raises(ServerRefused, match=r"permission denied|must be owner"), database.translate_errors(settings):
         execute(settings, statement)
 
 

@@ -179,7 +179,7 @@ def test_a_server_without_tls_is_refused() -> None:
 def test_a_backend_killed_under_tls_is_unreachable(server: Cluster) -> None:
     connection = database.connect(rds(server), command="test")
     os.kill(connection.info.backend_pid, signal.SIGKILL)  # all sessions of the server end with it, and it starts again
-    with pytest.raises(ServerUnreachable) as caught, database.translated(rds(server)):
+    with pytest.raises(ServerUnreachable) as caught, database.translate_errors(rds(server)):
         connection.cursor().execute("SELECT 1")
     assert caught.value.retriable
-    database.wait_until(lambda: database.connect(rds(server), command="test").close(), seconds=20)
+    database.wait_until_ready(lambda: database.connect(rds(server), command="test").close(), seconds=20)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sesacctl.broker import topics
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import Message, add_parents, query, send
@@ -49,7 +49,7 @@ def test_naive_korean_times_are_counted_and_reported(settings: Settings, sesacct
     send(settings, ORDERS, [naive(number, now) for number in range(5)])
     assert consume(sesacctl)["ahead"] == 5
     assert error(settings, now) == [9.0] * 5
-    assert sum(partition.counts.ahead for partition in progress(settings)) == 5
+    assert sum(partition.counts.ahead for partition in read_partitions(settings)) == 5
     [line] = event_times(sesacctl)
     assert line["verdict"] == "warning"
     assert line["evidence"].startswith("5 events later than Kafka's own time")

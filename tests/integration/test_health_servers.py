@@ -20,7 +20,7 @@ from sesacctl.cache.client import connect
 from sesacctl.cli import app
 from sesacctl.errors import UsageError
 from sesacctl.heartbeat import Heartbeat
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.watch import health as health_module
 from sesacctl.pipeline.watch.checks import Check, Verdict
@@ -92,7 +92,7 @@ def test_events_without_consumers_are_unhealthy(loop: Settings) -> None:
 
 def test_how_long_events_wait_is_by_their_own_times(loop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     send(loop, "orders", many_orders(20))
-    partitions = progress(loop)
+    partitions = read_partitions(loop)
     assert not lag_is_old(loop, partitions)
     monkeypatch.setattr(health_module, "STALLED_SECONDS", -60.0)  # as if a minute had passed since
     assert lag_is_old(loop, partitions)

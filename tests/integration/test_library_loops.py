@@ -10,7 +10,7 @@ import pytest
 from sesacctl.broker import topics
 from sesacctl.errors import SchemaNotAtHead, TopicMissing
 from sesacctl.heartbeat import read_pulses
-from sesacctl.pipeline.produce.producer import Plan, Producer
+from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
@@ -41,7 +41,7 @@ def test_a_loop_gives_heartbeats(own: Settings, tmp_path: Path, loop: str) -> No
         with Refresher(own) as refresher:
             refresher.run(stop, 0.1, on_round=look)
     elif loop == "produce":
-        Producer(own, Plan(rate=10, seconds=60)).run(stop, on_report=look, interval=0.1)
+        Producer(own, ProducePlan(rate=10, seconds=60)).run(stop, on_report=look, interval=0.1)
     else:
         Supervisor(own, instances=1).run(stop, on_report=look, interval=0.1)
     assert loop in seen

@@ -8,7 +8,7 @@ import threading
 from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
-from sesacctl.pipeline.audit.partitions import progress
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.log_gaps import LogGuard
@@ -68,7 +68,7 @@ def test_until_empty_waits_for_each_partition(settings: Settings) -> None:
     for number in range(3):
         send(settings, ORDERS, many_orders(2), partition=number)
     empty = UntilEmpty(settings)
-    logs = [part for part in progress(settings) if part.log_end]
+    logs = [part for part in read_partitions(settings) if part.log_end]
     assert len(logs) == 3
     connection = connect(settings, command="test")
     try:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from sesacctl.broker import topics
 from sesacctl.database import crud, database
-from sesacctl.database.connections import as_ours, require_writable
+from sesacctl.database.connections import require_writable, to_sesacctl_error
 from sesacctl.database.schema import revisions
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import ORDERS
@@ -49,7 +49,7 @@ def read_only(settings: Settings) -> Iterator[None]:
 def test_an_error_names_the_disk_and_the_primary(settings: Settings) -> None:
     with read_only(settings), pytest.raises(psycopg2.errors.ReadOnlySqlTransaction) as caught:
         add_parents(settings)
-    ours = as_ours(caught.value, settings)
+    ours = to_sesacctl_error(caught.value, settings)
     assert type(ours) is ServerUnreachable
     assert "takes no writes" in str(ours)
     for word in ("disk", "default_transaction_read_only", "primary"):
@@ -137,7 +137,7 @@ def test_a_standby_is_named_and_waited_for_until_it_is_promoted(settings: Settin
         connection.close()
         with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction) as caught:
             add_parents(standby)
-        assert "primary" in str(as_ours(caught.value, standby).hint)  # type: ignore[union-attr]
+        assert "primary" in str(to_sesacctl_error(caught.value, standby).hint)  # type: ignore[union-attr]
         with running(standby) as found:
             send(standby, ORDERS, many_orders(50))
             wait_until(lambda: found.errors or ("waiting", "PostgreSQL") in found.seen, message="nobody waits")

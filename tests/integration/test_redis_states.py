@@ -14,7 +14,7 @@ from redis import RedisError
 from redis.exceptions import MovedError
 
 from sesacctl.cache.client import CacheReader, connect
-from sesacctl.cache.connections import translated
+from sesacctl.cache.connections import translate_errors
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.pipeline.refresh.stats import read_stats
@@ -131,7 +131,7 @@ def test_a_redis_that_cannot_save_still_serves_the_producers(binary: Path) -> No
 def test_a_connection_to_a_replica_is_not_kept(binary: Path) -> None:
     """After a fail-over the name leads to another server."""
     with redis_server(binary) as server, connect(server.settings()) as redis:
-        with replica(server, of=1), pytest.raises(ServerUnreachable), translated(redis):
+        with replica(server, of=1), pytest.raises(ServerUnreachable), translate_errors(redis):
             redis.delete("cache:users")
         wait_until(lambda: len(server.admin.client_list()) == 1, message="it is still connected")
 

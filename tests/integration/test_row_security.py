@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.database.connections import as_ours
+from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.database.samples import seed
 from sesacctl.database.schema import check, revisions
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, SesacctlError
@@ -118,7 +118,7 @@ def test_a_role_without_a_policy_sees_nothing(secured: Settings) -> None:
     assert query(anon, "SELECT count(*) FROM users") == [(0,)]
     with pytest.raises(psycopg2.errors.InsufficientPrivilege) as caught:
         query(anon, "INSERT INTO users (user_id, name) VALUES ('x', 'y')")
-    ours = as_ours(caught.value, anon)
+    ours = to_sesacctl_error(caught.value, anon)
     assert type(ours) is ServerRefused
     assert "policies.sql" in str(ours.hint)
     assert "roles.sql" not in str(ours.hint)
@@ -269,7 +269,7 @@ def test_a_duplicate_of_a_hidden_order_is_not_a_conflict(shop: Settings) -> None
 
 
 def stop(error: BaseException, settings: Settings) -> bool:
-    ours: Any = as_ours(error, settings) if isinstance(error, psycopg2.Error) else error
+    ours: Any = to_sesacctl_error(error, settings) if isinstance(error, psycopg2.Error) else error
     return isinstance(ours, SesacctlError) and not ours.retriable and "policies.sql" in str(ours.hint)
 
 

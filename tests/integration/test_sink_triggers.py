@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from sesacctl.broker import topics
-from sesacctl.database.connections import as_ours
+from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit.row_counts import count_rows
@@ -107,7 +107,7 @@ def test_a_trigger_failing_on_every_row_stops_and_is_named(rig: Rig, code: str) 
         rig.store(orders[:1])
     with pytest.raises(psycopg2.Error) as caught:
         rig.store(orders)
-    ours = as_ours(caught.value, rig.settings)
+    ours = to_sesacctl_error(caught.value, rig.settings)
     assert type(ours) is ServerRefused
     assert (ours.exit_code, ours.retriable) == (4, False)
     assert "log_order" in str(ours)
@@ -130,7 +130,7 @@ def test_a_trigger_failing_on_the_first_order_stops(rig: Rig) -> None:
     trigger(rig, BROKEN["23502"], when="BEFORE")
     with pytest.raises(psycopg2.errors.NotNullViolation) as caught:
         rig.store(many_orders(1))
-    assert "order_log" in str(as_ours(caught.value, rig.settings))
+    assert "order_log" in str(to_sesacctl_error(caught.value, rig.settings))
 
 
 def test_a_lone_failure_is_a_dead_letter_if_others_passed(rig: Rig) -> None:
@@ -204,7 +204,7 @@ def test_a_triggers_state_error_is_not_taken_for_the_servers(rig: Rig, code: str
     assert details(rig)[0].startswith(f"SQLSTATE {code}: ")
     with pytest.raises(psycopg2.Error) as caught:
         rig.store([message(order(n, quantity=7)) for n in range(20, 24)])
-    ours = as_ours(caught.value, rig.settings)
+    ours = to_sesacctl_error(caught.value, rig.settings)
     assert type(ours) is ServerRefused
     assert "function log_order()" in str(ours)
 

@@ -28,7 +28,7 @@ def test_a_cut_handshake_is_an_unreachable_server(settings: Settings, tmp_path: 
             database.connect(through, command="test")
         connection = database.connect(through, command="test")
         proxy.cut(0)
-        with pytest.raises(ServerUnreachable, match="SSL"), database.translated(through):
+        with pytest.raises(ServerUnreachable, match="SSL"), database.translate_errors(through):
             connection.cursor().execute("SELECT 1")
 
 

@@ -131,9 +131,9 @@ PLANTS: tuple[Plant, ...] = (
                 (
                     "    written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no "
                     "part of the lag\n"
-                    "    partitions = progress(settings)"
+                    "    partitions = read_partitions(settings)"
                 ),
-                "    partitions = progress(settings)\n    written_down = read_ledgers(ledgers)",
+                "    partitions = read_partitions(settings)\n    written_down = read_ledgers(ledgers)",
             ),
         ),
         (f"{_AUDIT_LEDGER}::test_acknowledgements_during_an_audit_raise_no_alarm",),

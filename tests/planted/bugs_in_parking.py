@@ -56,8 +56,8 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/consume/parked.py",
         (
             (
-                "    _forget(cursor, [record.id for record in records], still)",
-                "    _forget(cursor, [record.id for record in records], [])",
+                "    _delete_tried(cursor, [record.id for record in records], still)",
+                "    _delete_tried(cursor, [record.id for record in records], [])",
             ),
         ),
         (f"{_SINK}::test_an_order_whose_user_never_comes_dies_only_without_lag",),
@@ -67,8 +67,8 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/consume/parked.py",
         (
             (
-                "    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
-                "    cursor.connection.commit()\n    offsets.adjust_counters(cursor, group, changes)\n    _forget(",
+                "    offsets.adjust_counters(cursor, group, changes)\n    _delete",
+                "    cursor.connection.commit()\n    offsets.adjust_counters(cursor, group, changes)\n    _delete",
             ),
         ),
         (f"{_SINK_REFUSALS}::test_a_retry_that_is_cut_short_changes_nothing",),

@@ -19,8 +19,8 @@ _ConsumerGroupDescribe, _ = (
 def living_brokers(client: KafkaAdminClient) -> list[int]:
     """The ids of the brokers in service, sorted; Kafka's own errors.
 
-    From Metadata, which names no others in any version. DescribeCluster is no help: kafka-python reads fields that only
-    Kafka 3.7 and 4.0 brought, and asks for fenced ones too.
+    From Metadata, which names no others in any version. DescribeCluster does not help: kafka-python reads fields that
+    only Kafka 3.7 and 4.0 brought, and asks for fenced ones too.
     """
     metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, [])
     return sorted(int(broker["node_id"]) for broker in metadata["brokers"])

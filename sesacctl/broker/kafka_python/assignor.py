@@ -51,8 +51,8 @@ def share(members: Sequence[GroupMember], partitions: Mapping[str, Iterable[int]
     """The partitions of each member, by its id.
 
     Of every topic, hosts have as many partitions as their instances' part in all of them, rounded up or down, and so
-    have the instances of a host. Larger topics are dealt out first, and what is left over goes to whoever has least.
-    Whoever owned a partition keeps it as far as that allows, so the same members get the same again.
+    have the instances of a host. Larger topics are dealt out first, and what is left over goes to the one that has
+    least. The owner of a partition keeps it as far as that allows, so the same members get the same again.
     """
     assigned: dict[str, set[tuple[str, int]]] = {member.id: set() for member in members}
     numbers = {topic: sorted(found) for topic, found in partitions.items()}

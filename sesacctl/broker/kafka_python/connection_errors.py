@@ -68,7 +68,7 @@ class Reasons:
 
 
 def _refusal(settings: Settings, reason: BaseException) -> tuple[str, str] | None:
-    """What to say of it and what to do, if it will not pass."""
+    """The problem and a hint, if it is one that waiting does not cure; else None."""
     text = str(reason)
     if isinstance(reason, SaslAuthenticationFailedError | AuthorizationError | UnsupportedSaslMechanismError):
         return f"refused us {_as_whom(settings)}: {type(reason).__name__}", user_hint(settings)

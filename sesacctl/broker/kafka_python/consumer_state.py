@@ -73,7 +73,7 @@ def is_connected(client: KafkaConsumer) -> bool:
 
 
 def refresh_topics(client: KafkaConsumer) -> bool:
-    """Ask for the topics' ids and leaders anew; False without an answer within `LOOK_MS`."""
+    """Ask for the topics' ids and leaders again; False without an answer within `LOOK_MS`."""
     manager = client._manager
     try:
         manager.run(manager.wait_for, manager.cluster.request_update(), LOOK_MS)

@@ -42,7 +42,7 @@ class RoundRobin(RoundRobinPartitionAssignor):  # type: ignore[misc]
 def notice_fencing(client: KafkaConsumer) -> None:
     """Have `poll` raise FencedInstanceIdError after a heartbeat was answered so.
 
-    By itself, it stops its heartbeats and goes on fetching what is no longer its own, until it commits something.
+    By itself, it stops its heartbeats and still fetches what is no longer its own, until it commits something.
     """
     coordinator = client._coordinator
     send = coordinator._send_heartbeat_request

@@ -116,7 +116,7 @@ class Records:
         return self._buffer
 
 
-class Batch(ProducerBatch):  # type: ignore[misc]
+class ProducerRowBatch(ProducerBatch):  # type: ignore[misc]
     """A batch that tells, on the network thread, what became of its rows."""
 
     def __init__(self, kind: Kind, partition: TopicPartition, on_done: Callable[[Delivery], None]) -> None:
@@ -140,14 +140,14 @@ class Batch(ProducerBatch):  # type: ignore[misc]
 
     def _finish(self, result: tuple[int, int, Callable[[int], Exception] | None]) -> None:
         error_of = result[2]
-        self._tell(self.ids, self.sent_ms, self.size, error_of(0) if error_of else None)
+        self._send(self.ids, self.sent_ms, self.size, error_of(0) if error_of else None)
 
     def _finish_row(self, index: int, result: object) -> None:
         share, rest = divmod(self.size, len(self.ids))
         error = result if isinstance(result, Exception) else None
-        self._tell([self.ids[index]], [self.sent_ms[index]], share if index else share + rest, error)
+        self._send([self.ids[index]], [self.sent_ms[index]], share if index else share + rest, error)
 
-    def _tell(self, ids: list[str], sent_ms: list[int], size: int, error: Exception | None) -> None:
+    def _send(self, ids: list[str], sent_ms: list[int], size: int, error: Exception | None) -> None:
         now = time.time_ns() // 1_000_000
         self._on_done(Delivery(kind=self._kind, ids=ids, sent_ms=sent_ms, done_ms=now, size=size, error=error))
 
@@ -170,10 +170,10 @@ class Lane:
         now = time.time_ns() // 1_000_000
         with self._lock:
             last = self._queue[-1] if self._queue else None
-            if isinstance(last, Batch) and last.records.add(key, value, now):
+            if isinstance(last, ProducerRowBatch) and last.records.add(key, value, now):
                 batch = last
             else:
-                batch = Batch(self._kind, self._partition, self._on_done)
+                batch = ProducerRowBatch(self._kind, self._partition, self._on_done)
                 batch.records.add(key, value, now)
                 self._queue.append(batch)
                 self._incomplete.add(batch)

@@ -6,7 +6,7 @@ from kafka import KafkaProducer
 
 
 def stop_sending(client: KafkaProducer, seconds: float) -> None:
-    """Fail what is in flight and end the network thread; `KafkaProducer.close` would raise, and go on sending."""
+    """Fail what is in flight and end the network thread; `KafkaProducer.close` would raise, and keep sending."""
     client._sender.force_close()
     client._sender.join(seconds)
 

@@ -1,6 +1,6 @@
 """Brokers that were all replaced: the bootstrap servers know the new addresses when none of the old ones answers.
 
-kafka-python asks only those brokers that it knows, for ever; Kafka's own clients do this since 3.8 (KIP-899).
+kafka-python asks only those brokers that it knows, without end; Kafka's own clients do this since 3.8 (KIP-899).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 AFTER_SECONDS = 3.0  # a cluster whose leaders move needs no more
 
@@ -38,7 +38,9 @@ def ask_bootstrap_servers_again(manager: Any, settings: Settings) -> None:
                 raise
             server = random.choice(cluster.bootstrap_brokers())
             await ask(server.node_id)
-            log.info("%s:%s has named the brokers again", server.host, server.port, extra={"action": "kafka.bootstrap"})
+            logger.info(
+                "%s:%s has named the brokers again", server.host, server.port, extra={"action": "kafka.bootstrap"}
+            )
             manager.close(server.node_id)
         failing_since = None
 

@@ -58,7 +58,8 @@ def adopt(connection: Connection) -> str | None:
 def find_revision(connection: Connection) -> str | None:
     """The newest revision that tables without one equal; None if there is nothing to take over.
 
-    Indexes of the user's own and other tables are no difference. Needs the right to create a schema, for a moment.
+    The user's own indexes and other tables do not count as differences. Needs the right to create a schema
+    for a moment.
 
     Raises:
         SchemaNotAtHead: they equal none; names the differences to the nearest one.

@@ -83,12 +83,12 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
     """
     if wait_seconds:
         with suppress(SchemaNotAtHead):  # the report says so
-            database.wait_until(lambda: revisions.require_head(settings), seconds=wait_seconds)
+            database.wait_until_ready(lambda: revisions.require_head(settings), seconds=wait_seconds)
     location = database.locate(settings)
     pooler = is_transaction_pooler(settings)  # before there is a transaction: a pool may be one backend
     engine = database.engine_for(settings, command="db-check")
     try:
-        with database.translated(settings), engine.connect() as connection:
+        with database.translate_errors(settings), engine.connect() as connection:
             raw = cast("RawConnection", connection.connection.driver_connection)
             with raw.cursor() as cursor:
                 found = version_table.read(cursor)

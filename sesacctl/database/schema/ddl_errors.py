@@ -6,7 +6,7 @@ import psycopg2
 from psycopg2 import errorcodes
 
 from sesacctl.database.location import locate
-from sesacctl.database.refusals import as_ours
+from sesacctl.database.refusals import to_sesacctl_error
 from sesacctl.database.user_code import name_failing
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerFull, ServerRefused, SesacctlError, TablesNotOurs
 from sesacctl.settings import Settings
@@ -49,9 +49,9 @@ def refused_change(error: psycopg2.Error, settings: Settings) -> SesacctlError |
     """The error in the user's words; None only for one without a SQLSTATE that PostgreSQL has no part in."""
     code = error.pgcode
     if code is None or name_failing(error) is not None:
-        return as_ours(error, settings)
+        return to_sesacctl_error(error, settings)
     text = _text(error)
-    return _by_code(code, text, settings) or as_ours(error, settings) or _other(code, text)
+    return _by_code(code, text, settings) or to_sesacctl_error(error, settings) or _other(code, text)
 
 
 def _by_code(code: str, text: str, settings: Settings) -> SesacctlError | None:

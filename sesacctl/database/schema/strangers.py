@@ -92,7 +92,7 @@ def _no_schema(cursor: extensions.cursor, search_path: str, user: str, postgres_
 
 
 def strangers(cursor: extensions.cursor, revision: str | None) -> list[str]:
-    """Sentences about what is not ours under the names of our tables; below a revision, only of those not made yet."""
+    """Sentences about foreign objects with the names of our tables; below a revision, only of those not made yet."""
     names = [name for name, first in FIRST_REVISION.items() if revision is None or first > revision]
     cursor.execute(_FOUND, (names,))
     found = [_words(*row) for row in cursor.fetchall() if revision is not None or not _is_ours(row[0], row[1], row[4])]

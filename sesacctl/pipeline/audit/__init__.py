@@ -1,4 +1,4 @@
-"""The proof: what Kafka has had, held against what PostgreSQL has."""
+"""The proof: what Kafka has had, compared with what PostgreSQL has."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sesacctl import envelopes
 from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
 from sesacctl.events import CODECS, Kind, Malformed, Row
-from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.audit.reread import Log
 from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
@@ -71,7 +71,7 @@ class DeepAudit:
     named_different: list[DifferentRow]
 
 
-def deep_audit(settings: Settings, partitions: Sequence[Progress], *, values: bool = False) -> DeepAudit:
+def deep_audit(settings: Settings, partitions: Sequence[PartitionProgress], *, values: bool = False) -> DeepAudit:
     """Look for each record in its table, or, with the same bytes, among the group's dead letters and parked events.
 
     With `values`, the row's columns that never change are held against the event: `COMPARED`.
@@ -112,7 +112,7 @@ class _Looks:
         self.different: list[DifferentRow] = []
         self._group = group
 
-    def look_up(self, cursor: extensions.cursor, part: Progress, records: Sequence[RecordLike]) -> None:
+    def look_up(self, cursor: extensions.cursor, part: PartitionProgress, records: Sequence[RecordLike]) -> None:
         """Look for records of one partition, in the order of their offsets; two queries."""
         # In this order: running consumers move events from there into the tables, and never back.
         kept = _kept(cursor, self._group, part, records)
@@ -170,7 +170,7 @@ def _rows(
     return found
 
 
-def _kept(cursor: extensions.cursor, group: str, part: Progress, records: Sequence[RecordLike]) -> set[int]:
+def _kept(cursor: extensions.cursor, group: str, part: PartitionProgress, records: Sequence[RecordLike]) -> set[int]:
     """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
 
     The position alone says nothing: after a log was cut, another record may have it.

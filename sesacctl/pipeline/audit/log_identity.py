@@ -12,7 +12,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from sesacctl.broker import clients
 from sesacctl.database.connections import transaction
-from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.consume.owned_log import contradiction
 from sesacctl.pipeline.sink.batch import LogMark
 from sesacctl.pipeline.sink.counts import PartitionKey
@@ -27,7 +27,9 @@ POLL_MS = 500
 LOOK_SECONDS = 30.0
 
 
-def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: float) -> dict[PartitionKey, CutLog]:
+def find_cuts(
+    settings: Settings, partitions: Sequence[PartitionProgress], *, seconds: float
+) -> dict[PartitionKey, CutLog]:
     """The logs that were cut or replaced since they were stored: by standing verdicts, and by reading them.
 
     Raises:
@@ -41,7 +43,7 @@ def find_cuts(settings: Settings, partitions: Sequence[Progress], *, seconds: fl
     }
     cuts = known_cuts(partitions)
     if wanted:
-        with clients.translated(settings):
+        with clients.translate_errors(settings):
             found = _Look(settings, wanted).run(seconds)
         for tp, cut in found.items():
             key = wanted[tp].key
@@ -57,7 +59,7 @@ def _merged(known: CutLog, seen: CutLog) -> CutLog:
     return replace(known, diverged_at=None if None in both else min(each for each in both if each is not None))
 
 
-def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> None:
+def require_same_logs(settings: Settings, partitions: Sequence[PartitionProgress]) -> None:
     """Return only if no log was cut; the verdict is kept first.
 
     Raises:
@@ -76,12 +78,12 @@ def require_same_logs(settings: Settings, partitions: Sequence[Progress]) -> Non
     raise stops(first.topic, first.partition, cuts[first.key])
 
 
-def known_cuts(partitions: Sequence[Progress]) -> dict[PartitionKey, CutLog]:
+def known_cuts(partitions: Sequence[PartitionProgress]) -> dict[PartitionKey, CutLog]:
     """The part of `find_cuts` that does not read the logs: verdicts that stand, and logs that end too early."""
     return {part.key: cut for part in partitions if (cut := part.cut_log or _shorter(part))}
 
 
-def _shorter(part: Progress) -> CutLog | None:
+def _shorter(part: PartitionProgress) -> CutLog | None:
     if part.next is None or not part.cut:
         return None
     return cut_log(part.next, f"it ends at offset {part.log_end}", None)  # it may have been cut before, and grown again
@@ -90,7 +92,7 @@ def _shorter(part: Progress) -> CutLog | None:
 class _Look:
     """Reads the last stored record of each log once more."""
 
-    def __init__(self, settings: Settings, wanted: Mapping[TopicPartition, Progress]) -> None:
+    def __init__(self, settings: Settings, wanted: Mapping[TopicPartition, PartitionProgress]) -> None:
         self._settings = settings
         self._parts = wanted
         self._left = set(wanted)

@@ -20,7 +20,7 @@ from sesacctl.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class PartitionProgress:
     """One partition: the log in Kafka, PostgreSQL's offsets and counters, and the group's offset in Kafka.
 
     `first`, `next` and `mark` are None for a partition that no consumer of the group has taken up yet. Between
@@ -73,7 +73,7 @@ class Progress:
         return self.taken - self.counts.offsets
 
 
-def progress(settings: Settings) -> list[Progress]:
+def read_partitions(settings: Settings) -> list[PartitionProgress]:
     """Every partition of the three topics for the group of the settings. PostgreSQL is read first.
 
     Raises:
@@ -86,7 +86,7 @@ def progress(settings: Settings) -> list[Progress]:
     return [_join(log, stored.get(log.key), cuts.get(log.key)) for log in log_offsets(settings)]
 
 
-def held_back(settings: Settings, partitions: Sequence[Progress]) -> list[OpenTransaction]:
+def held_back(settings: Settings, partitions: Sequence[PartitionProgress]) -> list[OpenTransaction]:
     """The transactions behind which records wait that PostgreSQL does not have; Kafka is asked only if there are some.
 
     Raises:
@@ -109,8 +109,8 @@ def _stored(settings: Settings) -> tuple[dict[PartitionKey, StoredPartition], di
         return offsets.read_partitions(cursor, group), read_open(cursor, group)
 
 
-def _join(log: LogOffsets, stored: StoredPartition | None, cut: CutLog | None) -> Progress:
-    return Progress(
+def _join(log: LogOffsets, stored: StoredPartition | None, cut: CutLog | None) -> PartitionProgress:
+    return PartitionProgress(
         kind=log.kind,
         topic=log.topic,
         topic_id=log.topic_id,

@@ -11,7 +11,7 @@ from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.pipeline.audit.deep import DeepAudit, deep_audit
 from sesacctl.pipeline.audit.ledgers import LedgerAudit, ledger_audit, read_ledgers
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
-from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress, held_back, read_partitions
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.log_cuts import CutLog
@@ -52,7 +52,7 @@ class AuditResult:
     cuts: list[CutPartition] = field(default_factory=list)
     unsafe: list[str] = field(default_factory=list)
     held_back: list[OpenTransaction] = field(default_factory=list)
-    partitions: list[Progress] = field(default_factory=list)
+    partitions: list[PartitionProgress] = field(default_factory=list)
     deep: DeepAudit | None = None
     ledger: LedgerAudit | None = None
 
@@ -75,7 +75,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no part of the lag
-    partitions = progress(settings)
+    partitions = read_partitions(settings)
     counts = Counts()
     for partition in partitions:
         counts.add(partition.counts)

@@ -9,7 +9,7 @@ from kafka import TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from sesacctl.broker import clients
-from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ _QUIET_POLLS = 30  # half a minute without a record: the broker is away
 class Log:
     """The records between each partition's first and next offset, as far as they are still in the log."""
 
-    def __init__(self, settings: Settings, partitions: Sequence[Progress]) -> None:
+    def __init__(self, settings: Settings, partitions: Sequence[PartitionProgress]) -> None:
         self._settings = settings
         self._parts = {TopicPartition(part.topic, part.partition): part for part in partitions}
         self._ends = {tp: min(part.next or 0, part.log_end) for tp, part in self._parts.items()}
         self.expired = 0
 
-    def chunks(self) -> Iterator[tuple[Progress, list[Record]]]:
+    def chunks(self) -> Iterator[tuple[PartitionProgress, list[Record]]]:
         """Some records of one partition at a time; errors as `clients.consumer`."""
         left = {tp for tp, part in self._parts.items() if (part.first or 0) < self._ends[tp]}
         if not left:
@@ -55,7 +55,7 @@ class Log:
             consumer.close(autocommit=False)
 
     def _poll(self, consumer: ConsumerLike) -> dict[TopicPartition, list[Record]]:
-        with clients.translated(self._settings):
+        with clients.translate_errors(self._settings):
             try:
                 polled = consumer.poll(timeout_ms=_POLL_MS)
             except OffsetOutOfRangeError as error:  # they expired, before or meanwhile

@@ -9,7 +9,7 @@ from sesacctl.database.connections import read_row
 from sesacctl.errors import HeldBack
 from sesacctl.events import PARTITIONS, Kind
 from sesacctl.pipeline.audit.log_identity import require_same_logs
-from sesacctl.pipeline.audit.partitions import held_back, next_offsets, progress
+from sesacctl.pipeline.audit.partitions import held_back, next_offsets, read_partitions
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.settings import Settings
 
@@ -31,7 +31,7 @@ class UntilEmpty:
             SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
         """
         self._settings = settings
-        logs = [part for part in progress(settings) if part.kind in kinds]
+        logs = [part for part in read_partitions(settings) if part.kind in kinds]
         require_same_logs(settings, logs)
         # A log whose records have all expired is empty, too, but not what the group has stored of it.
         stored = {part.key: part.log_start if part.next is None else part.next for part in logs}
@@ -63,7 +63,7 @@ class UntilEmpty:
         if time.monotonic() - self._moved_at < HELD_SECONDS:
             return
         self._moved_at = time.monotonic()  # asked again only after that time
-        left = [part for part in progress(self._settings) if (part.next or 0) < self._ends.get(part.key, 0)]
+        left = [part for part in read_partitions(self._settings) if (part.next or 0) < self._ends.get(part.key, 0)]
         if left and all(part.held and (part.next or 0) >= part.log_stable_end for part in left):
             raise HeldBack("; ".join(each.sentence for each in held_back(self._settings, left)) or None)
 

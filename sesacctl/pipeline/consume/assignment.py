@@ -41,11 +41,11 @@ class Assignment:
     # ---- what is owned
 
     def mark_changed(self) -> None:
-        """Have `changed` say so next time."""
+        """Make `changed` return True next time."""
         self._membership = None
 
     def changed(self, membership: Membership | None) -> bool:
-        """Whether what is owned has to be looked up again: it is not what was confirmed, or nobody knows."""
+        """Whether what is owned has to be looked up again: it is not what was confirmed, or is not known."""
         return self._membership is None or membership != self._membership
 
     def drop(self) -> None:

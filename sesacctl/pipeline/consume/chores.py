@@ -15,7 +15,7 @@ from sesacctl.pipeline.consume.status import Status, Timer
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Chores:
@@ -60,7 +60,7 @@ class Chores:
         for key, mark in assignment.take_baselines():
             sink.keep_mark(key, mark)
         if not assignment.offsets_match(sink.next_offsets(list(assignment.next_offsets))):
-            log.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
+            logger.warning("PostgreSQL's offsets were changed; reading from there", extra={"action": "consume.seek"})
             assignment.mark_changed()
 
     def try_parked_once_more(self, sink: Sink, reader: Reader, assignment: Assignment) -> None:
@@ -68,7 +68,7 @@ class Chores:
         try:
             self._retry_parked(sink, reader, assignment)
         except psycopg2.Error as error:
-            log.debug("parked rows: %s", error, extra={"action": "consume.parked"})
+            logger.debug("parked rows: %s", error, extra={"action": "consume.parked"})
 
     def _retry_parked(self, sink: Sink, reader: Reader, assignment: Assignment) -> None:
         owned = [(tp.topic, tp.partition) for tp in assignment.partitions]

@@ -17,7 +17,7 @@ from sesacctl.pipeline.consume.log_gaps import LogGuard
 from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CLOSE_MS = 2_000
 LEAVE_SECONDS = 5.0
@@ -77,4 +77,4 @@ class GroupMember:
             try:
                 place.reader.close(timeout_ms=CLOSE_MS)
             except (KafkaError, OSError, RuntimeError) as error:
-                log.debug("closing the consumer: %s", error, extra={"action": "consume.close"})
+                logger.debug("closing the consumer: %s", error, extra={"action": "consume.close"})

@@ -28,7 +28,7 @@ from sesacctl.pipeline.sink.log_cuts import CutFound, stops
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 POLL_MS = 500
 AWAY_SECONDS = 30.0
@@ -112,7 +112,7 @@ class Instance:
 
     def _leave(self, stop: Event) -> None:
         """Give the partitions to members that have a connection, and return when there is one here, too."""
-        log.warning("no connection to PostgreSQL: leaving the group", extra={"action": "consume.away"})
+        logger.warning("no connection to PostgreSQL: leaving the group", extra={"action": "consume.away"})
         self._member.leave()
         self._status.partitions, self._status.lag = [], 0
         while not stop.is_set() and not self._reconnect():
@@ -146,7 +146,7 @@ class Instance:
         except CutFound as found:
             self._stop_for_cut(sink, found)
         except Fenced as error:
-            log.info("%s; reading again", error, extra={"action": "consume.fenced"})
+            logger.info("%s; reading again", error, extra={"action": "consume.fenced"})
             assignment.mark_changed()
         except psycopg2.Error as error:
             self._handle_database_error(error)

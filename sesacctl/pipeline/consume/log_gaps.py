@@ -47,9 +47,9 @@ class Logs(Protocol):
 
 
 class LogGuard:
-    """Holds what a consumer reads against what PostgreSQL knows of the logs; a fault is told, or the way on accepted.
+    """Compares what a consumer reads with what PostgreSQL knows of the logs: reports a fault, or accepts the gap.
 
-    Before it says that a log was cut, it makes sure that its topic was not created again: then it begins anew.
+    Before it says that a log was cut, it makes sure that its topic was not created again: then it begins from scratch.
     """
 
     def __init__(self, logs: Logs, *, accept_gap: bool) -> None:
@@ -189,7 +189,7 @@ class LogGuard:
 
 
 def is_same_topic(consumer: ConsumerLike, ids: Mapping[str, UUID]) -> bool:
-    """True if the topics still have these ids, by name; one that was created again begins anew.
+    """True if the topics still have these ids, by name; one that was created again begins from scratch.
 
     Brokers learn of that one after the other: the answer is yes when none has named another id for some seconds.
     """

@@ -1,4 +1,4 @@
-"""One owned partition: where it goes on, and whether its log is the one that was stored. Calls no Kafka."""
+"""One owned partition: where it continues, and whether its log is the one that was stored. Calls no Kafka."""
 
 from __future__ import annotations
 

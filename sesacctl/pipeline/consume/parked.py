@@ -152,14 +152,14 @@ def _settle(
     for counted, refusals in dead.items():
         save_dead_letters(cursor, group, refusals, counted=counted)
     offsets.adjust_counters(cursor, group, changes)
-    _forget(cursor, [record.id for record in records], still)
+    _delete_tried(cursor, [record.id for record in records], still)
     total = Counts()
     for change in changes.values():
         total.add(change)
     return total
 
 
-def _forget(cursor: extensions.cursor, tried: Sequence[int], still: Sequence[int]) -> None:
+def _delete_tried(cursor: extensions.cursor, tried: Sequence[int], still: Sequence[int]) -> None:
     forget(cursor, "parked_events", list(set(tried) - set(still)))
     cursor.execute(
         "UPDATE parked_events SET attempts = attempts + 1, tried_at = clock_timestamp(),"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from sesacctl.database.connections import as_ours, connect, require_writable
+from sesacctl.database.connections import connect, require_writable, to_sesacctl_error
 from sesacctl.database.refusals import by_user_code
 from sesacctl.database.user_code import failing_function
 from sesacctl.pipeline.consume.status import Timer
@@ -20,7 +20,7 @@ from sesacctl.settings import Settings
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 BROKEN_SECONDS = 60.0
@@ -72,7 +72,7 @@ class PostgresLink:
             psycopg2.Error: waiting would not help.
         """
         if classify(error) is not Failure.INFRA:
-            raise as_ours(error, self._settings) or error
+            raise to_sesacctl_error(error, self._settings) or error
         if failing_function(error) and (error.pgcode or "")[:2] not in _OF_THE_SERVER:
             self._broken_since = self._broken_since or time.monotonic()
             if time.monotonic() - self._broken_since > BROKEN_SECONDS:
@@ -96,4 +96,4 @@ def _close(connection: extensions.connection) -> None:
     try:
         connection.close()
     except psycopg2.Error as error:
-        log.debug("closing: %s", error, extra={"action": "consume.disconnect"})
+        logger.debug("closing: %s", error, extra={"action": "consume.disconnect"})

@@ -42,7 +42,7 @@ _POLL_AGAIN = (
 class Membership:
     """What the group has assigned; another one with each generation, and when a topic is created again.
 
-    Such a topic keeps its name, so that the consumer would just go on in it.
+    Such a topic keeps its name, so that the consumer would just continue in it.
     """
 
     generation: int
@@ -59,7 +59,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What one poll returned, by partition. Without records, `positions` has where reading goes on.
+    """What one poll returned, by partition. Without records, `positions` has where reading continues.
 
     `membership` is None after an error: positions may have passed records that were not handed out. `refused` has
     positions that are not in their logs, `diverged` the ends of what the brokers know of a leader epoch.
@@ -119,7 +119,7 @@ class Reader:
         self._consumer.pause(*assigned)
         for tp in assigned:
             if clients.position(self._consumer, tp) is None:
-                clients.seek(self._consumer, tp, 0, None)  # anything but none, which would end every poll at once
+                clients.seek(self._consumer, tp, 0, None)  # any position: without one, every poll would return at once
         try:
             self._consumer.poll(timeout_ms=timeout_ms)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError, *_POLL_AGAIN) as error:

@@ -1,4 +1,4 @@
-"""Where a new assignment goes on: at PostgreSQL's offsets, whatever Kafka has committed."""
+"""Where a new assignment continues: at PostgreSQL's offsets; those committed to Kafka do not count."""
 
 from __future__ import annotations
 

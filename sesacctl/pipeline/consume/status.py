@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.sink.counts import Counts
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,13 +32,13 @@ class Status:
     def wait_for(self, server: str, why: str) -> None:
         """Say what is waited for; the log has it once."""
         if self.waiting_for != server:
-            log.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
+            logger.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
         self.state, self.waiting_for, self.error = "waiting", server, why
 
     def resume(self) -> None:
         """Nothing is waited for any more."""
         if self.waiting_for:
-            log.info("%s is back", self.waiting_for, extra={"action": "consume.resumed"})
+            logger.info("%s is back", self.waiting_for, extra={"action": "consume.resumed"})
         self.state, self.waiting_for, self.error = "running", None, None
 
     def followed_by(self, newer: Status) -> Status:

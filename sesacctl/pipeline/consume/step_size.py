@@ -16,10 +16,10 @@ from sesacctl.pipeline.sink.batch import Batch, count_records, truncate
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CANCELLED = "57014"
-# One record may have waited for another session's lock: that is no reason to give up at once.
+# One record may have waited for another session's lock: do not give up at once.
 _TRIES_ALONE = 3
 _GROWTH = 8
 
@@ -70,7 +70,7 @@ class StepSize:
                 " if another session holds its locks, end that first",
             ) from error
         self._most = max(1, records // 2)
-        log.warning(
+        logger.warning(
             "statement_timeout (%s) ended a step of %d records: the next has at most %d",
             limit,
             records,

@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.produce.producer import Plan, Producer
+    from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 
-_HOMES = {"Plan": "producer", "Producer": "producer"}
-__all__ = ["Plan", "Producer"]
+_HOMES = {"ProducePlan": "producer", "Producer": "producer"}
+__all__ = ["ProducePlan", "Producer"]
 
 
 def __getattr__(name: str) -> object:

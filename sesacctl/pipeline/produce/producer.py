@@ -24,7 +24,7 @@ from sesacctl.pipeline.produce.orders import OrderMaker
 from sesacctl.pipeline.produce.token_bucket import Bucket
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _ROOM = 1024 * 1024  # more than `_AT_ONCE` orders take, or `publish` would block without seeing signals
@@ -37,7 +37,7 @@ _CACHE, _KAFKA = "the cache", "Kafka"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ProducePlan:
     """What to produce: orders per second (0: flat out), and when to stop (None: never); `lines` orders a cart."""
 
     rate: float = 0.0
@@ -82,7 +82,7 @@ OnReport = Callable[[ProduceReport], None]
 class Producer:
     """Runs a plan once. When `run` has returned or raised, `report()` accounts for every event that was sent."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: ProducePlan) -> None:
         """Connect to Redis and Kafka, and look whether there is anything to make orders from.
 
         Raises:
@@ -221,12 +221,12 @@ class Producer:
 
     def _wait_for(self, what: str, why: str) -> None:
         if self._waiting_for is None:
-            log.warning("waiting for %s: %s", what, why, extra={"action": "produce.waiting"})
+            logger.warning("waiting for %s: %s", what, why, extra={"action": "produce.waiting"})
             self._waiting_for = what
 
     def _no_longer_wait_for(self, what: str) -> None:
         if self._waiting_for == what:
-            log.info("%s is back", what, extra={"action": "produce.resumed"})
+            logger.info("%s is back", what, extra={"action": "produce.resumed"})
             self._waiting_for = None
 
     def _close_ledger(self) -> None:
@@ -254,7 +254,7 @@ class Producer:
                 self._sender.publish(event)
             except EventTooLarge as error:
                 if not self._refused:
-                    log.warning("not sent: %s", error, extra={"action": "produce.refused"})
+                    logger.warning("not sent: %s", error, extra={"action": "produce.refused"})
                 self._refused += 1
         return len(batch)
 

@@ -52,7 +52,7 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:
     key = CODECS[Kind(table)].id_column
-    # Constant limits: with a computed one the planner gives the partial indexes up. The stamp never falls behind the
+    # Constant limits: with a computed one the planner ignores the partial indexes. The stamp never falls behind the
     # newest one there is, so that a clock set back cannot put rows cached today behind those of tomorrow.
     return f"""
         {table}_fresh AS MATERIALIZED (

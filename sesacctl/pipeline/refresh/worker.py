@@ -21,7 +21,7 @@ from sesacctl.cache.client import connect as connect_redis
 from sesacctl.cache.rows import FRESH, SIZE, TABLES, Table
 from sesacctl.cache.snapshot import adopt_rounds, publish, record_round
 from sesacctl.database import row_security
-from sesacctl.database.connections import connect, translated
+from sesacctl.database.connections import connect, translate_errors
 from sesacctl.database.schema import revisions
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.heartbeat import Heartbeat
@@ -107,7 +107,7 @@ class Refresher:
         """
         started = monotonic()
         try:
-            with translated(self._settings):
+            with translate_errors(self._settings):
                 postgres = self._postgres = self._postgres or self._connect()
                 with postgres.cursor() as cursor:
                     cursor.execute(self._statement)

@@ -13,7 +13,7 @@ from sesacctl.database.connections import transaction
 from sesacctl.errors import UsageError
 from sesacctl.events import Kind
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
-from sesacctl.pipeline.audit.partitions import Progress, progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.audit.row_counts import select_row_counts
 from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.counts import PartitionKey
@@ -58,7 +58,7 @@ def plan(settings: Settings, kinds: Sequence[Kind], start: str) -> list[Move]:
         TopicMissing: one of the topics does not exist.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    partitions = [part for part in progress(settings) if part.kind in kinds]
+    partitions = [part for part in read_partitions(settings) if part.kind in kinds]
     if start == "earliest":
         targets = [part.log_start for part in partitions]
     elif start == "latest":
@@ -82,7 +82,7 @@ def plan_cuts(settings: Settings) -> list[Move]:
         TopicMissing: one of the topics does not exist.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    partitions = progress(settings)
+    partitions = read_partitions(settings)
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
     return [
         _move(part, part.log_start if cut.diverged_at is None else min(cut.diverged_at, cut.next_offset), cut)
@@ -91,7 +91,7 @@ def plan_cuts(settings: Settings) -> list[Move]:
     ]
 
 
-def _move(part: Progress, target: int, cut: CutLog | None) -> Move:
+def _move(part: PartitionProgress, target: int, cut: CutLog | None) -> Move:
     after = min(max(target, part.log_start), part.log_end)
     begin = part.log_start if part.next is None else max(part.next, part.log_start)
     # What lies below PostgreSQL's offset in a log that was cut has never been stored, as far as it differs.

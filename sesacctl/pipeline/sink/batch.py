@@ -19,7 +19,7 @@ from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
 from sesacctl.pipeline.sink.sqlstates import Failure
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # Parents first, so that an order finds a user who came in the same step.
 WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
@@ -193,8 +193,10 @@ def decode(
                 row, unknown = read(record.key, record.value, record.timestamp, zone)
             except Malformed as error:
                 refusals.append(malformed(error, record, batch))
-            except Exception as error:  # a bug of ours would come back with the same record, for ever
-                log.exception("%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"})
+            except Exception as error:  # a bug here would return with the same record, without end
+                logger.exception(
+                    "%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"}
+                )
                 refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
             else:
                 unknown_fields += unknown

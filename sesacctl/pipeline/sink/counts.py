@@ -17,7 +17,7 @@ PartitionKey = tuple[UUID, int]
 class Counts:
     """What became of the offsets of one partition, as in `sink_offsets`, and how many events had unknown fields.
 
-    `ahead`: how many events, whatever became of them, have a time that is later than their record's by over an hour.
+    `ahead`: how many events, stored or not, have a time that is later than their record's by over an hour.
     """
 
     stored: int = 0

@@ -44,8 +44,8 @@ class StoredPartition:
 def lock(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
     """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
 
-    Gives PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
-    a counter; the limits are there because a stopped instance must not hold its partitions' rows for ever.
+    Returns PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
+    a counter; the limits are there because a stopped instance must not hold its partitions' rows without end.
     """
     cursor.execute(
         "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
@@ -105,7 +105,7 @@ def count_stored(cursor: extensions.cursor, group: str, keys: Sequence[Partition
 
 
 def begin(cursor: extensions.cursor, group: str, topic: str, key: PartitionKey, offset: int) -> int:
-    """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
+    """Take up a partition seen for the first time at `offset`; returns its next offset, ours or another's."""
     cursor.execute(
         f"INSERT INTO {TABLE} (consumer_group, topic, topic_id, partition, first_offset, next_offset, epoch_offset)"
         f" VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT ({_KEY})"
@@ -129,7 +129,7 @@ def advance(
 ) -> int:
     """Move each batch's partition from the batch's begin to its end, and add what became of its offsets.
 
-    Gives how many were moved: those that still stood where their batch begins.
+    Returns how many were moved: those that still stood where their batch begins.
     """
     execute_values(
         cursor,

@@ -73,7 +73,7 @@ def save_dead_letters(
 
 
 def save_parked(cursor: extensions.cursor, group: str, refusals: Sequence[Refusal]) -> None:
-    """Keep records whose user or product is not there yet; one that is read again goes on waiting as long as before."""
+    """Keep records whose user or product is not there yet; one that is read again keeps the time it began to wait."""
     if refusals:
         execute_values(
             cursor,
@@ -98,7 +98,7 @@ def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
 def select(
     cursor: extensions.cursor, table: str, where: str, values: Sequence[Any], *, lock: str = ""
 ) -> list[KeptRecord]:
-    """Kept records of a table; `where` may go on with ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
+    """Kept records of a table; `where` may include ORDER BY and LIMIT, `lock` is such as `FOR UPDATE`."""
     cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
     return [
         KeptRecord(

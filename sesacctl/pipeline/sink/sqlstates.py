@@ -17,10 +17,10 @@ class Failure(StrEnum):
     DATA = "data"  # the row can never be stored: dead letter
     PARK = "park"  # its user or product is not there yet: try again later
     DUPLICATE = "duplicate"  # the same row is there already: counted
-    CONFLICT = "conflict"  # the id is taken: look whether by the same row
+    CONFLICT = "conflict"  # the id is taken: check whether by the same row
     CODE = "code"  # a function of the user's own: the row's fault only if most others pass
     INFRA = "infra"  # the server, not the row: the whole step again
-    STOP = "stop"  # only a person can mend it
+    STOP = "stop"  # only a person can fix it
 
 
 # Not null, check, exclusion, a view's check option, a wrong type, an index entry that is too large.

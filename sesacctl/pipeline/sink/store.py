@@ -79,7 +79,7 @@ class Sink:
             log_cuts.record(cursor, self._group, topic, key, cut)
 
     def begin_partition(self, topic: str, key: PartitionKey, offset: int) -> int:
-        """Take up a partition seen for the first time at `offset`; gives its next offset, ours or another's."""
+        """Take up a partition seen for the first time at `offset`; returns its next offset, ours or another's."""
         with self._connection, self._connection.cursor() as cursor:
             return offsets.begin(cursor, self._group, topic, key, offset)
 
@@ -130,7 +130,7 @@ class Sink:
             if found.get(b.key) != b.next_offset
         ]
         if moved:
-            row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again and again
+            row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again without end
             raise Fenced(", ".join(moved))
 
     def _write(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
@@ -149,7 +149,7 @@ class Sink:
         return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
 
     def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
-        """Whether every row is in its table: no error is no success, as a trigger may drop rows."""
+        """Whether every row is in its table: without an error it may not be, as a trigger may drop rows."""
         for kind in WRITE_ORDER:
             if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
                 return False

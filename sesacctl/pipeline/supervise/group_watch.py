@@ -9,7 +9,7 @@ from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 15.0
 
@@ -33,16 +33,16 @@ class GroupWatch:
         self._known = found
         if found:
             error = shared(self._settings, found)
-            log.error(
+            logger.error(
                 "%s: the partitions that they have are not stored; %s", error, error.hint,
                 extra={"action": "consume.shared"},
             )  # fmt: skip
         else:
-            log.info("the consumer group is our own again", extra={"action": "consume.alone"})
+            logger.info("the consumer group is our own again", extra={"action": "consume.alone"})
 
     def _foreign_members(self) -> tuple[str, ...]:
         try:
             return foreign_members(self._settings)
         except SesacctlError as error:  # the instances report what is wrong
-            log.debug("the group: %s", error, extra={"action": "consume.group"})
+            logger.debug("the group: %s", error, extra={"action": "consume.group"})
             return self._known

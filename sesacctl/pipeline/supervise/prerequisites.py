@@ -17,7 +17,7 @@ from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WAITED_FOR = (ServerUnreachable, DatabaseMissing, SchemaNotAtHead, TopicMissing)
 _OWN = (offsets.TABLE, "dead_letters", "parked_events", "log_cuts")
@@ -62,7 +62,7 @@ def wait(settings: Settings, *, seconds: float, stop: Event) -> bool:
             if monotonic() >= deadline:
                 raise error
             if str(error) != said:
-                log.info("waiting: %s", error, extra={"action": "consume.waiting"})
+                logger.info("waiting: %s", error, extra={"action": "consume.waiting"})
                 said = str(error)
         stop.wait(_TICK_SECONDS)
     return False

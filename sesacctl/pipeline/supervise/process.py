@@ -23,8 +23,8 @@ from kafka.errors import (
 
 from sesacctl import log
 from sesacctl.broker import groups
-from sesacctl.broker.errors import translated
-from sesacctl.database.connections import as_ours
+from sesacctl.broker.errors import translate_errors
+from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.database.location import locate
 from sesacctl.errors import ServerRefused, SesacctlError
 from sesacctl.events import Kind
@@ -119,13 +119,13 @@ def _reason(error: Exception, settings: Settings) -> FatalError | IdentityTaken 
     if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
         return FatalError(_refused_by_kafka(error, settings))
     if isinstance(error, psycopg2.Error) and error.pgcode and classify(error) is not Failure.INFRA:
-        return FatalError(as_ours(error, settings) or _refused_by_postgresql(error, settings))
+        return FatalError(to_sesacctl_error(error, settings) or _refused_by_postgresql(error, settings))
     return Crash.of(error)
 
 
 def _refused_by_kafka(error: KafkaError, settings: Settings) -> SesacctlError:
     try:
-        with translated(settings):
+        with translate_errors(settings):
             raise error
     except SesacctlError as ours:
         return ours

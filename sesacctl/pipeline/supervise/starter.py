@@ -12,7 +12,7 @@ from sesacctl.pipeline.supervise.process import InstanceOptions, main
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Starter:
@@ -33,7 +33,7 @@ class Starter:
         try:
             process.start()
         except (EOFError, OSError) as error:
-            log.warning("the fork server died (%r); starting another", error, extra={"action": "consume.restart"})
+            logger.warning("the fork server died (%r); starting another", error, extra={"action": "consume.restart"})
             return None, ours
         finally:
             theirs.close()

@@ -24,7 +24,7 @@ from sesacctl.pipeline.supervise.process import InstanceOptions
 from sesacctl.pipeline.supervise.starter import Starter
 from sesacctl.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
 LEAVE_SECONDS = 2.0  # of the drain, kept for leaving the group
@@ -82,7 +82,7 @@ class Supervisor:
         self._crashes_shown: list[Crash] = []
         most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:
-            log.warning(
+            logger.warning(
                 "%s instances for %s partitions: %s will be idle", instances, most, instances - most,
                 extra={"action": "consume.idle"},
             )  # fmt: skip
@@ -183,7 +183,7 @@ class Supervisor:
         if any(crash.is_same(shown) for shown in self._crashes_shown):
             return
         self._crashes_shown.append(crash)
-        log.error(
+        logger.error(
             "instance %s failed: %s", member.number, crash,
             extra={"action": "consume.failed"}, exc_info=InstanceTraceback(crash.traceback),
         )  # fmt: skip
@@ -193,7 +193,9 @@ class Supervisor:
             if member.running and member.pipe is None:
                 self._handle_exit(member, identity)
             elif member.is_silent(SILENCE_SECONDS):
-                log.error("instance %s makes no progress; killing it", member.number, extra={"action": "consume.kill"})
+                logger.error(
+                    "instance %s makes no progress; killing it", member.number, extra={"action": "consume.kill"}
+                )
                 member.kill()
 
     def _handle_exit(self, member: Member, identity: Identity) -> None:
@@ -210,7 +212,7 @@ class Supervisor:
                 f"instance {member.number} died {member.failures} times in a row, exit code {code}{why}"
             )
         if not member.taken:
-            log.warning(
+            logger.warning(
                 "instance %s died with exit code %s; starting it again%s", member.number, code, why,
                 extra={"action": "consume.restart"},
             )  # fmt: skip
@@ -239,7 +241,7 @@ class Supervisor:
             self._listen_to_the_end()
         for member in alive:
             if member.pipe is not None:
-                log.error(
+                logger.error(
                     "instance %s did not drain in time; killing it", member.number, extra={"action": "consume.kill"}
                 )
                 member.kill()
@@ -251,4 +253,4 @@ class Supervisor:
         try:
             self._listen(0.05)
         except SesacctlError as error:
-            log.warning("while draining: %s", error, extra={"action": "consume.drain"})
+            logger.warning("while draining: %s", error, extra={"action": "consume.drain"})

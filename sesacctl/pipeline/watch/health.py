@@ -10,7 +10,7 @@ from time import monotonic
 
 from sesacctl.broker.offsets import offsets_at
 from sesacctl.heartbeat import read_pulses
-from sesacctl.pipeline.audit.partitions import Progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.watch.checks import STALLED_SECONDS, Check, Verdict, judge
 from sesacctl.pipeline.watch.observation import at_once, observe
 from sesacctl.settings import Settings
@@ -42,7 +42,7 @@ def health(settings: Settings, *, only_servers: bool = False) -> Health:
     return Health(verdict=max((check.verdict for check in checks), key=list(Verdict).index), checks=checks)
 
 
-def lag_is_old(settings: Settings, partitions: list[Progress]) -> bool:
+def lag_is_old(settings: Settings, partitions: list[PartitionProgress]) -> bool:
     """Whether an event waits for longer than `STALLED_SECONDS`, or that is unknown."""
     lagging = {(each.topic, each.partition): each for each in partitions if each.lag}
     at = datetime.now(UTC) - timedelta(seconds=STALLED_SECONDS)

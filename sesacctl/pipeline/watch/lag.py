@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sesacctl.broker.transactions import OpenTransaction
-from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress, held_back, read_partitions
 from sesacctl.settings import Settings
 
 
@@ -35,7 +35,7 @@ class LagReport:
     produced_rate: float
     stored_rate: float
     drain_seconds: float | None
-    partitions: list[Progress]
+    partitions: list[PartitionProgress]
     held_back: list[OpenTransaction]
 
 
@@ -65,8 +65,8 @@ class LagMeter:
             partitions = self._sample()
         return self._report(partitions)
 
-    def _sample(self) -> list[Progress]:
-        partitions = progress(self._settings)
+    def _sample(self) -> list[PartitionProgress]:
+        partitions = read_partitions(self._settings)
         now = time.monotonic()
         ends = sum(part.log_end for part in partitions)
         self._samples.append((now, ends, ends - sum(part.lag for part in partitions)))
@@ -74,13 +74,13 @@ class LagMeter:
             self._samples.popleft()
         return partitions
 
-    def _report(self, partitions: list[Progress]) -> LagReport:
+    def _report(self, partitions: list[PartitionProgress]) -> LagReport:
         (first, ends, stored), (last, ends_now, stored_now) = self._samples[0], self._samples[-1]
         seconds = last - first
         produced_rate = (ends_now - ends) / seconds if seconds else 0.0
         stored_rate = (stored_now - stored) / seconds if seconds else 0.0
         lag = ends_now - stored_now
-        verdict, drain = judge(lag, produced_rate, stored_rate)
+        verdict, drain = lag_verdict(lag, produced_rate, stored_rate)
         return LagReport(
             group=self._settings.kafka_group,
             verdict=verdict,
@@ -94,7 +94,7 @@ class LagMeter:
         )
 
 
-def judge(lag: int, produced_rate: float, stored_rate: float) -> tuple[LagVerdict, float | None]:
+def lag_verdict(lag: int, produced_rate: float, stored_rate: float) -> tuple[LagVerdict, float | None]:
     """The verdict, and the seconds until the lag is gone at these rates."""
     if lag <= 0:
         return LagVerdict.OK, 0.0

@@ -10,7 +10,7 @@ from sesacctl.pipeline.watch.exporter import Family
 
 if TYPE_CHECKING:
     from sesacctl.broker.cluster import Cluster
-    from sesacctl.pipeline.audit.partitions import Progress
+    from sesacctl.pipeline.audit.partitions import PartitionProgress
     from sesacctl.pipeline.produce.producer import ProduceReport
     from sesacctl.pipeline.refresh.worker import RefreshResult
     from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
@@ -85,7 +85,7 @@ def _kafka(view: Cluster, group: str) -> Iterator[Family]:
         yield Family(name, text, labels=("consumergroup",), values=[((group,), count)])
 
 
-def _partitions(partitions: list[Progress], group: str) -> Iterator[Family]:
+def _partitions(partitions: list[PartitionProgress], group: str) -> Iterator[Family]:
     logs = [(each, (each.topic, str(each.partition))) for each in partitions]
     of_log, of_group = ("topic", "partition"), ("consumergroup", "topic", "partition")
     ends = [(log, each.log_end) for each, log in logs]

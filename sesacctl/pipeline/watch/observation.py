@@ -10,11 +10,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from sesacctl.broker.cluster import Cluster, answering, read_cluster
+from sesacctl.broker.cluster import Cluster, reachable_brokers, read_cluster
 from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.pipeline.audit.log_identity import find_cuts, known_cuts
-from sesacctl.pipeline.audit.partitions import Progress, held_back, progress
+from sesacctl.pipeline.audit.partitions import PartitionProgress, held_back, read_partitions
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.watch.probes import DatabaseView, RedisView, read_database, read_redis
@@ -40,7 +40,7 @@ class Observation:
     database: DatabaseView | None
     redis: RedisView | None
     kafka: Cluster | None
-    partitions: list[Progress] | None
+    partitions: list[PartitionProgress] | None
     held_back: list[OpenTransaction]
     cuts: dict[PartitionKey, CutLog]
     compared: bool
@@ -65,7 +65,7 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
 
     def brokers() -> list[str]:
         try:
-            narrowed, silent = answering(settings, each=each_broker)
+            narrowed, silent = reachable_brokers(settings, each=each_broker)
         except Exception as error:
             near.set_exception(error)
             raise
@@ -104,14 +104,14 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
 
 @dataclass(frozen=True, slots=True)
 class _Loop:
-    partitions: list[Progress]
+    partitions: list[PartitionProgress]
     held_back: list[OpenTransaction]
     cuts: dict[PartitionKey, CutLog]
     compared: bool
 
 
 def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
-    partitions = progress(settings)
+    partitions = read_partitions(settings)
     held, cuts = held_back(settings, partitions), known_cuts(partitions)
     if not closely:
         return _Loop(partitions, held, cuts, compared=False)

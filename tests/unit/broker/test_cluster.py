@@ -40,19 +40,19 @@ def asking(monkeypatch: pytest.MonkeyPatch, **outcomes: bool) -> Settings:
 
 def test_those_that_answer_and_those_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = asking(monkeypatch, a=True, b=False, c=False, d=True)
-    narrowed, silent = cluster.answering(settings, each=True)
+    narrowed, silent = cluster.reachable_brokers(settings, each=True)
     assert (narrowed.brokers, silent) == (["a:1", "d:1"], ["b:1", "c:1"])
 
 
 def test_if_none_answers_a_client_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServerRefused, match="wrong password"):
-        cluster.answering(asking(monkeypatch, a=False, b=False), each=False)
+        cluster.reachable_brokers(asking(monkeypatch, a=False, b=False), each=False)
 
 
 def test_a_single_answer_is_enough() -> None:
     with listener(answer(BROKER)) as good, listener() as hung:
         settings = load(kafka_bootstrap_servers=f"127.0.0.1:{hung.port},127.0.0.1:{good.port}")
-        narrowed, _ = cluster.answering(settings, each=False)
+        narrowed, _ = cluster.reachable_brokers(settings, each=False)
         assert narrowed.brokers == [f"127.0.0.1:{good.port}"]
 
 
@@ -75,7 +75,7 @@ def test_a_single_missing_server_is_reported_by_its_client(monkeypatch: pytest.M
 
     monkeypatch.setattr(cluster, "admin", admin)
     with pytest.raises(ServerUnreachable, match="away"):
-        cluster.answering(settings, each=True)
+        cluster.reachable_brokers(settings, each=True)
 
 
 def test_reasons_may_arrive_while_they_are_read() -> None:

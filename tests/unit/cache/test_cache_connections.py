@@ -9,7 +9,7 @@ from redis import Redis, SSLConnection, exceptions
 from redis._parsers import BaseParser
 
 from sesacctl.cache.client import CacheReader
-from sesacctl.cache.connections import address, connect, translated
+from sesacctl.cache.connections import address, connect, translate_errors
 from sesacctl.errors import ConfigurationError, ServerFull, ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import Settings
 
@@ -66,7 +66,7 @@ def test_a_wrong_url_is_reported_without_its_secrets(url: str) -> None:
 )
 def test_errors_are_translated_and_name_the_server(error: Exception, ours: type[SesacctlError]) -> None:
     redis = connect(Settings(redis_host="cache.example", redis_port=6380))
-    with pytest.raises(SesacctlError) as caught, translated(redis):
+    with pytest.raises(SesacctlError) as caught, translate_errors(redis):
         raise error
     assert type(caught.value) is ours
     assert "cache.example:6380" in str(caught.value)
@@ -118,7 +118,7 @@ def test_error_replies_are_translated_and_show_no_row(
         pipeline: Any = Redis().pipeline()
         pipeline.annotate_exception(error, 2, rows)
         assert CANARY in str(error)
-    with pytest.raises(SesacctlError) as caught, translated(Redis()):
+    with pytest.raises(SesacctlError) as caught, translate_errors(Redis()):
         raise error
     assert type(caught.value) is kind
     assert words in str(caught.value)

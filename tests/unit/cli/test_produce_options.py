@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sesacctl.cli.produce import screen
-from sesacctl.pipeline.produce.producer import Plan, ProduceReport
+from sesacctl.pipeline.produce.producer import ProducePlan, ProduceReport
 from tests.helpers.command_line import problem
 
 
@@ -68,7 +68,7 @@ def report(**values: object) -> ProduceReport:
     return ProduceReport(**(figures | values))  # type: ignore[arg-type]
 
 
-def shown(report: ProduceReport, plan: Plan) -> str:
+def shown(report: ProduceReport, plan: ProducePlan) -> str:
     console = Console(width=80, file=io.StringIO())
     with console.capture() as capture:
         console.print(screen(report, plan))
@@ -76,13 +76,13 @@ def shown(report: ProduceReport, plan: Plan) -> str:
 
 
 def test_the_screen_fits_80_columns_and_tells_how_far_it_is() -> None:
-    text = shown(report(), Plan(rate=1000, count=50_000, seconds=60))
+    text = shown(report(), ProducePlan(rate=1000, count=50_000, seconds=60))
     assert all(len(line) <= 80 for line in text.splitlines())
     for part in ("12,345 of 50,000", "999 now", "1,000 orders/s wanted", "p99 40 ms", "12 s of 60 s"):
         assert part in text
 
 
 def test_the_screen_says_what_is_waited_for() -> None:
-    text = shown(report(waiting_for="Kafka", ack_p50_ms=None, ack_p99_ms=None), Plan())
+    text = shown(report(waiting_for="Kafka", ack_p50_ms=None, ack_p99_ms=None), ProducePlan())
     assert "Kafka" in text
     assert "as fast as Kafka takes them" in text

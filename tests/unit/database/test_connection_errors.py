@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from sesacctl.database.connections import as_ours
+from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, ServerRefused, ServerUnreachable, SesacctlError
 from sesacctl.settings import DbType, load
 
@@ -101,7 +101,7 @@ REFUSED = [
 
 
 def told(text: str, kind: DbType, error: type[psycopg2.Error] = psycopg2.OperationalError) -> SesacctlError:
-    ours = as_ours(error(text), load(db_type=kind, **KINDS[kind]))
+    ours = to_sesacctl_error(error(text), load(db_type=kind, **KINDS[kind]))
     assert ours is not None
     return ours
 
@@ -130,7 +130,7 @@ def test_a_lost_connection_of_any_class_is_one(error: type[psycopg2.Error]) -> N
 
 
 def test_a_complaint_about_how_psycopg2_is_used_is_a_bug() -> None:
-    assert as_ours(psycopg2.ProgrammingError("can't adapt type 'set'"), load()) is None
+    assert to_sesacctl_error(psycopg2.ProgrammingError("can't adapt type 'set'"), load()) is None
 
 
 FULL = [
@@ -178,7 +178,7 @@ def test_an_ipv6_only_host_names_the_session_pooler(text: str) -> None:
 
 def test_an_unreachable_pooler_is_not_advised_to_be_used() -> None:
     url = "postgresql://postgres.abcd:x@aws-0-eu-west-1.pooler.supabase.com:5432/postgres"
-    ours = as_ours(
+    ours = to_sesacctl_error(
         psycopg2.OperationalError(AT + "Network is unreachable"),
         load(db_type=DbType.SUPABASE, supabase_direct_url=url),
     )
@@ -201,7 +201,7 @@ def test_missing_rights_are_granted_and_no_password_is_asked_for(kind: DbType, c
     error = psycopg2.OperationalError(text)
     if code:
         error.__setstate__({"pgcode": code})
-    ours = as_ours(error, load(db_type=kind, **KINDS[kind]))
+    ours = to_sesacctl_error(error, load(db_type=kind, **KINDS[kind]))
     assert type(ours) is ServerRefused
     assert not ours.retriable
     assert "GRANT" in str(ours.hint)
@@ -223,6 +223,6 @@ def test_missing_rights_are_granted_and_no_password_is_asked_for(kind: DbType, c
 def test_a_code_has_a_class_and_a_hint(kind: DbType, code: str, kind_of_error: type[SesacctlError], hint: str) -> None:
     error = psycopg2.DatabaseError("told by the server")
     error.__setstate__({"pgcode": code})
-    ours = as_ours(error, load(db_type=kind, **KINDS[kind]))
+    ours = to_sesacctl_error(error, load(db_type=kind, **KINDS[kind]))
     assert type(ours) is kind_of_error
     assert hint in str(ours.hint)

@@ -18,10 +18,10 @@ from redis import Redis, exceptions
 from redis._parsers import BaseParser
 
 from sesacctl import errors
-from sesacctl.broker.errors import translated as kafka_translated
+from sesacctl.broker.errors import translate_errors as kafka_translated
 from sesacctl.broker.kafka_python.connection_errors import Reasons
-from sesacctl.cache.connections import translated as redis_translated
-from sesacctl.database.refusals import as_ours
+from sesacctl.cache.connections import translate_errors as redis_translated
+from sesacctl.database.refusals import to_sesacctl_error
 from sesacctl.errors import SesacctlError
 from sesacctl.settings import DbType, load
 from tests.helpers.hints import faults, written
@@ -148,7 +148,7 @@ def rows() -> list[Any]:
 def test_what_postgresql_says(refusal: Refusal, kind: DbType, holds: str, lacks: str) -> None:
     text, code, context, table = refusal
     error = told(text, code, context, table) if code else psycopg2.OperationalError(text)
-    ours = as_ours(error, load(db_type=kind, **KINDS[kind]))
+    ours = to_sesacctl_error(error, load(db_type=kind, **KINDS[kind]))
     assert ours is not None
     fits(ours, holds, lacks)
 

@@ -1,9 +1,13 @@
-"""What users read is plain English: phrases that sounded translated do not come back, nor their Korean like."""
+"""What is read is plain English, in code as in documents: phrases that sounded translated do not come back, nor their
+Korean like.
+"""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +77,22 @@ def shown_texts(path: Path) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_texts_of_the_program_are_plain(path: Path) -> None:
     assert [(line, phrase) for line, text in shown_texts(path) for phrase in found(text, INSTEAD)] == []
+
+
+def explanations(path: Path) -> Iterator[tuple[int, str]]:
+    """The docstrings and comments in a source file, by line."""
+    source = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield node.body[0].lineno, text
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings_and_comments_are_plain(path: Path) -> None:
+    assert [(line, phrase) for line, text in explanations(path) for phrase in found(text, INSTEAD)] == []
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != KOREAN], ids=lambda path: path.name)

@@ -12,7 +12,7 @@ from kafka.partitioner import DefaultPartitioner
 from kafka.record import MemoryRecords
 
 from sesacctl.broker import clients
-from sesacctl.broker.kafka_python.producer_batches import BATCH_BYTES, Batch, Delivery, Records, varint
+from sesacctl.broker.kafka_python.producer_batches import BATCH_BYTES, Delivery, ProducerRowBatch, Records, varint
 from sesacctl.broker.sender import partition_of
 from sesacctl.events import Kind
 from sesacctl.settings import load
@@ -84,9 +84,9 @@ def test_a_closed_batch_takes_no_more() -> None:
     assert records.buffer() is buffer
 
 
-def open_batch(rows: int) -> tuple[Batch, list[Delivery]]:
+def open_batch(rows: int) -> tuple[ProducerRowBatch, list[Delivery]]:
     told: list[Delivery] = []
-    batch = Batch(Kind.ORDERS, TopicPartition("orders", 0), told.append)
+    batch = ProducerRowBatch(Kind.ORDERS, TopicPartition("orders", 0), told.append)
     for number in range(rows):
         batch.records.add(prefixed(b"k"), b"v" * 10, 1_700_000_000_000)
         batch.ids.append(f"o{number}")
@@ -117,7 +117,7 @@ def test_one_failure_counts_for_all_rows_of_a_batch(how: str) -> None:
 def test_the_halves_of_a_split_batch_report_each_row_once() -> None:
     """As `RecordAccumulator.split_and_reenqueue` does it: each record's future moves to one of the halves."""
     batch, told = open_batch(3)
-    halves = [Batch(Kind.ORDERS, TopicPartition("orders", 0), lambda _: None) for _ in range(2)]
+    halves = [ProducerRowBatch(Kind.ORDERS, TopicPartition("orders", 0), lambda _: None) for _ in range(2)]
     for index in range(len(batch._record_futures)):
         batch._record_futures[index].rebind(halves[index // 2].produce_future, index % 2)
     assert told == []

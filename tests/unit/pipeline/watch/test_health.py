@@ -205,7 +205,7 @@ def test_a_look_that_hangs_is_cut_and_the_others_are_kept(monkeypatch: pytest.Mo
 def test_silent_brokers_are_a_problem_rather_than_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe, "LIMIT_SECONDS", 0.2)
     forever = threading.Event()
-    monkeypatch.setattr(observe, "answering", lambda *_, **__: forever.wait(30))
+    monkeypatch.setattr(observe, "reachable_brokers", lambda *_, **__: forever.wait(30))
     problems = observe.observe(load(postgres_host="127.0.0.1", postgres_port=1, redis_port=1)).problems
     assert {type(problems[name]) for name in ("Kafka", "loop", "brokers")} == {ServerUnreachable}
     forever.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sesacctl.pipeline.watch.lag import LagVerdict, judge
+from sesacctl.pipeline.watch.lag import LagVerdict, lag_verdict
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from sesacctl.pipeline.watch.lag import LagVerdict, judge
 def test_the_verdict_follows_from_the_rates(
     lag: int, produced: float, stored: float, verdict: LagVerdict, seconds: float | None
 ) -> None:
-    assert judge(lag, produced, stored) == (verdict, seconds)
+    assert lag_verdict(lag, produced, stored) == (verdict, seconds)
