@@ -11,7 +11,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve faults compat planted bench pictures lock docs-lock clean
+.PHONY: help demo test check docs docs-serve faults soak compat planted bench pictures lock docs-lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,13 @@ docs: $(DOCS_STAMP) ## Build the documentation into site/; a broken link or an u
 docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built again after each change
 	@$(DOCS)/bin/mkdocs serve
 
-faults: $(STAMP) ## Kill, stop and starve servers and processes for many minutes
+faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and lose data that audits have to miss
+	@$(BIN)/python -m tests.faults --minutes 10 --losses --results tests/faults/RESULTS.md
+	@$(BIN)/python -m tests.faults --minutes 2 --without-primary-key
 	@$(BIN)/pytest tests/faults
+
+soak: $(STAMP) ## The same storm for an hour
+	@$(BIN)/python -m tests.faults --minutes 60 --results tests/faults/RESULTS.md
 
 compat: $(STAMP) ## Run the loop on other versions of Kafka, PostgreSQL and Redis; takes many minutes
 	@$(BIN)/python -m tests.compat

@@ -222,6 +222,7 @@ class Codec:
 
     def _decode_slowly(self, value: bytes) -> tuple[Any, bool, datetime | None]:
         try:
+            value.decode()  # msgspec does not look at the names and texts of unknown fields
             outline = _outline.decode(value)
             if outline.event_type is not UNSET or getattr(outline, self._field) is not UNSET:
                 event = self._lenient.decode(value)

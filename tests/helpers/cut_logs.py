@@ -6,7 +6,7 @@ from tests.helpers.servers import RunningStack
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 # What tells a broker that a log is whole, or how far; it makes the indexes again.
-_CHECKPOINTS = ("recovery-point-offset-checkpoint", "replication-offset-checkpoint", ".kafka_cleanshutdown")
+CHECKPOINTS = ("recovery-point-offset-checkpoint", "replication-offset-checkpoint", ".kafka_cleanshutdown")
 
 
 def cut(stack: RunningStack, topic: str, *, share: float, partition: int = 0) -> None:
@@ -21,6 +21,6 @@ def cut(stack: RunningStack, topic: str, *, share: float, partition: int = 0) ->
                 file.truncate(int(log.stat().st_size * share))
         for index in (*folder.glob("*.index"), *folder.glob("*.timeindex")):
             index.unlink()
-        for name in _CHECKPOINTS:
+        for name in CHECKPOINTS:
             (data / name).unlink(missing_ok=True)
     stack.up()

@@ -103,6 +103,25 @@ def test_a_new_generation_is_read_once_and_whole(own: Settings, redis: Redis) ->
         put(redis, generation)
 
 
+def test_a_generation_written_during_a_look_is_read_next(
+    own: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the two it read first: rows must not be taken for those of a generation that came after them."""
+    put(redis, 1)
+    reader = CacheReader(connect(own), look_every=0.0)
+    rows_of, written = client_module._unless_no_hash, threading.Event()
+
+    def then_write(table: Table, reply: Any) -> list[bytes]:
+        if not written.is_set():
+            written.set()
+            put(redis, 2)
+        return rows_of(table, reply)
+
+    monkeypatch.setattr(client_module, "_unless_no_hash", then_write)
+    reader.users()
+    assert {row["user_id"].split("-")[0] for row in reader.users()} == {"2"}
+
+
 def test_threads_share_a_reader_through_200_generations(own: Settings, redis: Redis) -> None:
     put(redis, 0)
     reader = CacheReader(connect(own), look_every=0.001)

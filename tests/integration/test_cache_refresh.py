@@ -7,12 +7,16 @@ import threading
 from datetime import timedelta
 
 import pytest
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from sesacctl.cache import snapshot
 from sesacctl.cache.client import CacheReader, connect
-from sesacctl.cache.rows import TABLES
+from sesacctl.cache.rows import TABLES, Table
 from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
-from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead
+from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerUnreachable, SesacctlError
 from sesacctl.pipeline.refresh import statement as aging
 from sesacctl.pipeline.refresh.simulation import bound, shares
 from sesacctl.pipeline.refresh.statement import GATE, refresh_statement
@@ -170,6 +174,57 @@ def test_four_refreshers_at_once_do_no_harm(settings: Settings) -> None:
         for _ in range(25):
             last.run_once()
     assert None not in stamps(settings, "users").values()
+
+
+def test_a_swap_that_never_reaches_redis_leaves_the_old_hash(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(settings, users=30, products=30)
+    with Refresher(settings, size=10, fresh=5) as refresher:
+        refresher.run_once()
+        before, times = cached_ids(settings, "users"), stamps(settings, "users")
+
+        def lose(*_: object, **__: object) -> None:
+            raise RedisConnectionError("the connection broke before EXEC")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Pipeline, "execute", lose)
+            with pytest.raises(ServerUnreachable):
+                refresher.run_once()
+        assert (cached_ids(settings, "users"), stamps(settings, "users")) == (before, times)
+
+
+def test_a_generation_is_announced_after_its_rows(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that saw the number first would keep the old rows until the next round."""
+    replace, seen = snapshot._replace, list[int | None]()
+
+    def look(redis: Redis, table: Table, values: dict[str, str]) -> None:
+        replace(redis, table, values)
+        seen.append(read_state(redis).generation)
+
+    fill(settings, users=10, products=10)
+    with Refresher(settings) as refresher:
+        refresher.run_once()
+        monkeypatch.setattr(snapshot, "_replace", look)
+        assert refresher.run_once().generation == 2
+    assert seen == [1, 1]
+
+
+def test_a_round_whose_commit_fails_is_not_recorded(settings: Settings) -> None:
+    """Fairness would hold it against the rows that it left waiting."""
+    fill(settings, users=30)
+    with Refresher(settings, size=10, fresh=5, tables=("users",)) as refresher:
+        refresher.run_once()
+        before = read_rounds(refresher._redis, "users")
+        with postgres(settings) as cursor:
+            cursor.execute(
+                "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;"
+                " CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION fail()"
+            )
+        with pytest.raises(SesacctlError, match="not today"):
+            refresher.run_once()
+        assert read_rounds(refresher._redis, "users") == before
 
 
 def test_an_emptied_table_keeps_the_old_hash(settings: Settings) -> None:

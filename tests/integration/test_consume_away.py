@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from sesacctl.broker import topics
+from sesacctl.broker import clients, topics
+from sesacctl.broker.groups import read_members
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume import instance as consume
@@ -93,6 +94,21 @@ def test_an_instance_that_is_stopped_while_it_is_away_ends(door: Door) -> None:
         wait_until(lambda: away.errors or away.instance._postgres.away_since, message="it does not try")
         wait_until(lambda: away.errors or not away.instance._member.joined, message="it does not leave")
         wait_until(lambda: away.errors or not away.instance._member.joined)
+
+
+def test_an_instance_that_is_away_has_left_the_group(
+    door: Door, settings: Settings, admin: KafkaAdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A static member that only closes keeps its partitions for its session, which is a long one here."""
+    monkeypatch.setattr(clients, "SESSION_TIMEOUT_MS", 300_000)
+
+    def own_members() -> int:
+        return read_members(admin, settings.kafka_group).own
+
+    with running(door.settings) as away:
+        wait_until(lambda: away.errors or own_members() == 1, message="it does not join")
+        monkeypatch.setattr(consume, "AWAY_SECONDS", 0.0)
+        wait_until(lambda: away.errors or own_members() == 0, message="it keeps its place")
 
 
 def test_all_instances_leave_and_return_without_a_restart(

@@ -105,7 +105,12 @@ def test_a_killed_supervisor_takes_its_instances_with_it(ready: Settings, sesacc
     wait_until(lambda: stored(ready) > 0, message="the first orders are stored")
     pids = instances(process.pid)
     process.kill()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10 + BUSY_SECONDS, "the instances are gone")
+    try:
+        wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10 + BUSY_SECONDS, "the instances are gone")
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     sender.join()
     assert sesacctl("consume", "-n", 2, "--until-empty").returncode == 0
     check(ready, 5_000)
@@ -169,6 +174,20 @@ def test_expired_records_stop_consume_until_accepted(ready: Settings, sesacctl: 
     assert [line["instance"] for line in told] == [0]
     result = audit(ready)
     assert (result.counts.stored, result.counts.expired, result.missing, result.lag) == (25, 25, 0, 0)
+
+
+def test_a_log_that_expired_to_its_end_is_not_empty(ready: Settings, sesacctl: Cli) -> None:
+    send(ready, ORDERS, many_orders(20), partition=0)
+    assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
+    send(ready, ORDERS, many_orders(30), partition=0)
+    with admin(ready) as client:
+        client.delete_records({TopicPartition(ready.topic(ORDERS), 0): -1})
+    done = sesacctl("consume", "-n", 1, "--until-empty")
+    assert done.returncode == 5, done.stderr
+    assert "offsets 20 to 49 are not in PostgreSQL and not in Kafka: they have expired" in done.stderr
+    assert sesacctl("consume", "-n", 1, "--until-empty", "--accept-gap").returncode == 0
+    assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
+    assert (audit(ready).counts.expired, audit(ready).lag) == (30, 0)
 
 
 def postgres_tool(settings: Settings, name: str, *arguments: object) -> None:

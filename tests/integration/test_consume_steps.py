@@ -24,6 +24,7 @@ from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.consume import instance as consume
 from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.consume.parked import parents_without_lag
+from sesacctl.pipeline.consume.status import Timer
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.helpers.consumers import Running, running, store_all, stored
@@ -80,6 +81,58 @@ def test_a_position_that_ran_ahead_is_not_a_gap(shop: Settings) -> None:
     with running(shop, ORDERS, checkpoint=run_ahead) as found:
         wait_until(lambda: stored(shop) >= 20, message="the records that were passed over were not read")
     assert (stored(shop), control(shop)) == (20, 0)
+
+
+def test_a_step_that_was_overtaken_is_read_again(shop: Settings) -> None:
+    """In a log from which this instance has stored nothing yet: what it lost would look as if it were gone."""
+    send(shop, ORDERS, many_orders(10), partition=0)
+    overtaken = threading.Event()
+
+    def overtake(label: str) -> None:
+        if label == "after poll" and not overtaken.is_set():
+            overtaken.set()
+            query(shop, "UPDATE sink_offsets SET next_offset = 5, epoch_offset = 5, stored = 5 WHERE partition = 0")
+            send(shop, ORDERS, many_orders(10), partition=0)
+
+    with running(shop, ORDERS, checkpoint=overtake) as found:
+        wait_until(lambda: found.errors or stored(shop) == 20, message="it does not go on where the other one was")
+    assert rows(shop) == 15
+
+
+def test_a_step_lost_with_its_connection_is_read_again(shop: Settings) -> None:
+    send(shop, ORDERS, many_orders(10), partition=0)
+    lost = threading.Event()
+
+    def lose(label: str) -> None:
+        if label == "before commit" and not lost.is_set():
+            lost.set()
+            send(shop, ORDERS, many_orders(10), partition=0)
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    with running(shop, ORDERS, checkpoint=lose) as found:
+        wait_until(lambda: found.errors or stored(shop) == 20, message="what was polled is not read again")
+    assert rows(shop) == 20
+
+
+class Hesitant:
+    """Grants nothing the first time, as while it is not known what became of another instance's grant."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def take(self, most: int) -> int:
+        self.asked += 1
+        return most if self.asked > 1 else 0
+
+    def in_doubt(self) -> None:
+        pass
+
+
+def test_records_that_were_not_granted_are_read_again(shop: Settings) -> None:
+    send(shop, ORDERS, many_orders(10), partition=0)
+    with running(shop, ORDERS, budget=Hesitant()) as found:
+        wait_until(lambda: found.errors or stored(shop) == 10, message="what was polled is not read again")
+    assert rows(shop) == 10
 
 
 @pytest.mark.parametrize("error", [NotLeaderForPartitionError, NoOffsetForPartitionError])
@@ -277,6 +330,29 @@ def test_a_commit_whose_answer_is_lost_is_seen_in_the_offset(shop: Settings, mon
         wait_until(lambda: lost.is_set() and stored(shop) >= 500, message="not all is stored")
         wait_until(lambda: found.seen[-1] == ("running", None), message="it does not go on")
     assert (stored(shop), rows(shop), audit(shop).counts.duplicates) == (500, 500, 0)
+
+
+def test_kafka_is_never_told_more_than_postgresql_has(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads Kafka's offsets, such as a lag tool, must not call stored what is not."""
+    monkeypatch.setattr(Timer, "due", lambda _: True)
+    commit, told = KafkaConsumer.commit_async, list[tuple[int, int]]()
+
+    def look(consumer: KafkaConsumer, offsets: Any, **options: Any) -> Any:
+        has = dict(query(shop, "SELECT partition, next_offset FROM sink_offsets WHERE topic LIKE '%%orders'"))
+        told.extend(
+            (found.offset, has[tp.partition]) for tp, found in offsets.items() if tp.topic == shop.topic(ORDERS)
+        )
+        return commit(consumer, offsets, **options)
+
+    def is_told(offset: int) -> bool:
+        return any(kafka >= offset for kafka, _ in told)
+
+    monkeypatch.setattr(KafkaConsumer, "commit_async", look)
+    with running(shop, ORDERS):
+        for number in range(1, 4):
+            send(shop, ORDERS, many_orders(10), partition=0)
+            wait_until(partial(is_told, 10 * number), message="Kafka is not told")
+    assert [(kafka, stored) for kafka, stored in told if kafka > stored] == []
 
 
 def test_a_parked_order_is_stored_under_load(shop: Settings) -> None:

@@ -8,6 +8,7 @@ import threading
 from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.log_gaps import LogGuard
@@ -60,6 +61,26 @@ def test_until_empty_retries_parked_orders_and_reports_the_rest(settings: Settin
     assert "1 order is still parked: its user" in done.stderr
     assert query(settings, "SELECT count(*) FROM orders") == [(4,)]
     assert empty()
+
+
+def test_until_empty_waits_for_each_partition(settings: Settings) -> None:
+    topics.init(settings)
+    for number in range(3):
+        send(settings, ORDERS, many_orders(2), partition=number)
+    empty = UntilEmpty(settings)
+    logs = [part for part in read_partitions(settings) if part.log_end]
+    assert len(logs) == 3
+    connection = connect(settings, command="test")
+    try:
+        sink = Sink(connection, group=settings.kafka_group)
+        for part in logs:
+            assert not empty()
+            sink.begin_partition(part.topic, part.key, 0)
+            assert not empty()
+            sink.store([batch(many_orders(2), topic_id=part.topic_id, partition=part.partition)])
+    finally:
+        connection.close()
+    wait_until(empty, message="all is there")
 
 
 def test_nothing_dies_while_users_lag(settings: Settings) -> None:

@@ -76,7 +76,10 @@ def test_the_refresh_loop_waits_and_continues(settings: Settings, caplog: pytest
         loop.next_rounds()
 
 
-def test_a_consumer_waits_out_read_only_and_stores_all_once(settings: Settings) -> None:
+def test_a_consumer_waits_out_read_only_and_stores_all_once(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sesacctl")
     topics.init(settings)
     add_parents(settings, users=100)
     with running(settings) as found:
@@ -89,6 +92,7 @@ def test_a_consumer_waits_out_read_only_and_stores_all_once(settings: Settings) 
             wait_until(lambda: found.errors or found.seen.count(waiting) >= 4, message="nothing is waited for")
             after = found.seen[found.seen.index(waiting) :]
             assert set(after) == {waiting}
+            assert "PostgreSQL is back" not in caplog.text, "it answers, and takes no writes"
         wait_until(lambda: found.errors or has_stored(settings, 200), message="it does not go on")
     check(settings, 200)
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -15,7 +16,7 @@ from sesacctl.events import ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.consume.parked import retry_parked
 from sesacctl.pipeline.sink.counts import Counts
-from sesacctl.pipeline.sink.store import Fenced
+from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
 from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
 from tests.helpers.rig import TOPIC, Killed, Rig
@@ -78,6 +79,25 @@ def test_a_step_from_a_stale_offset_is_fenced(rig: Rig) -> None:
         rig.sink.store([stale])
     assert rig.offsets() == (5, Counts(stored=5))
     assert rig.count("orders") == 5
+
+
+def test_a_second_owner_of_a_new_partition_takes_it_as_it_is(rig: Rig) -> None:
+    """As after both have seen that nobody had it."""
+    rig.store(many_orders(5))
+    assert rig.sink.begin_partition(ORDERS, (TOPIC, 0), 0) == 5
+    assert rig.offsets() == (5, Counts(stored=5))
+
+
+@pytest.mark.parametrize("by", ["group", "topic id"])
+def test_the_same_partition_of_another_stays_where_it_is(rig: Rig, by: str) -> None:
+    """Of another group, and of a topic that had the name before."""
+    group, topic_id = ("another", TOPIC) if by == "group" else (rig.group, uuid4())
+    Sink(rig.connection, group=group).begin_partition(ORDERS, (topic_id, 0), 0)
+    assert rig.store([message(order(1, user_id="u900"))]) == Counts(parked=1)
+    query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+    assert rig.retry() == Counts(stored=1, parked=-1)
+    rows = query(rig.settings, "SELECT next_offset, stored, parked FROM sink_offsets ORDER BY 1")
+    assert rows == [(0, 0, 0), (1, 1, 0)]
 
 
 def test_an_unknown_partition_is_fenced(rig: Rig) -> None:

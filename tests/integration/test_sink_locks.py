@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from sesacctl.events import ORDERS
+from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.consume import parked
-from sesacctl.pipeline.repair import dead_letters
+from sesacctl.pipeline.repair import dead_letters, reset_offsets
 from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
+from sesacctl.pipeline.repair.reset_offsets import Move
 from sesacctl.pipeline.sink.batch import Batch
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.sink.retained import try_again
@@ -143,6 +145,29 @@ def test_a_replay_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecut
     assert (done.tried, done.stored, done.duplicates) == (1, 0, 1)
     assert (rig.count("orders"), rig.count("dead_letters")) == (1, 0)
     assert rig.offsets() == (1, Counts(stored=1))
+
+
+def test_a_reset_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecutor) -> None:
+    """Otherwise the rows that the step stores would be in no counter, and seem to come from elsewhere."""
+    found = orders(rig, [message(order(1))])
+    rig.begin(found)
+    move = Move(
+        kind=ORDERS,
+        topic=found.topic,
+        topic_id=TOPIC,
+        partition=0,
+        before=0,
+        after=0,
+        given_up=0,
+        again=0,
+        cut=None,
+    )
+    beside = Beside(rig, pool, lambda: reset_offsets.move(rig.settings, [move]))
+    assert (beside.store([message(order(1))]), beside.waited) == (Counts(stored=1), True)
+    beside.result()
+    assert rig.offsets() == (0, Counts())
+    rows = count_rows(rig.settings)[ORDERS]
+    assert (rows.rows, rows.expected) == (1, 1)
 
 
 def leave_rows_alone(rig: Rig) -> None:

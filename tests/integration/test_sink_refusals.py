@@ -11,10 +11,11 @@ import pytest
 
 from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event, Kind
+from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.settings import Settings
 from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
-from tests.helpers.rig import TOPIC, Rig
+from tests.helpers.rig import TOPIC, Killed, Rig
 
 
 @pytest.fixture
@@ -94,6 +95,15 @@ def test_the_first_of_two_events_with_one_id_is_stored(rig: Rig) -> None:
     assert [row[:2] for row in letters(rig)] == [(0, "refused"), (2, "conflict")]
 
 
+def test_an_order_read_again_keeps_the_status_it_has_by_now(rig: Rig) -> None:
+    """Those who work with the orders move it on; the event knows only the first one."""
+    event = message(order(1, status="결제대기"))
+    rig.store([event])
+    query(rig.settings, "UPDATE orders SET status = '배송완료'")
+    assert rig.store([event]) == Counts(duplicates=1)
+    assert query(rig.settings, "SELECT status FROM orders") == [("배송완료",)]
+
+
 def test_an_event_that_crashes_the_decoder_is_a_dead_letter(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = CODECS[ORDERS].decode
 
@@ -129,6 +139,23 @@ def test_parked_orders_are_retried_after_a_clock_was_set_back(rig: Rig) -> None:
     )
     assert (attempts, ahead) == (3, False)
     assert rig.retry(park_seconds=0) == Counts(dead=3, parked=-3)
+
+
+def test_a_retry_that_is_cut_short_changes_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the last two statements, where a part of it might be there already."""
+    rig.store([message(order(1, user_id="u900"))])
+    query(rig.settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(parked, "forget", die)
+        with pytest.raises(Killed):
+            rig.retry()
+    assert (rig.count("orders"), rig.count("parked_events")) == (0, 1)
+    assert rig.offsets() == (1, Counts(parked=1))
+    assert rig.retry() == Counts(stored=1, parked=-1)
 
 
 def test_rereading_a_parked_record_keeps_its_age_and_attempts(rig: Rig) -> None:

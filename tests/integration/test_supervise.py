@@ -10,10 +10,12 @@ from contextlib import suppress
 
 import psutil
 import pytest
+from kafka import KafkaAdminClient
 
 from sesacctl import settings as settings_module
 from sesacctl.broker import topics
 from sesacctl.broker.groups import leave_group
+from sesacctl.broker.offsets import log_offsets
 from sesacctl.errors import CannotKeepAlive
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise import prerequisites
@@ -98,6 +100,21 @@ def test_consume_ends_in_time_without_an_answer_from_kafka(ready: Settings, monk
 
         Supervisor(away, instances=2).run(stop, on_report=on_report, interval=0.1)
         assert_within(3, time.monotonic() - stopped[0], "the end")  # the client alone would wait for six seconds
+
+
+def test_a_drained_group_has_no_members_and_no_lag(ready: Settings) -> None:
+    """Static members that only close would keep their partitions from others for a session."""
+    with consuming(ready, instances=2):
+        send(ready, ORDERS, many_orders(50))
+        wait_until(lambda: stored(ready) == 50, message="they run")
+    client = KafkaAdminClient(bootstrap_servers=ready.brokers)
+    try:
+        [group] = client.describe_groups([ready.kafka_group]).values()
+    finally:
+        client.close()
+    assert group["members"] == []
+    told = [log.committed for log in log_offsets(ready) if log.end]
+    assert told == [log.end for log in log_offsets(ready) if log.end]
 
 
 def test_leaving_the_group_is_given_up_in_time() -> None:

@@ -1,9 +1,13 @@
-"""A pytest plugin for a run in a planted copy: nothing but the copy is imported, and the outcomes are written down."""
+"""A pytest plugin for a run in a planted copy: nothing but the copy is imported, and the outcomes are written down.
+
+`python -m tests.planted.inside MODULE …` runs a module so.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +27,7 @@ def pytest_configure() -> None:
     if "PYTHONPATH" not in servers._KEPT:
         servers._KEPT = (*servers._KEPT, "PYTHONPATH")
     elsewhere = subprocess.run(
-        [sys.executable, "-c", "import sesacctl, tests.helpers as t; print(sesacctl.__file__, *t.__path__)"],
+        [sys.executable, "-c", "import sesacctl, tests.helpers as t; print(sesacctl.__file__, t.__path__[0])"],
         env=servers.clean_environment(),
         cwd="/",
         capture_output=True,
@@ -46,3 +50,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish() -> None:
     """Hand the outcomes over."""
     Path(os.environ[REPORT]).write_text(json.dumps(_outcomes), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    pytest_configure()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -116,6 +116,8 @@ MALFORMED = {
     "tombstone": (None, Reason.TOMBSTONE),
     "empty": (b"", Reason.INVALID_JSON),
     "bad UTF-8": (envelope().replace(b"o1", b"\xff\xfe"), Reason.INVALID_JSON),
+    "bad UTF-8 in an unknown field's name": (envelope().replace(b"{", b'{"n\xff":1,', 1), Reason.INVALID_JSON),
+    "bad UTF-8 in an unknown field": (envelope().replace(b"{", b'{"n":"\xff",', 1), Reason.INVALID_JSON),
     "lone surrogate": (with_field("order_id", '"\\ud800"'), Reason.INVALID_JSON),
     "surrogate bytes": (envelope().replace(b"o1", b"\xed\xa0\x80"), Reason.INVALID_JSON),
     "byte order mark": (b"\xef\xbb\xbf" + envelope(), Reason.INVALID_JSON),

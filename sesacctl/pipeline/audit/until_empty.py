@@ -33,7 +33,9 @@ class UntilEmpty:
         self._settings = settings
         logs = [part for part in read_partitions(settings) if part.kind in kinds]
         require_same_logs(settings, logs)
-        self._ends = {part.key: part.log_end for part in logs if part.log_end > part.log_start}
+        # A log whose records have all expired is empty, too, but not what the group has stored of it.
+        stored = {part.key: part.log_start if part.next is None else part.next for part in logs}
+        self._ends = {part.key: part.log_end for part in logs if part.log_end > stored[part.key]}
         self._partitions = tuple((part.topic, part.partition) for part in logs)
         self._reached_at: datetime | None = None
         self._offsets: dict[PartitionKey, int] = {}

@@ -74,7 +74,7 @@ class Polled:
 
 
 class Reader:
-    """A consumer in its group. It asks brokers in `poll…`, `log_…`, `is_same_topic` and `commit_to_kafka` only."""
+    """A consumer in its group. It asks brokers in `poll…`, `log_…`, `…_topic…` and `commit_to_kafka` only."""
 
     def __init__(self, consumer: ConsumerLike, topics: Sequence[str]) -> None:
         """`topics` are those that the consumer has subscribed to."""
@@ -132,6 +132,17 @@ class Reader:
             partitions=frozenset(self._consumer.assignment()),
             topic_ids={topic: clients.topic_id(self._consumer, topic) for topic in self._topics},
         )
+
+    def membership_with_topics(self) -> Membership:
+        """The same; brokers are asked for topics of it without an id. The client itself asks again after half a minute.
+
+        A broker that was asked at the client's start may not have known a topic that had just been created.
+        """
+        found = self.membership()
+        if all(found.topic_ids.get(tp.topic) for tp in found.partitions):
+            return found
+        clients.refresh_topics(self._consumer)
+        return self.membership()
 
     def seek(self, tp: TopicPartition, offset: int, leader_epoch: int | None) -> bool:
         """Read on from an offset; False if the partition was taken from us. The epoch is that of what is before it."""

@@ -23,7 +23,7 @@ def seek_to_stored(sink: Sink, reader: Reader, assignment: Assignment) -> None:
         sesacctl.pipeline.sink.log_cuts.CutFound: the same, as is found now.
         psycopg2.Error: PostgreSQL does not answer as it should.
     """
-    membership = reader.membership()
+    membership = reader.membership_with_topics()
     assignment.drop()
     keys = {
         tp: (topic_id, tp.partition)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from tests.planted.plants import PLANTS, Plant, StalePlant
-from tests.planted.running import BROKEN, CAUGHT, MISSED, ROOT, weigh
+from tests.planted.plant import STORM, Plant, StalePlant
+from tests.planted.plants import PLANTS
+from tests.planted.running import BROKEN, CAUGHT, MISSED, ROOT, unfounded, weigh
 
 SOME = Plant("some", "a.py", (("1", "2"),), ("t.py::test_a", "t.py::test_b"))
+STORMY = Plant("stormy", "a.py", (("1", "2"),), ("tests/t.py::test_a", f"{STORM} --seed 1"))
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
@@ -31,6 +34,8 @@ def functions(file: str) -> set[str]:
 def test_the_tests_of_a_plant_exist(plant: Plant) -> None:
     assert plant.tests
     for test in plant.tests:
+        if test.startswith(STORM):
+            continue
         file, _, name = test.partition("::")
         assert name.partition("[")[0] in functions(file), test
 
@@ -58,3 +63,25 @@ def test_a_plant_whose_text_is_not_there_once_is_stale(source: str) -> None:
 )
 def test_a_plant_is_caught_only_if_each_of_its_tests_failed(outcomes: dict[str, str], state: str) -> None:
     assert weigh(SOME, outcomes, 1.0).state == state
+
+
+def test_a_plant_whose_test_is_red_without_it_says_nothing() -> None:
+    verdict = unfounded(SOME, {"t.py::test_b", "t.py::test_c"})
+    assert (verdict.state, verdict.detail) == (BROKEN, "red without it: t.py::test_b")
+
+
+@pytest.mark.parametrize(
+    ("storm", "state", "detail"),
+    [("failed", CAUGHT, f"by t.py::test_a, {STORM} --seed 1"), ("passed", MISSED, f"not caught by {STORM} --seed 1")],
+)
+def test_a_storm_may_be_one_of_those_that_notice(storm: str, state: str, detail: str) -> None:
+    verdict = weigh(STORMY, {"tests/t.py::test_a": "failed", f"{STORM} --seed 1": storm}, 1.0)
+    assert (verdict.state, verdict.detail) == (state, detail)
+
+
+@pytest.mark.parametrize(
+    ("file", "room"),
+    [("sesacctl/events.py", "events"), ("sesacctl/pipeline/sink/store.py", "pipeline/sink")],
+)
+def test_a_room_is_the_package_or_the_module_alone(file: str, room: str) -> None:
+    assert replace(SOME, file=file).room == room

@@ -126,6 +126,8 @@ def test_aborted_transactions_and_markers_are_passed_over(ours: bool) -> None:
     reader = unpack(data, ours=ours, aborted=[(7, 0)])
     assert [record.offset for record in reader.take()] == [2, 3, 6]
     assert reader.next_fetch_offset == 8
+    if ours:
+        assert reader._skipped.within(ORDERS, 0, 8) == [(0, 2), (4, 5), (5, 6), (7, 8)]
 
 
 def test_the_end_of_a_compacted_batch_is_passed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sesacctl.events import Order, User
@@ -57,6 +57,8 @@ def test_a_naive_time_is_written_without_a_zone() -> None:
     ) == ("u\t김\t\\N\t\\N\t\\N\t\\N\t2024-02-29\t2026-11-22T20:00:00.123456\n")
 
 
+@example(["back\\slash"])
+@example(["carriage\rreturn"])
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), min_size=1))
 def test_any_text_comes_back(texts: list[str]) -> None:
     rows = [order(**FULL | {"status": text}) for text in texts]

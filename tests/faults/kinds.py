@@ -1,0 +1,29 @@
+"""All kinds of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.faults import clients, data, network, processes, servers
+from tests.faults.fault import Kind
+
+KINDS: tuple[Kind, ...] = (*processes.KINDS, *servers.KINDS, *data.KINDS, *network.KINDS, *clients.KINDS)
+
+
+def chosen(only: Sequence[str] = (), *, own_stack: bool = True, repeats: bool = True) -> list[Kind]:
+    """Those whose names are, or begin with, one of `only` (all if it is empty) and that may be had here.
+
+    `own_stack`: the servers have no other users. `repeats`: the same order may come twice, as there is a primary key.
+
+    Raises:
+        KeyError: one of `only` is none.
+    """
+    for name in only:
+        if not any(_is(kind, name) for kind in KINDS):
+            raise KeyError(name)
+    found = [kind for kind in KINDS if not only or any(_is(kind, name) for name in only)]
+    return [kind for kind in found if (own_stack or not kind.own_stack) and (repeats or not kind.repeats)]
+
+
+def _is(kind: Kind, name: str) -> bool:
+    return name in (kind.name, kind.room)

@@ -1,0 +1,181 @@
+"""Faults that really lose orders: the oracle has to say so, and the audits have to agree with it."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from tests.faults import audits, evidence, oracle
+from tests.faults.evidence import Log, read_topic
+from tests.faults.site import ORDERS, Load, Site
+from tests.helpers.waiting import wait_until
+
+ALL = tuple(audits.AUDITS)
+LEDGER_ALONE = ("audit --ledger",)
+"""What was never consumed, and is no longer in Kafka, only the ledger has (docs/architecture.md)."""
+_ORDERS = 1500
+_FOUND_WANTING = 5
+_SECONDS = 60.0
+
+
+class Loss(ABC):
+    """`told_by` are the audits that must not be clean after it."""
+
+    name = ""
+    told_by: tuple[str, ...] = ALL
+    stops_consumers = False
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.admin = AdminClient({"bootstrap.servers": site.address.brokers, "log_level": 0})  # a foreign one
+
+    @abstractmethod
+    def lose(self) -> None:
+        """Lose something that was acknowledged."""
+
+    def produce(self, count: int = _ORDERS) -> None:
+        """Acknowledged orders with a ledger."""
+        self.site.must("produce", "--count", count, "--ledger", self.site.ledger, "--new-users", 0, "--new-products", 0)
+
+    def consume(self) -> int:
+        """Store what is in Kafka; the exit code."""
+        return self.site.command("consume", "-n", 3, "--until-empty").returncode
+
+
+class RowsDeleted(Loss):
+    """Somebody deletes rows and says nothing."""
+
+    name = "rows-deleted"
+
+    def lose(self) -> None:
+        """Delete some."""
+        self.site.query("DELETE FROM orders WHERE order_id IN (SELECT order_id FROM orders ORDER BY order_id LIMIT 7)")
+
+
+class OlderTable(Loss):
+    """One table is restored from a dump that is older than the offsets."""
+
+    name = "older-table"
+
+    def lose(self) -> None:
+        """COPY it out, store more, and COPY it in again."""
+        dump = io.StringIO()
+        self._copy("COPY orders TO STDOUT", dump)
+        self.produce()
+        assert self.consume() == 0
+        self.site.query("TRUNCATE orders")
+        dump.seek(0)
+        self._copy("COPY orders FROM STDIN", dump)
+
+    def _copy(self, statement: str, file: io.StringIO) -> None:
+        with closing(self.site.connect()) as connection, connection.cursor() as cursor:
+            cursor.copy_expert(statement, file)
+
+
+class PowerLoss(Loss):
+    """All brokers lose the ends of their logs, below what was stored."""
+
+    name = "power-loss"
+    stops_consumers = True
+
+    def lose(self) -> None:
+        """Cut, as `tests.helpers.cut_logs` does for one partition."""
+        self.produce()
+        assert self.site.own is not None
+        self.site.own.cut_logs(f"{self.site.topic(ORDERS)}-*", share=0.3)
+
+
+class TopicCreatedAgain(Loss):
+    """A topic with records that nobody has stored is deleted and created again."""
+
+    name = "topic-created-again"
+    told_by = LEDGER_ALONE
+
+    def lose(self) -> None:
+        """Delete it, and create all that is missing."""
+        self.produce()
+        topic = self.site.topic(ORDERS)
+        self.admin.delete_topics([topic], operation_timeout=_SECONDS)[topic].result(_SECONDS)
+        wait_until(lambda: self.site.command("topics", "init").returncode == 0, message=f"{topic} is not there again")
+
+
+class RetentionInAnOutage(Loss):
+    """Records expire while no consumer runs."""
+
+    name = "retention-in-an-outage"
+    told_by = LEDGER_ALONE
+    stops_consumers = True
+
+    def lose(self) -> None:
+        """Delete what is not stored yet."""
+        self.produce()
+        reader = evidence.consumer(self.site)
+        topic = self.site.topic(ORDERS)
+        ends = [
+            confluent_kafka.TopicPartition(topic, number, high)
+            for number, (_, high) in evidence.watermarks(reader, topic).items()
+        ]
+        reader.close()
+        for future in self.admin.delete_records(ends).values():
+            future.result(_SECONDS)
+
+
+class Compaction(Loss):
+    """Compaction is switched on for orders: of each user only the last one stays."""
+
+    name = "compaction"
+    told_by = LEDGER_ALONE
+    stops_consumers = True
+
+    def lose(self) -> None:
+        """Have the cleaner remove what is not stored yet."""
+        changes = {"cleanup.policy": "compact", "segment.ms": 200, "min.cleanable.dirty.ratio": 0.001,
+                   "max.compaction.lag.ms": 200}  # fmt: skip
+        entries: list[Any] = [
+            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+            for name, value in changes.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, self.site.topic(ORDERS), incremental_configs=entries)
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(_SECONDS)
+        self.produce()
+        before = self._records()
+        self.produce(100)  # the segment that is written to is never cleaned
+        wait_until(lambda: self._records() < before, 2 * _SECONDS, "nothing is compacted")
+
+    def _records(self) -> int:
+        return sum(1 for _ in read_topic(self.site, ORDERS, Log()))
+
+
+LOSSES: tuple[type[Loss], ...] = (
+    RowsDeleted, OlderTable, TopicCreatedAgain, RetentionInAnOutage, Compaction, PowerLoss,
+)  # fmt: skip
+LOAD = Load(users=500, products=300, hostile=0)
+
+
+def prove(loss: Loss) -> Iterator[str]:
+    """What is wrong with the verdicts on it; nothing if oracle and audits are right before and after."""
+    site = loss.site
+    site.prepare()
+    before = oracle.seeded(site)
+    loss.produce()
+    if loss.consume():
+        yield f"{loss.name}: consumers fail without it"
+    verdict = oracle.judge(site, before)
+    for problem in (*verdict.wrong, *audits.disagreements(audits.audit(site), clean=verdict.is_clean)):
+        yield f"{loss.name}, before it: {problem}"
+    loss.lose()
+    if loss.stops_consumers and (code := loss.consume()) != _FOUND_WANTING:
+        yield f"{loss.name}: consumers ended with {code}, not {_FOUND_WANTING}"
+    verdict = oracle.judge(site, before)
+    if not verdict.lost:
+        yield f"{loss.name}: the oracle sees nothing lost"
+    told = [each for each in audits.audit(site) if each.name in loss.told_by]
+    for problem in audits.disagreements(told, clean=False):
+        yield f"{loss.name}: {problem}"

@@ -1,0 +1,158 @@
+"""The storm's own servers: killed, stopped and started again one at a time, each behind a proxy."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import psycopg2
+
+from sesacctl.stack import stack
+from sesacctl.stack.kafka import Kafka
+from sesacctl.stack.layout import Layout
+from sesacctl.stack.postgres import PORT, Postgres
+from sesacctl.stack.process import Program
+from sesacctl.stack.process import stop as stop_programs
+from sesacctl.stack.valkey import Valkey
+from tests.faults.children import ROOT, bare_environment
+from tests.faults.proxy import Proxy, tcp, unix
+from tests.helpers.cut_logs import CHECKPOINTS
+from tests.helpers.waiting import wait_until
+
+POSTGRES, VALKEY = "postgres", "valkey"
+BROKERS = ("kafka-1", "kafka-2", "kafka-3")
+SERVERS = (POSTGRES, VALKEY, *BROKERS)
+_UP_SECONDS = 300.0
+_STOP_SECONDS = 30.0
+
+
+class OwnStack:
+    """A stack in `home`, made for one storm and deleted after it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.proxies = {name: Proxy() for name in SERVERS}
+        self.programs: dict[str, Program] = {}
+        self._ports: list[list[int]] = []
+
+    def up(self) -> None:
+        """Start all servers, and let the proxies through."""
+        for number, name in enumerate(BROKERS):  # brokers come through their proxies before `up` has ended
+            self.proxies[name].target = partial(self._connect_to_broker, number)
+        ports = [str(self.proxies[name].port) for name in BROKERS]
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.faults.up", str(self.home), *ports],
+            env=bare_environment({"SESAC_HOME": str(self.home)}),
+            cwd=ROOT,
+            timeout=_UP_SECONDS,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        layout = Layout(self.home)
+        state = layout.load()
+        self._postgres, self._valkey = Postgres(layout, state), Valkey(layout, state)
+        self.programs = {POSTGRES: self._postgres.program, VALKEY: self._valkey.program}
+        self._broker_environment: dict[str, str] = {}
+        for program in Kafka(layout, state).programs:
+            process = program.find()
+            assert process is not None
+            self._broker_environment = {"CLASSPATH": process.environ()["CLASSPATH"]}
+            self.programs[program.name] = replace(program, argv=tuple(process.cmdline()))
+        self._ports = state.kafka_ports
+        self.postgres_folder = str(self._postgres.socket_folder)
+        self.valkey_port = self._valkey.port
+        self.proxies[POSTGRES].target = unix(f"{self.postgres_folder}/.s.PGSQL.{PORT}")
+        self.proxies[VALKEY].target = tcp(self._valkey.port)
+
+    def _connect_to_broker(self, number: int) -> socket.socket:
+        port, _ = self._ports[number] if self._ports else Layout(self.home).load().kafka_ports[number]
+        return tcp(port)()
+
+    def process(self, name: str) -> psutil.Process | None:
+        """The running server."""
+        return self.programs[name].find()
+
+    def send(self, name: str, how: signal.Signals) -> None:
+        """A signal to a server; after SIGKILL, return when it is gone."""
+        if (process := self.process(name)) is None:
+            return
+        process.send_signal(how)
+        if how is signal.SIGKILL:
+            wait_until(lambda: not _runs(process), message=f"{name} is still there")
+
+    def start(self, name: str) -> None:
+        """Start a server that is down, as it was started first; it answers later."""
+        if self.process(name) is not None:
+            return
+        if name == POSTGRES:
+            self._postgres.start(threading.Event())
+        elif name == VALKEY:
+            self._valkey.start(threading.Event())
+        else:
+            self.programs[name].spawn(self._broker_environment)
+
+    def stop(self, name: str) -> None:
+        """End a server in order."""
+        how = signal.SIGINT if name == POSTGRES else signal.SIGTERM
+        stop_programs([self.programs[name]], how, seconds=_STOP_SECONDS)
+
+    def complete(self) -> None:
+        """Have every server run again."""
+        for name in SERVERS:
+            self.send(name, signal.SIGCONT)
+            self.start(name)
+
+    def cut_logs(self, partitions: str, *, share: float) -> None:
+        """Kill all brokers, keep only the first `share` of the logs of these partitions (a pattern), start them."""
+        for name in BROKERS:
+            self.send(name, signal.SIGKILL)
+        for name in BROKERS:
+            data = self.home / "data" / name
+            for log in data.glob(f"{partitions}/*.log"):
+                with log.open("r+b") as file:
+                    file.truncate(int(log.stat().st_size * share))
+            for index in (*data.glob(f"{partitions}/*.index"), *data.glob(f"{partitions}/*.timeindex")):
+                index.unlink()
+            for checkpoint in CHECKPOINTS:
+                (data / checkpoint).unlink(missing_ok=True)
+        for name in BROKERS:
+            self.start(name)
+        wait_until(lambda: all(self.version().get(name, "?") != "?" for name in BROKERS), _UP_SECONDS)
+
+    def create_database(self, name: str) -> None:
+        """One more, empty."""
+        connection = psycopg2.connect(host=self.postgres_folder, user="postgres", dbname="postgres")
+        connection.autocommit = True
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+
+    def version(self) -> dict[str, str]:
+        """What answers."""
+        return {one.server: one.version or "?" for one in stack.status(self.home)}
+
+    def close(self) -> None:
+        """End everything, and delete the data."""
+        for name in SERVERS:
+            if self.programs.get(name):
+                self.send(name, signal.SIGCONT)
+        for proxy in self.proxies.values():
+            proxy.close()
+        stack.down(self.home, purge=True, on_step=lambda _text: None)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,147 @@
+"""Bugs of what proves that nothing is lost."""
+
+from __future__ import annotations
+
+from tests.planted.plant import Plant
+
+_AUDIT = "tests/integration/test_audit.py"
+_AUDIT_LEDGER = "tests/integration/test_audit_ledger.py"
+_DLQ_UNWRAP = "tests/integration/test_dlq_unwrap.py"
+_HEALTH_SERVERS = "tests/integration/test_health_servers.py"
+_PARKED = "tests/integration/test_parked.py"
+
+PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "audit-without-abs",
+        "sesacctl/pipeline/audit/report.py",
+        (("sum(abs(partition.missing) for", "sum(partition.missing for"),),
+        (f"{_AUDIT}::test_a_surplus_offset_does_not_hide_a_missing_one",),
+    ),
+    Plant(
+        "audit-blind-to-envelopes",
+        "sesacctl/pipeline/audit/deep.py",
+        (
+            (
+                "return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]",
+                "return CODECS[kind].decode(record.key, record.value, record.timestamp)[0]",
+            ),
+        ),
+        (f"{_DLQ_UNWRAP}::test_an_unwrap_stores_what_fits_and_every_audit_stays_true",),
+    ),
+    Plant(
+        "audit-reads-one-partition",
+        "sesacctl/pipeline/audit/report.py",
+        (
+            (
+                "sum(abs(partition.missing) for partition in partitions)",
+                "sum(abs(partition.missing) for partition in partitions[:1])",
+            ),
+        ),
+        (f"{_AUDIT}::test_a_surplus_offset_does_not_hide_a_missing_one",),
+    ),
+    Plant(
+        "deep-audit-reads-one-partition",
+        "sesacctl/pipeline/audit/reread.py",
+        (
+            (
+                "        if not left:\n            return\n        consumer",
+                "        left = set(sorted(left)[:1])\n        if not left:\n            return\n        consumer",
+            ),
+        ),
+        (f"{_AUDIT}::test_a_deep_audit_finds_every_event",),
+    ),
+    Plant(
+        "deep-audit-skips-the-last-record",
+        "sesacctl/pipeline/audit/reread.py",
+        (("if record.offset < self._ends[tp]]", "if record.offset + 1 < self._ends[tp]]"),),
+        (f"{_AUDIT}::test_a_deep_audit_finds_every_event",),
+    ),
+    Plant(
+        "deep-audit-passes-what-cannot-be-read",
+        "sesacctl/pipeline/audit/deep.py",
+        (
+            (
+                "            if event is None or name is None or rows is None:",
+                "            if event is None:\n                continue\n            if name is None or rows is None:",
+            ),
+        ),
+        (f"{_AUDIT}::test_deep_audit_misses_a_record_replaced_at_its_position",),
+    ),
+    Plant(
+        "deep-audit-takes-another-topics-letters",
+        "sesacctl/pipeline/audit/deep.py",
+        (
+            (
+                "consumer_group = %s AND topic_id = %s AND partition",
+                "consumer_group = %s AND (topic_id = %s OR true) AND partition",
+            ),
+        ),
+        (f"{_AUDIT}::test_a_letter_of_another_topic_id_proves_nothing",),
+    ),
+    Plant(
+        "lag-has-the-wrong-sign",
+        "sesacctl/pipeline/audit/partitions.py",
+        (
+            (
+                "return max(0, self.log_end - (self.log_start if self.next is None else self.next))",
+                "return max(0, (self.log_start if self.next is None else self.next) - self.log_end)",
+            ),
+        ),
+        (f"{_AUDIT}::test_lag_counts_what_is_not_stored_and_calls_it_stalled",),
+    ),
+    Plant(
+        "new-partition-has-no-lag",
+        "sesacctl/pipeline/audit/partitions.py",
+        (
+            (
+                "(self.log_start if self.next is None else self.next)",
+                "(self.log_end if self.next is None else self.next)",
+            ),
+        ),
+        (f"{_HEALTH_SERVERS}::test_events_without_consumers_are_unhealthy",),
+    ),
+    Plant(
+        "missing-is-never-negative",
+        "sesacctl/pipeline/audit/partitions.py",
+        (("return self.taken - self.counts.offsets", "return max(0, self.taken - self.counts.offsets)"),),
+        (f"{_AUDIT}::test_a_surplus_offset_does_not_hide_a_missing_one",),
+    ),
+    Plant(
+        "until-empty-ends-with-one-partition",
+        "sesacctl/pipeline/audit/until_empty.py",
+        (
+            (
+                "if any(reached.get(key, -1) < end for key, end in self._ends.items()):",
+                "if all(reached.get(key, -1) < end for key, end in self._ends.items()):",
+            ),
+        ),
+        (f"{_PARKED}::test_until_empty_waits_for_each_partition",),
+    ),
+    Plant(
+        "until-empty-forgets-what-is-parked",
+        "sesacctl/pipeline/audit/until_empty.py",
+        (("        return not self._untried()", "        self._untried()\n        return True"),),
+        (f"{_PARKED}::test_until_empty_retries_parked_orders_and_reports_the_rest",),
+    ),
+    Plant(
+        "ledger-read-after-the-logs",
+        "sesacctl/pipeline/audit/report.py",
+        (
+            (
+                (
+                    "    written_down = read_ledgers(ledgers)  # first: what is acknowledged later would be no "
+                    "part of the lag\n"
+                    "    partitions = read_partitions(settings)"
+                ),
+                "    partitions = read_partitions(settings)\n    written_down = read_ledgers(ledgers)",
+            ),
+        ),
+        (f"{_AUDIT_LEDGER}::test_acknowledgements_during_an_audit_raise_no_alarm",),
+    ),
+    Plant(
+        "intent-is-an-acknowledgement",
+        "sesacctl/pipeline/audit/ledgers.py",
+        (("acknowledged.get(name, False) or entry.acknowledged", "True"),),
+        (f"{_AUDIT}::test_a_ledger_is_held_against_the_tables",),
+    ),
+)

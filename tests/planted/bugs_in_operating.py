@@ -1,0 +1,73 @@
+"""Bugs of what watches, and what an operator repairs."""
+
+from __future__ import annotations
+
+from tests.planted.plant import Plant
+
+_DLQ = "tests/integration/test_dlq.py"
+_SINK_COUNTERS = "tests/integration/test_sink_counters.py"
+_SINK_LOCKS = "tests/integration/test_sink_locks.py"
+_HEALTH = "tests/unit/pipeline/watch/test_health.py"
+_LAG = "tests/unit/pipeline/watch/test_lag.py"
+
+PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "replay-without-offsets-lock",
+        "sesacctl/pipeline/repair/dead_letters.py",
+        (("        offsets.lock(cursor, settings.kafka_group, keys)", "        assert keys"),),
+        (f"{_SINK_LOCKS}::test_a_replay_waits_for_its_partitions_step",),
+    ),
+    Plant(
+        "replay-without-row-lock",
+        "sesacctl/pipeline/repair/dead_letters.py",
+        (('lock="FOR UPDATE"', 'lock=""'),),
+        (f"{_SINK_LOCKS}::test_two_replays_at_once_store_a_letter_once",),
+    ),
+    Plant(
+        "dry-run-replays",
+        "sesacctl/pipeline/repair/dead_letters.py",
+        (("commit=not dry_run", "commit=True"),),
+        (f"{_DLQ}::test_replay_stores_what_now_fits_and_updates_the_counters",),
+    ),
+    Plant(
+        "replayed-letter-stays",
+        "sesacctl/pipeline/repair/dead_letters.py",
+        (('    forget(cursor, "dead_letters", done)\n', "    _ = forget\n"),),
+        (f"{_DLQ}::test_replay_stores_what_now_fits_and_updates_the_counters",),
+    ),
+    Plant(
+        "reset-without-offsets-lock",
+        "sesacctl/pipeline/repair/reset_offsets.py",
+        (("        offsets.lock(cursor, group, keys)\n", ""),),
+        (f"{_SINK_LOCKS}::test_a_reset_waits_for_its_partitions_step",),
+    ),
+    Plant(
+        "reset-leaves-letters-counted",
+        "sesacctl/pipeline/repair/reset_offsets.py",
+        (("SET counted = false", "SET counted = counted"),),
+        (f"{_SINK_COUNTERS}::test_the_counters_are_right_after_any_sequence",),
+    ),
+    Plant(
+        "growing-lag-is-ok",
+        "sesacctl/pipeline/watch/lag.py",
+        (("if stored_rate <= produced_rate:", "if stored_rate < 0 * produced_rate:"),),
+        (f"{_LAG}::test_the_verdict_follows_from_the_rates",),
+    ),
+    Plant(
+        "stall-without-members-is-ok",
+        "sesacctl/pipeline/watch/checks.py",
+        (("    if lag and not members and not problem:", "    if lag and not members and problem:"),),
+        (f"{_HEALTH}::test_what_is_unhealthy",),
+    ),
+    Plant(
+        "dead-workers-are-fine",
+        "sesacctl/pipeline/watch/checks.py",
+        (
+            (
+                "if dead := [pulse for pulse in pulses if not pulse.alive]:",
+                "if dead := [pulse for pulse in pulses if pulse.pid < 0]:",
+            ),
+        ),
+        (f"{_HEALTH}::test_a_worker_without_a_heartbeat_is_named",),
+    ),
+)
