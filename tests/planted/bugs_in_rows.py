@@ -100,7 +100,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "missing-parent-is-data",
         "sesacctl/pipeline/sink/sqlstates.py",
-        (('    "23503": Failure.PARK,', '    "23503": Failure.DATA,'),),
+        (("errorcodes.FOREIGN_KEY_VIOLATION: Failure.PARK", "errorcodes.FOREIGN_KEY_VIOLATION: Failure.DATA"),),
         (f"{_SQLSTATES}::test_the_code_decides",),
     ),
     Plant(
