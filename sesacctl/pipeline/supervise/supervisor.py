@@ -57,8 +57,8 @@ class Supervisor:
     ) -> None:
         """`done` is asked about twice a second, in another thread: True ends the run as SIGTERM would.
 
-        For fault tests: `crash_at` names a checkpoint at which instance 0 kills itself the first time, `fail_at` one
-        at which it raises an exception, each time.
+        For fault tests: `crash_at` names a checkpoint at which an instance kills itself in its first life, `fail_at`
+        one at which instance 0 raises an exception, each time.
 
         Raises:
             ServerUnreachable: with `max_messages`, for which the counters are read: PostgreSQL cannot be reached.
@@ -137,7 +137,7 @@ class Supervisor:
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
             on_budget=self._allowance is not None,
-            crash_at=self._crash_at if member.number == 0 and member.starts == 0 else None,
+            crash_at=self._crash_at if member.starts == 0 else None,
             fail_at=self._fail_at if member.number == 0 else None,
         )
         member.record_start(*self._starter.start(options))
