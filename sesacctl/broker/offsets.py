@@ -57,9 +57,9 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
         ]
         starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
-        # In this order: what is stable now is not beyond the end that is asked for after it.
-        stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+        # In this order: what was the end before and is not stable now waits for a transaction, and is not merely newer.
         ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
+        stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
         committed = _committed(client, settings.kafka_group, partitions)
     return [
         LogOffsets(
@@ -68,7 +68,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             topic_id=UUID(str(topics[tp.topic]["topic_id"])),
             partition=tp.partition,
             start=starts[tp].offset,
-            end=ends[tp].offset,
+            end=max(ends[tp].offset, stable[tp].offset),
             stable_end=stable[tp].offset,
             committed=committed.get(tp),
         )

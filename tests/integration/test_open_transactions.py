@@ -13,12 +13,13 @@ from sesacctl.broker import topics
 from sesacctl.errors import HeldBack
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit import until_empty
+from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.helpers.consumers import running, store_all, stored
+from tests.helpers.consumers import running, sending, store_all, stored
 from tests.helpers.events import add_parents, many_orders, message, order, query, send
 from tests.helpers.waiting import wait_until
 
@@ -52,6 +53,16 @@ def hanging(shop: Settings) -> Iterator[Hanging]:
     found = Hanging(shop)
     yield found
     found.producer.close()
+
+
+def test_what_is_being_produced_waits_for_no_transaction(shop: Settings) -> None:
+    """What arrives between two questions is newer than the answer to the first, and is not held back."""
+    thread = sending(shop, many_orders(5_000), parts=50)
+    held = 0
+    while thread.is_alive():
+        held += sum(part.held for part in read_partitions(shop))
+    thread.join()
+    assert held == 0
 
 
 def test_until_empty_waits_for_a_transaction_and_then_says_so(

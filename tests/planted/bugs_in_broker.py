@@ -20,7 +20,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "log-ends-where-it-is-stable",
         "sesacctl/broker/offsets.py",
-        (("            end=ends[tp].offset,", "            end=stable[tp].offset,"),),
+        (("            end=max(ends[tp].offset, stable[tp].offset),", "            end=stable[tp].offset,"),),
         (
             f"{_OPEN_TRANSACTIONS}::test_lag_audit_and_health_count_it_and_say_why",
             f"{_OPEN_TRANSACTIONS}::test_until_empty_waits_for_a_transaction_and_then_says_so",
