@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from tests.planted.plant import Plant
-from tests.planted.running import _copy
+from tests.planted.running import copy_of_checkout
 
 BROKEN = 5
 _SECONDS = 900.0
@@ -83,7 +83,7 @@ PLANTS = (
 
 def _run(planted: StormPlant) -> tuple[int, str]:
     """The storm's exit code in a copy with the bug, and what it says."""
-    with _copy() as folder:
+    with copy_of_checkout() as folder:
         file = folder / planted.plant.file
         file.write_text(planted.plant.apply(file.read_text("utf-8")), encoding="utf-8")
         done = subprocess.run(

@@ -17,8 +17,8 @@ import psycopg2
 from redis import Redis
 
 from tests.faults.children import Child, Exit, Keeper, bare_environment
-from tests.faults.proxy import Proxy, tcp, unix
 from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY, OwnStack
+from tests.helpers.proxy import Proxy, tcp, unix
 
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
 REFRESH_SECONDS = 3

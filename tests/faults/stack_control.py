@@ -23,8 +23,8 @@ from sesacctl.stack.process import Program
 from sesacctl.stack.process import stop as stop_programs
 from sesacctl.stack.valkey import Valkey
 from tests.faults.children import ROOT, bare_environment
-from tests.faults.proxy import Proxy, tcp, unix
 from tests.helpers.cut_logs import CHECKPOINTS
+from tests.helpers.proxy import Proxy, tcp, unix
 from tests.helpers.waiting import wait_until
 
 POSTGRES, VALKEY = "postgres", "valkey"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import select
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sesacctl.stack import broker_settings, java, ports
 from sesacctl.stack.cluster import members
 from sesacctl.stack.process import Program, stop, wait_ready
+from tests.helpers.proxy import Proxy, tcp
 from tests.helpers.secure_broker import broker_program
 
 _SETTINGS = """
@@ -22,36 +21,6 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 """
-
-
-class Forward:
-    """Takes connections on a port of its own and forwards them to `target`, a port as well."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        threading.Thread(target=self._take, daemon=True).start()
-
-    def close(self) -> None:
-        """Take nobody any more."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _take(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError), socket.create_connection(("127.0.0.1", self.target)) as server:
-            while True:
-                for one in select.select([connection, server], [], [])[0]:
-                    if not (data := one.recv(65_536)):
-                        return
-                    (server if one is connection else connection).sendall(data)
 
 
 class MovingBroker:
@@ -66,7 +35,7 @@ class MovingBroker:
         self._write()
         self._program: Program
         self._program, self._environment = broker_program(home)
-        self._forward = Forward(self.port)
+        self._forward = Proxy(tcp(self.port))
         self.address = f"127.0.0.1:{self._forward.port}"
 
     def _write(self) -> None:
@@ -85,7 +54,7 @@ class MovingBroker:
         stop([self._program], signal.SIGTERM, seconds=30)
         self.port, self._next = self._next, self.port
         self._write()
-        self._forward.target = self.port
+        self._forward.target = tcp(self.port)
         self.start()
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class Verdict:
 
 def baseline(tests: Sequence[str], home: Path) -> set[str]:
     """Run tests without any bug: those that are not green, so that their failing would say nothing."""
-    with _copy() as folder:
+    with copy_of_checkout() as folder:
         outcomes = _run(folder, tests, home)
     return {name for name in tests if _summary(outcomes, name) != {"passed"}}
 
@@ -55,7 +55,7 @@ def judge(plant: Plant, home: Path) -> Verdict:
     """Plant a bug and see whether each of its tests notices."""
     began = time.monotonic()
     try:
-        with _copy() as folder:
+        with copy_of_checkout() as folder:
             file = folder / plant.file
             file.write_text(plant.apply(file.read_text("utf-8")), encoding="utf-8")
             outcomes = _run(folder, plant.tests, home)
@@ -84,7 +84,8 @@ def _summary(outcomes: Mapping[str, str], name: str) -> set[str]:
 
 
 @contextmanager
-def _copy() -> Iterator[Path]:
+def copy_of_checkout() -> Iterator[Path]:
+    """A folder that a bug may be planted in; deleted in the end."""
     with tempfile.TemporaryDirectory(prefix="sesac-planted-") as parent:
         folder = Path(parent).resolve() / "copy"
         shutil.copytree(ROOT, folder, ignore=_LEFT_OUT, symlinks=True)

@@ -20,7 +20,7 @@ from tests.faults.evidence import identify
 from tests.faults.ledger_lines import read_ledger
 from tests.faults.plan import rounds
 from tests.faults.planted import PLANTS, StormPlant
-from tests.faults.proxy import DOWN, UP, Proxy, tcp
+from tests.helpers.proxy import DOWN, UP, Proxy, tcp
 
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00Z\x00\x00\x00\x05I"
 
