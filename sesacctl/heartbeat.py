@@ -66,7 +66,7 @@ class Heartbeat:
             ConfigurationError: the folder cannot be written.
         """
         folder = home.expanduser() / FOLDER
-        self._good_for, self._written = 0.0, 0.0
+        self._good_for, self._written, self._failed = 0.0, 0.0, False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _one_at_a_time(folder):
@@ -77,13 +77,15 @@ class Heartbeat:
             raise ConfigurationError(f"SESAC_HOME: {folder} cannot be written: {error.strerror}") from None
 
     def beat(self, good_for: float) -> None:
-        """Promise the next beat within `good_for` seconds; cheap in every iteration. A full disk stops no loop."""
+        """Promise the next beat within `good_for` seconds; cheap in every iteration. A full disk stops no loop, and is said once."""
         if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
             return
         try:
             self._write(good_for)
         except OSError as error:
-            logger.warning("%s", error, extra={"action": "heartbeat.failed"})
+            if not self._failed:  # a loop beats many times a second
+                logger.warning("%s", error, extra={"action": "heartbeat.failed"})
+            self._failed = True
 
     def remove(self) -> None:
         """The loop has ended as it should."""
@@ -102,7 +104,7 @@ class Heartbeat:
         temporary = self._path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(document))
         temporary.replace(self._path)
-        self._good_for, self._written = good_for, now
+        self._good_for, self._written, self._failed = good_for, now, False
 
 
 def read_pulses(home: Path) -> tuple[Pulse, ...]:

@@ -53,6 +53,8 @@ def main() -> int:
     if given.list:
         print("\n".join(kind.name for kind in chosen))
         return 0
+    for name, reason in kinds.missing().items():
+        print(f"left out: {name}, as {reason}", flush=True)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and children would inherit that
     parent = Path(tempfile.mkdtemp(prefix="sesac-storm-"))
     folder = given.keep.resolve() if given.keep else parent / "work"

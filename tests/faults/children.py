@@ -29,7 +29,10 @@ def bare_environment(values: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """One end of a command; `asked`: it had been sent a signal. Codes are Popen's: negative for a signal."""
+    """One end of a command; `asked`: it had been sent a signal, or lacked something.
+
+    Codes are those of Popen: negative for a signal.
+    """
 
     name: str
     code: int
@@ -44,7 +47,9 @@ class Child:
     def __init__(self, name: str, arguments: tuple[object, ...], environment: Mapping[str, str], folder: Path) -> None:
         self.name, self.arguments = name, tuple(map(str, arguments))
         self.once: tuple[str, ...] = ()  # further arguments of the next start alone
+        self.once_environment: dict[str, str] = {}
         self.wanted, self.asked = False, False
+        self.may_end = False  # a fault takes away what it cannot do without
         self._environment, self._folder = dict(environment), folder
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
@@ -109,14 +114,14 @@ class Child:
         with out.open("ab") as output, err.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sesacctl", *self.arguments, *self.once],
-                env=self._environment,
+                env={**self._environment, **self.once_environment},
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,
             )
-        self.once, self.asked, self._started = (), False, time.monotonic()
+        self.once, self.once_environment, self.asked, self._started = (), {}, False, time.monotonic()
         self.starts += 1
 
     def _notice_end(self) -> Exit | None:
@@ -126,7 +131,7 @@ class Child:
         now = time.monotonic()
         self._start_at = now + _AGAIN_SECONDS[not self.asked]
         lines = self.errors.read_text(errors="replace").splitlines()[-6:]
-        return Exit(self.name, code, now - self._started, self.asked, "\n".join(lines))
+        return Exit(self.name, code, now - self._started, self.asked or self.may_end, "\n".join(lines))
 
 
 class Keeper:

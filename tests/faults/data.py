@@ -7,7 +7,9 @@ from contextlib import closing, suppress
 
 import psycopg2
 
+from tests.faults import evidence
 from tests.faults.fault import Fault, Kind
+from tests.faults.site import ORDERS
 
 TABLES = ("users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes")
 
@@ -48,6 +50,34 @@ class OlderDump(Fault):
             self.site.was_set_back = True
 
 
+class Migrated(Fault):
+    """The schema goes back by one revision, and forward again, beside running commands."""
+
+    target = "schema"
+
+    def inject(self) -> None:
+        """Back: the loop may end now, and begin when the schema is there again."""
+        for child in self.site.children.values():
+            child.may_end = True
+        self.site.command("db", "downgrade", "-1", "--yes")
+
+    def heal(self) -> None:
+        """And forward."""
+        self.site.must("db", "migrate")
+        for child in self.site.children.values():
+            child.may_end = False
+
+
+class Retention(Fault):
+    """Records that are stored expire; the oracle keeps what it can no longer read."""
+
+    target = "orders"
+
+    def inject(self) -> None:
+        """Delete up to a half of what is stored of each partition."""
+        evidence.expire(self.site, ORDERS, share=self.dice.choice((0.1, 0.5)))
+
+
 def _columns(cursor: psycopg2.extensions.cursor, table: str) -> str:
     """Those that are not computed."""
     cursor.execute(
@@ -59,4 +89,8 @@ def _columns(cursor: psycopg2.extensions.cursor, table: str) -> str:
     return str(columns)
 
 
-KINDS = (Kind(name="postgres.older-dump", make=OlderDump, holds=(2.0, 8.0), from_heal=True),)
+KINDS = (
+    Kind(name="postgres.older-dump", make=OlderDump, holds=(2.0, 8.0), from_heal=True),
+    Kind(name="postgres.migrated", make=Migrated, holds=(0.0, 3.0), own_stack=True, from_heal=True, alone=True),
+    Kind(name="topic.retention", make=Retention, own_stack=True, alone=True),
+)

@@ -6,17 +6,20 @@ Nothing here may import sesacctl: a bug in a reader of ours must not hide anothe
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import confluent_kafka
+from confluent_kafka.admin import AdminClient
 
 from tests.faults.ledger_lines import KINDS
 from tests.faults.site import ORDERS, PRODUCTS, USERS, Site
@@ -127,11 +130,19 @@ class Message(NamedTuple):
 
 @dataclass(slots=True)
 class Log:
-    """A topic, once it was read: where each partition begins and ends, and how many records each has."""
+    """A topic, once it was read: where each partition begins and ends, and how many records each has.
+
+    `archived` are the offsets of records, by partition, that were kept before they expired.
+    """
 
     starts: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
     records: Counter[int] = field(default_factory=Counter)
+    archived: dict[int, list[int]] = field(default_factory=dict)
+
+    def records_since(self, partition: int, offset: int) -> int:
+        """How many there are, with those that have expired since `offset`."""
+        return self.records[partition] + sum(each >= offset for each in self.archived.get(partition, ()))
 
 
 def consumer(site: Site) -> confluent_kafka.Consumer:
@@ -174,28 +185,77 @@ def _watermarks(reader: confluent_kafka.Consumer, partition: Any) -> tuple[int, 
 
 def read_topic(site: Site, kind: str, log: Log) -> Iterator[Message]:
     """All committed records of a topic, each partition's in order; `log` is filled meanwhile."""
+    yield from _archived(site, kind, log)
     topic = site.topic(kind)
     reader = consumer(site)
     try:
         for number, (low, high) in watermarks(reader, topic).items():
             log.starts[number], log.ends[number] = low, high
-        reader.assign([confluent_kafka.TopicPartition(topic, number, low) for number, low in log.starts.items()])
-        left, deadline = set(log.starts), time.monotonic() + _SECONDS
-        while left:
-            found = reader.consume(_AT_ONCE, timeout=_POLL_SECONDS)  # it waits for as many, or for so long
-            deadline = time.monotonic() + _SECONDS if found else deadline
-            assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
-            for each in found:
-                error = each.error()
-                if error is None:
-                    log.records[each.partition()] += 1
-                    yield _message(kind, each)
-                elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
-                    left.discard(each.partition())
-                else:
-                    raise confluent_kafka.KafkaException(error)
+        yield from _read(reader, kind, topic, log)
     finally:
         reader.close()
+
+
+def expire(site: Site, kind: str, *, share: float) -> None:
+    """Delete the first `share` of the records that are stored, as retention does, and archive them before."""
+    topic = site.topic(kind)
+    reader, log = consumer(site), Log()
+    stored = dict(
+        site.query(
+            "SELECT partition, next_offset FROM sink_offsets WHERE consumer_group = %s AND topic = %s",
+            site.group,
+            topic,
+        )
+    )
+    try:
+        for number, (low, high) in watermarks(reader, topic).items():
+            log.starts[number] = low
+            log.ends[number] = low + int((min(stored.get(number, low), high) - low) * share)
+        with _archive(site, kind).open("ab") as file:
+            for message in _read(reader, kind, topic, log):
+                pickle.dump(message, file)
+        ends = [confluent_kafka.TopicPartition(topic, number, end) for number, end in log.ends.items()]
+        admin = AdminClient({"bootstrap.servers": site.address.brokers, "log_level": 0})
+        for future in admin.delete_records(ends).values():
+            future.result(_SECONDS)
+    finally:
+        reader.close()
+
+
+def _archive(site: Site, kind: str) -> Path:
+    return site.folder / f"{kind}.archive"
+
+
+def _archived(site: Site, kind: str, log: Log) -> Iterator[Message]:
+    if not (path := _archive(site, kind)).exists():
+        return
+    with path.open("rb") as file, suppress(EOFError):
+        while True:
+            message = pickle.load(file)
+            offsets = log.archived.setdefault(message.partition, [])
+            if not offsets or message.offset > offsets[-1]:  # not twice what a failed attempt did not delete
+                offsets.append(message.offset)
+                yield message
+
+
+def _read(reader: confluent_kafka.Consumer, kind: str, topic: str, log: Log) -> Iterator[Message]:
+    """Each partition from its start to its end."""
+    wanted = {number for number, end in log.ends.items() if end > log.starts[number]}
+    reader.assign([confluent_kafka.TopicPartition(topic, number, log.starts[number]) for number in wanted])
+    left, deadline = wanted, time.monotonic() + _SECONDS
+    while left:
+        found = reader.consume(_AT_ONCE, timeout=_POLL_SECONDS)  # it waits for as many, or for so long
+        deadline = time.monotonic() + _SECONDS if found else deadline
+        assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
+        for each in found:
+            error, number = each.error(), each.partition()
+            if error is None and each.offset() < log.ends[number]:
+                log.records[number] += 1
+                yield _message(kind, each)
+            elif error is None or error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                left.discard(number)
+            else:
+                raise confluent_kafka.KafkaException(error)
 
 
 def _message(kind: str, record: Any) -> Message:

@@ -40,7 +40,8 @@ class Kind:
     """A kind of fault. `name` begins with the room of what it hits; faults of one room are not combined.
 
     `holds` are the seconds between `inject` and `heal` to choose from, `own_stack`: other users of the servers would
-    suffer, `repeats`: orders come twice, `from_heal`: recovery is measured from `heal` on.
+    suffer, `repeats`: orders come twice, `from_heal`: recovery is measured from `heal` on, `alone`: no other fault may
+    be there at the same time, `missing`: why it cannot be had on this machine.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Kind:
     own_stack: bool = False
     repeats: bool = False
     from_heal: bool = False
+    alone: bool = False
+    missing: str = ""
 
     @property
     def room(self) -> str:

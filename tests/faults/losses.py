@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from tests.faults import audits, evidence, oracle
 from tests.faults.evidence import Log, read_topic
@@ -34,6 +35,9 @@ class Loss(ABC):
     def __init__(self, site: Site) -> None:
         self.site = site
         self.admin = AdminClient({"bootstrap.servers": site.address.brokers, "log_level": 0})  # a foreign one
+
+    def make_topic(self) -> None:  # noqa: B027
+        """Make `orders` in its own way; `topics init` finds it there."""
 
     @abstractmethod
     def lose(self) -> None:
@@ -153,8 +157,43 @@ class Compaction(Loss):
         return sum(1 for _ in read_topic(self.site, ORDERS, Log()))
 
 
+class UncleanElection(Loss):
+    """A replica that has fallen behind is elected, as its topic allows that: what only the others had is cut off."""
+
+    name = "unclean-election"
+    stops_consumers = True
+    _BEHIND, _AHEAD = "kafka-3", "kafka-2"
+
+    def make_topic(self) -> None:
+        """Two replicas, one of which may take a record by itself."""
+        new = NewTopic(
+            self.site.topic(ORDERS), replica_assignment=[[2, 3]] * 9,
+            config={"unclean.leader.election.enable": "true", "min.insync.replicas": "1"},
+        )  # fmt: skip
+        self.admin.create_topics([new])[new.topic].result(_SECONDS)
+
+    def lose(self) -> None:
+        """End one replica, store and produce on the other, end that too, and have only the first come back."""
+        own = self.site.own
+        assert own is not None
+        own.stop(self._BEHIND)
+        self.produce()
+        assert self.consume() == 0
+        self.produce()
+        own.send(self._AHEAD, signal.SIGKILL)
+        own.start(self._BEHIND)
+        wait_until(lambda: self._leaders() == {3}, 2 * _SECONDS, "nobody else is elected")
+        own.start(self._AHEAD)
+        wait_until(lambda: -1 not in self._leaders(in_sync=2), 2 * _SECONDS, "the other does not follow")
+
+    def _leaders(self, in_sync: int = 1) -> set[int]:
+        found = self.admin.list_topics(self.site.topic(ORDERS), timeout=_SECONDS).topics[self.site.topic(ORDERS)]
+        partitions = found.partitions.values()
+        return {each.leader if len(each.isrs) >= in_sync else -1 for each in partitions}
+
+
 LOSSES: tuple[type[Loss], ...] = (
-    RowsDeleted, OlderTable, TopicCreatedAgain, RetentionInAnOutage, Compaction, PowerLoss,
+    RowsDeleted, OlderTable, TopicCreatedAgain, RetentionInAnOutage, Compaction, PowerLoss, UncleanElection,
 )  # fmt: skip
 LOAD = Load(users=500, products=300, hostile=0)
 
@@ -162,6 +201,7 @@ LOAD = Load(users=500, products=300, hostile=0)
 def prove(loss: Loss) -> Iterator[str]:
     """What is wrong with the verdicts on it; nothing if oracle and audits are right before and after."""
     site = loss.site
+    loss.make_topic()
     site.prepare()
     before = oracle.seeded(site)
     loss.produce()

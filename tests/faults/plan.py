@@ -28,9 +28,9 @@ def rounds(seed: int, kinds: Sequence[Kind], longest_hold: float = float("inf"))
     while True:
         number += 1
         chosen = [_draw(dice, bag, kinds)]
-        if dice.random() < _TWO_AT_ONCE:
+        if dice.random() < _TWO_AT_ONCE and not chosen[0].alone:
             second = _draw(dice, bag, kinds)
-            if second.room == chosen[0].room:
+            if second.alone or second.room == chosen[0].room:
                 bag.append(second)
             else:
                 chosen.append(second)

@@ -18,6 +18,7 @@ from redis import Redis
 
 from tests.faults.children import Child, Exit, Keeper, bare_environment
 from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY, OwnStack
+from tests.faults.tmpfs import SmallDisk, why_not
 from tests.helpers.proxy import Proxy, tcp, unix
 
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
@@ -80,7 +81,12 @@ class Site:
         self.exits: list[Exit] = []
         self.was_set_back = False
         self.keeper = Keeper(self._on_exit)
-        self.ledger = folder / "ledger.jsonl"
+        self.disk: SmallDisk | None = None
+        self.ledger = folder / "ledger" / "ledger.jsonl"
+        self.ledger.parent.mkdir(parents=True, exist_ok=True)
+        if own is not None and not why_not():
+            self.disk = SmallDisk(self.ledger.parent)
+            self.disk.mount()
         produce = ("produce", "--rate", load.rate, "--ledger", self.ledger, "--new-users", 5, "--new-products", 3)
         consume = ("consume", "--wait", "--timeout", "2m", "--instances")
         self.children = {
@@ -153,6 +159,10 @@ class Site:
     def close(self) -> None:
         """End the loop at once; the proxies of servers that are others' as well."""
         self.keeper.close()
+        if self.disk is not None:
+            kept = self.ledger.read_bytes() if self.ledger.exists() else b""
+            self.disk.unmount()
+            self.ledger.write_bytes(kept)
         if self.own is None:
             for proxy in self.proxies.values():
                 proxy.close()

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,6 +25,7 @@ from sesacctl.stack.process import Program
 from sesacctl.stack.process import stop as stop_programs
 from sesacctl.stack.valkey import Valkey
 from tests.faults.children import ROOT, bare_environment
+from tests.faults.tmpfs import SmallDisk, why_not
 from tests.helpers.cut_logs import CHECKPOINTS
 from tests.helpers.proxy import Proxy, tcp, unix
 from tests.helpers.waiting import wait_until
@@ -32,6 +35,8 @@ BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 SERVERS = (POSTGRES, VALKEY, *BROKERS)
 _UP_SECONDS = 300.0
 _STOP_SECONDS = 30.0
+_FAILING_SECONDS = 2.0
+_TICK_SECONDS = 0.05
 
 
 class OwnStack:
@@ -42,6 +47,7 @@ class OwnStack:
         self.proxies = {name: Proxy() for name in SERVERS}
         self.programs: dict[str, Program] = {}
         self._ports: list[list[int]] = []
+        self.disks: dict[str, SmallDisk] = {}
 
     def up(self) -> None:
         """Start all servers, and let the proxies through."""
@@ -74,6 +80,18 @@ class OwnStack:
         self.valkey_port = self._valkey.port
         self.proxies[POSTGRES].target = unix(f"{self.postgres_folder}/.s.PGSQL.{PORT}")
         self.proxies[VALKEY].target = tcp(self._valkey.port)
+        if not why_not():
+            self._use_disks()
+
+    def _use_disks(self) -> None:
+        """Brokers and PostgreSQL's write-ahead log get disks of their own."""
+        data = self.home / "data"
+        for name in (POSTGRES, *BROKERS):
+            self.stop(name)
+            self.disks[name] = SmallDisk(data / name / "pg_wal" if name == POSTGRES else data / name)
+            self.disks[name].mount()
+            self.start(name)
+        wait_until(lambda: all(self.version().get(name, "?") != "?" for name in BROKERS), _UP_SECONDS)
 
     def _connect_to_broker(self, number: int) -> socket.socket:
         port, _ = self._ports[number] if self._ports else Layout(self.home).load().kafka_ports[number]
@@ -91,16 +109,25 @@ class OwnStack:
         if how is signal.SIGKILL:
             wait_until(lambda: not _runs(process), message=f"{name} is still there")
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a server that is down, as it was started first; it answers later."""
         if self.process(name) is not None:
             return
-        if name == POSTGRES:
+        if environment:
+            self.programs[name].spawn({**(self._broker_environment if name in BROKERS else {}), **environment})
+        elif name == POSTGRES:
             self._postgres.start(threading.Event())
         elif name == VALKEY:
             self._valkey.start(threading.Event())
         else:
             self.programs[name].spawn(self._broker_environment)
+
+    def start_if_it_fails(self, name: str) -> None:
+        """Start a server that has ended, or does within some seconds; one that answers goes on."""
+        deadline = time.monotonic() + _FAILING_SECONDS
+        while self.process(name) is not None and time.monotonic() < deadline:
+            threading.Event().wait(_TICK_SECONDS)
+        self.start(name)
 
     def stop(self, name: str) -> None:
         """End a server in order."""
@@ -148,6 +175,9 @@ class OwnStack:
                 self.send(name, signal.SIGCONT)
         for proxy in self.proxies.values():
             proxy.close()
+        stack.down(self.home, on_step=lambda _text: None)
+        for disk in self.disks.values():
+            disk.unmount()
         stack.down(self.home, purge=True, on_step=lambda _text: None)
 
 

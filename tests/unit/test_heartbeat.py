@@ -140,3 +140,15 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     with pytest.raises(ConfigurationError, match="SESAC_HOME"):
         Heartbeat(tmp_path, "loop")
+
+
+def test_what_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Heartbeat(tmp_path, "produce") as heartbeat:
+        in_the_way = tmp_path / FOLDER / f"produce.{os.getpid()}"
+        for _ in range(2):
+            in_the_way.mkdir()
+            for number in range(20):
+                heartbeat.beat(good_for=10.0 + number)
+            in_the_way.rmdir()
+            heartbeat.beat(good_for=5.0)
+    assert len(caplog.records) == 2
