@@ -9,6 +9,8 @@ DOCS_STAMP := $(DOCS)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
+# Of `make faults`: SEEDS="1 2 3" has three storms; none is the one of the day.
+SEEDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs docs-serve faults soak compat planted bench pictures lock docs-lock clean
@@ -36,12 +38,13 @@ docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built aga
 	@$(DOCS)/bin/mkdocs serve
 
 faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and lose data that audits have to miss
-	@$(BIN)/python -m tests.faults --minutes 10 --losses --results tests/faults/RESULTS.md
+	@$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --minutes 10 --losses --results tests/faults/RESULTS.md
+	@$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --minutes 5 --hosts --results tests/faults/HOSTS.md
 	@$(BIN)/python -m tests.faults --minutes 2 --without-primary-key
 	@$(BIN)/pytest tests/faults
 
 soak: $(STAMP) ## The same storm for an hour
-	@$(BIN)/python -m tests.faults --minutes 60 --results tests/faults/RESULTS.md
+	@$(BIN)/python -m tests.faults --minutes 60 --results tests/faults/SOAK.md
 
 compat: $(STAMP) ## Run the loop on other versions of Kafka, PostgreSQL and Redis; takes many minutes
 	@$(BIN)/python -m tests.compat

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import kinds, losses, results
+from tests.faults import hosts, kinds, losses, results
 from tests.faults.fault import Kind
 from tests.faults.run import Outcome, storm
 from tests.faults.site import Load, on_own_stack
@@ -36,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="a folder for the timeline and the logs; default: none is kept")
     parser.add_argument("--without-primary-key", action="store_true", help="orders that are stored twice are seen")
     parser.add_argument("--losses", action="store_true", help="then lose data for good, and see that all audits tell")
+    parser.add_argument("--hosts", action="store_true", help="three hosts with a broker each, and partitions of them")
     parser.add_argument("--list", action="store_true", help="show all kinds, and end")
     given = parser.parse_args()
     given.seeds = given.seeds or [int(time.strftime("%Y%m%d"))]
@@ -46,7 +47,7 @@ def main() -> int:
     """Run what the command line names, and tell the exit code."""
     given = _arguments()
     try:
-        chosen = kinds.chosen(given.only, repeats=not given.without_primary_key)
+        chosen = kinds.chosen(given.only, repeats=not given.without_primary_key, on_hosts=given.hosts)
     except KeyError as error:
         print(f"there is no kind {error}; see --list", file=sys.stderr)
         return 2
@@ -55,6 +56,9 @@ def main() -> int:
         return 0
     for name, reason in kinds.missing().items():
         print(f"left out: {name}, as {reason}", flush=True)
+    if given.hosts and (reason := hosts.why_not()):
+        print(f"left out: several hosts, as {reason}")
+        return 0
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and children would inherit that
     parent = Path(tempfile.mkdtemp(prefix="sesac-storm-"))
     folder = given.keep.resolve() if given.keep else parent / "work"
@@ -62,16 +66,19 @@ def main() -> int:
     own = OwnStack(parent / ".sesac")
     try:
         own.up()
+        if given.hosts:
+            made = hosts.Hosts()
+            made.create()
+            own.spread(made)
         outcomes = [_storm(own, folder, given, chosen, number) for number in range(len(given.seeds))]
         if given.losses:
             outcomes[-1].losses = _losses(own, folder, len(outcomes))
             outcomes[-1].problems += [problem for found in outcomes[-1].losses.values() for problem in found]
-        versions = own.version()
     finally:
         own.close()
         shutil.rmtree(parent, ignore_errors=True)
     if given.results:
-        results.write(given.results, outcomes, versions)
+        results.write(given.results, outcomes, own.versions)
     return BROKEN if any(outcome.problems for outcome in outcomes) else 0
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Child:
         self.once_environment: dict[str, str] = {}
         self.wanted, self.asked = False, False
         self.may_end = False  # a fault takes away what it cannot do without
+        self.place: Callable[[], AbstractContextManager[None]] = nullcontext  # what starts within is on its host
         self._environment, self._folder = dict(environment), folder
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
@@ -111,7 +112,7 @@ class Child:
 
     def _start(self) -> None:
         out, err = (self._folder / f"{self.name}.{end}" for end in ("out", "err"))
-        with out.open("ab") as output, err.open("ab") as errors:
+        with out.open("ab") as output, err.open("ab") as errors, self.place():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sesacctl", *self.arguments, *self.once],
                 env={**self._environment, **self.once_environment},

@@ -41,7 +41,8 @@ class Kind:
 
     `holds` are the seconds between `inject` and `heal` to choose from, `own_stack`: other users of the servers would
     suffer, `repeats`: orders come twice, `from_heal`: recovery is measured from `heal` on, `alone`: no other fault may
-    be there at the same time, `missing`: why it cannot be had on this machine.
+    be there at the same time, `on_hosts`: it needs a site on several hosts, `missing`: why it cannot be had on this
+    machine.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Kind:
     repeats: bool = False
     from_heal: bool = False
     alone: bool = False
+    on_hosts: bool = False
     missing: str = ""
 
     @property

@@ -44,8 +44,8 @@ def _document(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Itera
         "",
         f"{time.strftime('%Y-%m-%d')}, sesacctl {sesacctl.__version__}, Python {platform.python_version()}, {named}.",
         "",
-        "| Seed | Minutes | Faults | Kinds | Orders acknowledged | Lost | Doubled | Other | Audits |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| Seed | Minutes | Faults | Kinds | Orders acknowledged | Lost | Doubled | Other | Audits | Load |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     )
     for each in outcomes:
         verdict, doubled = each.verdict, each.verdict.wrong["doubled"]
@@ -54,7 +54,7 @@ def _document(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Itera
         kinds = len({struck.kind for struck in each.weather.struck})
         yield (
             f"| {each.seed} | {each.seconds / 60:.1f} | {len(each.weather.struck)} | {kinds}"
-            f" | {verdict.acknowledged:,} | {verdict.lost} | {doubled} | {other} | {clean} |"
+            f" | {verdict.acknowledged:,} | {verdict.lost} | {doubled} | {other} | {clean} | {each.load:.0f} |"
         )
     if any(each.problems for each in outcomes):
         yield from ("", "## Problems", "")

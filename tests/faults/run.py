@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,7 @@ class Outcome:
     audited: list[Audited] = field(default_factory=list)
     samples: int = 0
     cache_looks: int = 0
+    load: float = 0.0  # of the machine, the mean of 15 minutes
     drift: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     losses: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -72,7 +74,7 @@ def storm(
     outcome.problems += audits.disagreements(outcome.audited, clean=outcome.verdict.is_clean)
     for what, number in outcome.verdict.wrong.items():
         outcome.problems.append(f"{number} {what}: {'; '.join(outcome.verdict.examples[what])}")
-    outcome.seconds = time.monotonic() - began
+    outcome.seconds, outcome.load = time.monotonic() - began, os.getloadavg()[2]
     return outcome
 
 

@@ -10,20 +10,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from redis import Redis
 
+from sesacctl.stack.postgres import PORT as POSTGRES_PORT
 from tests.faults.children import Child, Exit, Keeper, bare_environment
-from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY, OwnStack
+from tests.faults.stack_control import POSTGRES, VALKEY, OwnStack
 from tests.faults.tmpfs import SmallDisk, why_not
 from tests.helpers.proxy import Proxy, tcp, unix
 
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
 REFRESH_SECONDS = 3
 _COMMAND_SECONDS = 300.0
+_HOST_OF = {"producer": 0, "supervisor": 1, "second": 2}  # each with a broker; the cache worker is with the servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class Site:
         own: OwnStack | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.address, self.proxies, self.load, self.own = folder, address, proxies, load, own
+        self.hosts = own.hosts if own is not None else None
         self.environment = bare_environment({**environment, "SESAC_HOME": str(folder / "home")})
         self.prefix, self.group = environment.get("KAFKA_TOPIC_PREFIX", ""), environment["KAFKA_GROUP"]
         self.timeline = Timeline(folder / "timeline.jsonl")
@@ -95,6 +99,9 @@ class Site:
             "supervisor": self._child("supervisor", *consume, load.instances, "-o", "jsonl"),
             "second": self._child("second", *consume, 3, "-o", "jsonl"),
         }
+        if self.hosts is not None:
+            for name, number in _HOST_OF.items():
+                self.children[name].place = partial(self.hosts.within, number)
 
     def topic(self, kind: str) -> str:
         """Its name in Kafka."""
@@ -186,9 +193,12 @@ def on_own_stack(folder: Path, own: OwnStack, load: Load, part: int = 0) -> Site
         postgres={"host": own.postgres_folder, "user": "postgres", "dbname": database},
         redis_port=own.valkey_port,
         redis_db=part,
-        brokers=",".join(f"127.0.0.1:{own.proxies[name].port}" for name in BROKERS),
+        brokers=own.brokers,
     )
     environment = _through(own.proxies, address) | {"KAFKA_GROUP": f"storm{part or ''}"}
+    if own.hosts is not None:
+        server = own.hosts.server
+        environment |= {"POSTGRES_HOST": server, "POSTGRES_PORT": str(POSTGRES_PORT), "REDIS_HOST": server}
     if part:
         environment["KAFKA_TOPIC_PREFIX"] = f"{database}-"
         own.create_database(database)

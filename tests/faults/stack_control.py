@@ -9,22 +9,25 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psutil
 import psycopg2
+from confluent_kafka.admin import AdminClient
 
 from sesacctl.stack import stack
 from sesacctl.stack.kafka import Kafka
 from sesacctl.stack.layout import Layout
+from sesacctl.stack.ports import HOST
 from sesacctl.stack.postgres import PORT, Postgres
 from sesacctl.stack.process import Program
 from sesacctl.stack.process import stop as stop_programs
 from sesacctl.stack.valkey import Valkey
 from tests.faults.children import ROOT, bare_environment
+from tests.faults.hosts import Hosts
 from tests.faults.tmpfs import SmallDisk, why_not
 from tests.helpers.cut_logs import CHECKPOINTS
 from tests.helpers.proxy import Proxy, tcp, unix
@@ -33,7 +36,7 @@ from tests.helpers.waiting import wait_until
 POSTGRES, VALKEY = "postgres", "valkey"
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 SERVERS = (POSTGRES, VALKEY, *BROKERS)
-_UP_SECONDS = 300.0
+_UP_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _FAILING_SECONDS = 2.0
 _TICK_SECONDS = 0.05
@@ -48,6 +51,8 @@ class OwnStack:
         self.programs: dict[str, Program] = {}
         self._ports: list[list[int]] = []
         self.disks: dict[str, SmallDisk] = {}
+        self.hosts: Hosts | None = None
+        self.versions: dict[str, str] = {}
 
     def up(self) -> None:
         """Start all servers, and let the proxies through."""
@@ -82,6 +87,7 @@ class OwnStack:
         self.proxies[VALKEY].target = tcp(self._valkey.port)
         if not why_not():
             self._use_disks()
+        self.versions = self.version()
 
     def _use_disks(self) -> None:
         """Brokers and PostgreSQL's write-ahead log get disks of their own."""
@@ -92,6 +98,43 @@ class OwnStack:
             self.disks[name].mount()
             self.start(name)
         wait_until(lambda: all(self.version().get(name, "?") != "?" for name in BROKERS), _UP_SECONDS)
+
+    def spread(self, hosts: Hosts) -> None:
+        """Have each broker on a host of its own, and PostgreSQL and Valkey where all hosts reach them."""
+        for name in (POSTGRES, *BROKERS):
+            self.stop(name)
+        self.hosts = hosts
+        for name in BROKERS:
+            settings = self.home / "run" / f"{name}.properties"
+            text = settings.read_text()
+            for other, address, ports in zip(BROKERS, hosts.addresses, self._ports, strict=True):
+                text = text.replace(f"{HOST}:{self.proxies[other].port}", f"{address}:{ports[0]}")
+                for port in ports:
+                    text = text.replace(f"{HOST}:{port}", f"{address}:{port}")
+            settings.write_text(text)
+        data = self.home / "data" / POSTGRES
+        with (data / "postgresql.conf").open("a") as file:
+            file.write(f"listen_addresses = '{hosts.server}'\n")
+        with (data / "pg_hba.conf").open("a") as file:
+            file.write("host all all samenet trust\n")
+        self.proxies[VALKEY].close()
+        self.proxies[VALKEY] = Proxy(tcp(self._valkey.port), address=hosts.server)
+        for name in (POSTGRES, *BROKERS):
+            self.start(name)
+        admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
+        wanted = set(hosts.addresses)
+        wait_until(
+            lambda: {each.host for each in admin.list_topics(timeout=_UP_SECONDS).brokers.values()} == wanted,
+            _UP_SECONDS,
+            "the brokers are not on their hosts",
+        )
+
+    @property
+    def brokers(self) -> str:
+        """Their addresses for clients."""
+        if self.hosts is not None:
+            return ",".join(f"{at}:{port}" for at, (port, _) in zip(self.hosts.addresses, self._ports, strict=True))
+        return ",".join(f"{HOST}:{self.proxies[name].port}" for name in BROKERS)
 
     def _connect_to_broker(self, number: int) -> socket.socket:
         port, _ = self._ports[number] if self._ports else Layout(self.home).load().kafka_ports[number]
@@ -113,14 +156,16 @@ class OwnStack:
         """Start a server that is down, as it was started first; it answers later."""
         if self.process(name) is not None:
             return
-        if environment:
-            self.programs[name].spawn({**(self._broker_environment if name in BROKERS else {}), **environment})
+        if name in BROKERS:
+            place = self.hosts.within(BROKERS.index(name)) if self.hosts else nullcontext()
+            with place:
+                self.programs[name].spawn({**self._broker_environment, **(environment or {})})
+        elif environment:
+            self.programs[name].spawn(environment)
         elif name == POSTGRES:
             self._postgres.start(threading.Event())
-        elif name == VALKEY:
-            self._valkey.start(threading.Event())
         else:
-            self.programs[name].spawn(self._broker_environment)
+            self._valkey.start(threading.Event())
 
     def start_if_it_fails(self, name: str) -> None:
         """Start a server that has ended, or does within some seconds; one that answers goes on."""
@@ -176,6 +221,8 @@ class OwnStack:
         for proxy in self.proxies.values():
             proxy.close()
         stack.down(self.home, on_step=lambda _text: None)
+        if self.hosts is not None:
+            self.hosts.delete()
         for disk in self.disks.values():
             disk.unmount()
         stack.down(self.home, purge=True, on_step=lambda _text: None)

@@ -34,9 +34,9 @@ def unix(path: str) -> Target:
 class Proxy:
     """Listens on `port` of its own; the target may be set later, and is asked for each connection."""
 
-    def __init__(self, target: Target | None = None) -> None:
+    def __init__(self, target: Target | None = None, address: str = "127.0.0.1") -> None:
         self.target = target
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._socket = socket.create_server((address, 0), backlog=256)
         self.port: int = self._socket.getsockname()[1]
         self._lock = threading.Lock()
         self._open: set[tuple[socket.socket, socket.socket]] = set()
