@@ -47,6 +47,20 @@ def test_two_faults_at_once_never_hit_the_same_room() -> None:
     assert all(first.partition(".")[0] != second.partition(".")[0] for first, second in pairs)
 
 
+def test_what_must_be_alone_has_nothing_beside_it() -> None:
+    alone = {kind.name for kind in kinds.KINDS if kind.alone}
+    assert alone
+    assert all(len(names) == 1 for names in rounds_of(11) if alone & set(names))
+
+
+def test_partitions_need_hosts_and_hosts_have_no_proxies() -> None:
+    rooms, on_hosts = ({kind.room for kind in kinds.chosen(on_hosts=where)} for where in (False, True))
+    assert "host" not in rooms
+    assert "net-postgres" in rooms
+    assert {room for room in on_hosts if room.startswith("net-")} == set()
+    assert rooms - on_hosts == {"net-postgres", "net-valkey", "net-broker"}
+
+
 def rounds_of(seed: int) -> list[list[str]]:
     return [[name for name, *_ in planned] for planned in _plan(seed)]
 
