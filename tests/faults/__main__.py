@@ -60,6 +60,8 @@ def main() -> int:
         print(f"left out: several hosts, as {reason}")
         return 0
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and children would inherit that
+    for how in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(how, _end)  # servers, mounts and namespaces do not stay behind
     parent = Path(tempfile.mkdtemp(prefix="sesac-storm-"))
     folder = given.keep.resolve() if given.keep else parent / "work"
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,10 @@ def main() -> int:
     if given.results:
         results.write(given.results, outcomes, own.versions)
     return BROKEN if any(outcome.problems for outcome in outcomes) else 0
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _load(given: argparse.Namespace) -> Load:
