@@ -77,7 +77,10 @@ class Heartbeat:
             raise ConfigurationError(f"SESAC_HOME: {folder} cannot be written: {error.strerror}") from None
 
     def beat(self, good_for: float) -> None:
-        """Promise the next beat within `good_for` seconds; cheap in every iteration. A full disk stops no loop, and is said once."""
+        """Promise the next beat within `good_for` seconds; cheap in every iteration.
+
+        A full disk stops no loop, and is said once.
+        """
         if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
             return
         try:

@@ -79,6 +79,9 @@ def check_table(report: Report) -> RenderableType:
 
     if report.row_security:
         values["row-level security"] = describe(report.row_security)
+    if report.tables and report.order_key != ("order_id",):
+        key = f"is ({', '.join(report.order_key)})" if report.order_key else "is missing"
+        values["key of orders"] = f"{key}: two events of one order_id may both be stored"
     for count in report.tables:
         never = f", {count.never_cached:,} never cached" if count.never_cached is not None else ""
         values[count.table] = f"{'about ' if count.estimated else ''}{count.rows:,} rows{never}"

@@ -24,8 +24,8 @@ KEYS: dict[str, str] = {
     "db seed --users 5 --products 5": "products rows_per_second seconds users",
     "db check": """
         database db_type drift encoding encoding_problem foreign_version head in_the_way indexes[].index
-        indexes[].present latency_ms pooler revision row_security schema server server_version tables[].estimated
-        tables[].never_cached tables[].rows tables[].table tls user""",
+        indexes[].present latency_ms order_key pooler revision row_security schema server server_version
+        tables[].estimated tables[].never_cached tables[].rows tables[].table tls user""",
     "cache refresh": "at generation seconds skipped tables[].aged tables[].fresh tables[].table",
     "cache stats": """
         age evicts generation max_memory next_refresh policy refreshed_at tables[].ages[].rows

@@ -48,7 +48,8 @@ class Report:
     """The database as it was found; `drift` says what differs from the models, empty at head without drift.
 
     `schema`: where the tables are or would be. `foreign_version`: what another program's `alembic_version` holds;
-    `in_the_way`: what is not of sesacctl and has the name of a table that it is to make.
+    `in_the_way`: what is not of sesacctl and has the name of a table that it is to make. `order_key`: the columns of
+    the primary key of orders, of which a partitioned table may have more than order_id; empty without one.
     """
 
     db_type: str
@@ -70,6 +71,7 @@ class Report:
     foreign_version: str | None
     in_the_way: tuple[str, ...]
     row_security: tuple[SecuredTable, ...]
+    order_key: tuple[str, ...]
 
 
 def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
@@ -122,6 +124,7 @@ def check(settings: Settings, *, wait_seconds: float | None = None) -> Report:
                     for index in sorted(table.indexes, key=lambda index: str(index.name))
                 ),
                 row_security=_row_security(raw),
+                order_key=_order_key(raw),
             )
     finally:
         engine.dispose()
@@ -153,6 +156,16 @@ def verdict(report: Report) -> SesacctlError | None:
 def _row_security(connection: RawConnection) -> tuple[SecuredTable, ...]:
     with connection.cursor() as cursor:
         return row_security.look(cursor)
+
+
+def _order_key(connection: RawConnection) -> tuple[str, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(array_agg(attname::text ORDER BY array_position(indkey::int2[], attnum)), '{}')"
+            " FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)"
+            " WHERE indrelid = to_regclass('orders') AND indisprimary"
+        )
+        return tuple(fetch_row(cursor)[0])
 
 
 def _latency(connection: RawConnection) -> float:

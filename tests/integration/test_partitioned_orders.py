@@ -1,0 +1,61 @@
+"""`orders` as a partitioned table, by the scripts of deploy/sql: the sink stores in it, `db check` knows its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sesacctl.settings import Settings
+from tests.conftest import Cli
+from tests.helpers.events import add_parents, message, order, query
+from tests.helpers.rig import Rig
+from tests.integration.test_db_schema import execute
+
+SQL = Path(__file__).parents[2] / "deploy" / "sql"
+FIRST, LATER = "2026-11-22T20:00:00Z", "2026-11-23T20:00:00Z"
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[Rig]:
+    found = Rig(settings)
+    yield found
+    found.connection.close()
+
+
+@pytest.fixture(params=["orders_by_hash", "orders_by_month"])
+def script(request: pytest.FixtureRequest, settings: Settings, rig: Rig) -> str:
+    add_parents(settings)
+    rig.store([message(order(number, created_at=FIRST)) for number in range(50)])
+    execute(settings, (SQL / f"{request.param}.sql").read_text())
+    rig.reconnect()
+    return str(request.param)
+
+
+def stored(settings: Settings) -> int:
+    [(count,)] = query(settings, "SELECT count(*) FROM orders")
+    return int(count)
+
+
+@pytest.mark.usefixtures("script")
+def test_rows_and_new_ones_are_there_and_duplicates_are_not(settings: Settings, rig: Rig) -> None:
+    assert stored(settings) == 50
+    counts = rig.store([message(order(number, created_at=FIRST)) for number in range(80)])
+    assert (counts.stored, counts.duplicates, counts.dead) == (30, 50, 0)
+    [(partitions,)] = query(settings, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'orders'::regclass")
+    assert partitions > 1
+
+
+def test_the_same_order_at_another_time_is_stored_where_the_key_has_the_time(
+    script: str, rig: Rig, sesacctl: Cli
+) -> None:
+    counts = rig.store([message(order(1, created_at=LATER))])
+    shown = sesacctl("db", "check").stdout
+    assert " none " in shown.partition("drift")[2].partition("\n")[0]
+    if script == "orders_by_month":
+        assert counts.stored == 1
+        assert "is (order_id, created_at): two events of one order_id may both be stored" in shown
+    else:
+        assert counts.stored == 0
+        assert "two events" not in shown
