@@ -23,7 +23,7 @@ from sesacctl import __version__, errors
 from sesacctl.cli import app, boundary
 from sesacctl.errors import SesacctlError, UsageError
 from tests.conftest import Cli
-from tests.helpers.command_line import problem
+from tests.helpers.command_line import commands, problem
 from tests.helpers.listeners import listener
 from tests.helpers.servers import NOWHERE, clean_environment
 from tests.helpers.waiting import wait_until
@@ -36,17 +36,7 @@ def run(*arguments: str) -> Any:
     return runner.invoke(app.build(), list(arguments))
 
 
-def leaves() -> Iterator[tuple[str, Any]]:
-    """Every command that can be called, by its full name."""
-    for name in app.COMMANDS:
-        command = app.load(name)
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {sub}", each) for sub, each in command.commands.items())
-        else:
-            yield name, command
-
-
-LEAVES = dict(leaves())
+LEAVES = dict(commands())
 
 
 def test_all_commands_are_in_the_help() -> None:
