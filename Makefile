@@ -39,6 +39,7 @@ faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and
 	@$(BIN)/python -m tests.faults --minutes 10 --losses --results tests/faults/RESULTS.md
 	@$(BIN)/python -m tests.faults --minutes 2 --without-primary-key
 	@$(BIN)/pytest tests/faults
+	@$(BIN)/python -m tests.hostile
 
 soak: $(STAMP) ## The same storm for an hour
 	@$(BIN)/python -m tests.faults --minutes 60 --results tests/faults/RESULTS.md

@@ -53,4 +53,7 @@ def lines(found: Mapping[str, str]) -> list[Line]:
 
 def _line(name: str, server: str, what: str, port: str) -> Line:
     arguments = _GENTLE.get(name, plain(name).arguments)
-    return Line(name, arguments, f"for {server}, {what}", environment=at_port(server, port))
+    group = {
+        "KAFKA_GROUP": f"hostile-{name}-{server}-{what}".replace(" ", "-")
+    }  # members of one would share partitions
+    return Line(name, arguments, f"for {server}, {what}", environment={**at_port(server, port), **group})
