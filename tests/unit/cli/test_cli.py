@@ -119,7 +119,7 @@ def test_every_command_can_be_quiet_and_choose_its_log(name: str) -> None:
         (("dlq", "list", "--since", "99999999h"), "'99999999h' is longer than ten years"),
         (("dlq", "list", "--topic", "order"), "'order' is not one of 'orders', 'users', 'products'"),
         (("demo", "--orders", "1" + "0" * 30), "100000000"),
-        (("health", "--live=x"), "Try 'sesacctl health -h' for help."),
+        (("health", "--live=x"), "health -h' for help. Error Option '--live' does not take a value"),
     ],
 )
 def test_command_line_mistakes_are_named(arguments: tuple[str, ...], said: str) -> None:
