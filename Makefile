@@ -42,6 +42,7 @@ faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and
 	@$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --minutes 5 --hosts --results tests/faults/HOSTS.md
 	@$(BIN)/python -m tests.faults --minutes 2 --without-primary-key
 	@$(BIN)/pytest tests/faults
+	@$(BIN)/python -m tests.hostile
 
 soak: $(STAMP) ## The same storm for an hour
 	@$(BIN)/python -m tests.faults --minutes 60 --results tests/faults/SOAK.md

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sesacctl import files
 from sesacctl.errors import ConfigurationError
 
 ENV_FILE = Path(".env")
 ENCODING = "utf-8-sig"  # a byte order mark is not part of the first name
+LONGEST_VALUE = 4096  # of characters, as of a path; nothing else is as long
+_LONGEST_NAME = 255
 DEFAULT_HOME = Path(".sesac")
 
 
@@ -17,10 +21,42 @@ def home() -> Path:
     """The stack's folder, absolute: `SESAC_HOME` from the environment or `.env`, else `.sesac` here.
 
     Raises:
-        ConfigurationError: `.env` cannot be read.
+        ConfigurationError: `.env` cannot be read, or what it names cannot be a path.
     """
     value = None if "sesac_home" in emptied() else _given(os.environ) or _given(_file())
-    return Path(value or DEFAULT_HOME).expanduser().absolute()
+    try:
+        return expanded(value or DEFAULT_HOME).absolute()
+    except ValueError as error:
+        raise ConfigurationError(f"SESAC_HOME: {error}") from None
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with its `~` or `~user` resolved.
+
+    Raises:
+        ValueError: there is no such user, or no path can be that.
+    """
+    if reason := unusable(str(path)):
+        raise ValueError(reason)
+    if any(len(part.encode()) > _LONGEST_NAME for part in Path(path).parts):
+        raise ValueError(f"a name in it has more than {_LONGEST_NAME} bytes")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError("it begins with ~ and no user of this machine has that name") from None
+
+
+def unusable(value: str) -> str | None:
+    """Why no server and no file takes this text, whatever it is for; None if they may."""
+    if "\0" in value:
+        return "it holds a NUL character"
+    if len(value) > LONGEST_VALUE:
+        return f"it has {len(value):,} characters, at most {LONGEST_VALUE:,} are taken"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "it is not UTF-8 text"
+    return None
 
 
 def unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
@@ -45,7 +81,8 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
     """
     from dotenv import dotenv_values
 
-    return dotenv_values(path, encoding=ENCODING, interpolate=False)
+    text = files.read_bytes(path).decode(ENCODING)
+    return dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
 
 
 def _given(variables: Mapping[str, str | None]) -> str | None:

@@ -24,7 +24,7 @@ from pydantic_settings import (
 )
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, emptied, home, read_env_file, unreadable
+from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, emptied, expanded, home, read_env_file, unreadable, unusable
 
 __all__ = ["DEFAULT_HOME", "ENV_FILE", "DbType", "Settings", "Variable", "explain", "home", "load"]
 
@@ -32,6 +32,8 @@ STACK_ENV = "stack.env"
 MASK = "********"
 # As people separate addresses when it is not by a comma: also that of a Korean keyboard.
 _WRONG_SEPARATOR = re.compile(r"[;|\uff0c\uff1b\u3001]|(?<=[^\s,])\s+(?=[^\s,])")
+_BROKER = r"(?:\[[0-9a-fA-F:.]+\]|[^\s,\[\]]+):\d+"
+_LAST_PORT = 65535
 
 # The second is where `db init` makes each revision's tables for a moment.
 _RESERVED_SCHEMAS = ("information_schema", "sesacctl_adoption")
@@ -132,13 +134,28 @@ class Settings(BaseSettings):
         """Flag > environment > `.env` > local stack > default."""
         return init_settings, env_settings, *(_file(path) for path in _FILES.values())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_usable(cls, value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str | Path) and (reason := unusable(str(text))):
+            raise ValueError(reason)
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_path(cls, value: object) -> object:
+        return expanded(value) if isinstance(value, Path) else value
+
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
         if _WRONG_SEPARATOR.search(value):
             raise ValueError("separate the brokers by commas, as in host:port,host:port")
-        if not re.fullmatch(r"\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*,?\s*", value, re.ASCII):
+        if not re.fullmatch(rf"\s*{_BROKER}\s*(,\s*{_BROKER}\s*)*,?\s*", value, re.ASCII):
             raise ValueError("it should be host:port, or several with commas between")
+        if any(not 1 <= int(port) <= _LAST_PORT for port in re.findall(r":(\d+)\s*(?:,|$)", value, re.ASCII)):
+            raise ValueError(f"a port is a number from 1 to {_LAST_PORT}")
         return value
 
     @field_validator("postgres_schema")

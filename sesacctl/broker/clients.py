@@ -117,6 +117,7 @@ def admin(settings: Settings, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> Kafk
     connections.limit_connecting(manager, timeout_ms)
     missed.watch(manager, settings)
     connections.avoid(manager, silent, BOOTSTRAP_TIMEOUT_MS)
+    connections.wait_for_backoff(manager, timeout_ms)
     return client
 
 

@@ -53,8 +53,11 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
     }
     if settings.redis_url:
         try:
-            return _Client.from_url(settings.redis_url.get_secret_value(), **options)
-        except ValueError:
+            client = _Client.from_url(settings.redis_url.get_secret_value(), **options)
+            # Connects to nothing: what stands behind a ? in the URL is looked at only now.
+            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+            return client
+        except (ValueError, TypeError, exceptions.RedisError):
             raise ConfigurationError("REDIS_URL is not a URL such as redis://USER:PASSWORD@HOST:6379/0") from None
     return _Client(
         host=settings.redis_host,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import typer
     from typer._click import Command, Context
 
+LONGEST_ARGUMENT = 4096  # of characters, as `home.LONGEST_VALUE`, which takes longer to import
 # Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
 COMMANDS = {
     "up": ("stack:up_app", "Start the local PostgreSQL, Valkey and three Kafka brokers"),
@@ -102,6 +103,13 @@ def show_version() -> None:
 
 
 def _command() -> None:
+    for number, argument in enumerate(sys.argv[1:], start=1):
+        if len(argument) > LONGEST_ARGUMENT:  # nothing is that long: refused in a line, and not shown
+            from sesacctl.errors import UsageError
+
+            raise UsageError(
+                f"argument {number} has {len(argument):,} characters, at most {LONGEST_ARGUMENT:,} are taken"
+            )
     # Two that must be quick do not wait for Typer to be imported.
     if sys.argv[1:] == ["--version"]:
         show_version()

@@ -10,7 +10,16 @@ import typer
 from sesacctl import formatting
 from sesacctl.cache.rows import FRESH, SIZE
 from sesacctl.cli import cache_views, render
-from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption, begin, duration_option, given
+from sesacctl.cli.options import (
+    MOST,
+    MetricsPortOption,
+    Output,
+    OutputOption,
+    YesOption,
+    begin,
+    duration_option,
+    given,
+)
 from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="The cache worker and its controls.\n\nExample: sesacctl cache refresh --loop 50"
 )
+MOST_CACHED = 100_000
 _PLAY = ("rows", "newcomers", "rounds", "size", "fresh")
 
 
@@ -48,8 +58,10 @@ class Which(StrEnum):
 @app.command()
 def refresh(
     loop: Annotated[float | None, duration_option("Refresh repeatedly, this often.", "--loop")] = None,
-    size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table to cache.")] = SIZE,
-    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached before.")] = FRESH,
+    size: Annotated[int, typer.Option(min=1, max=MOST_CACHED, help="Rows of each table to cache.")] = SIZE,
+    fresh: Annotated[
+        int, typer.Option(min=0, max=MOST_CACHED, help="How many of them are kept for rows never cached before.")
+    ] = FRESH,
     tables: Annotated[Which, typer.Option(help="What to cache.")] = Which.ALL,
     metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
@@ -104,7 +116,7 @@ def stats(
 @app.command()
 def sample(
     which: Annotated[OneTable, typer.Argument(help="Which rows.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, max=MOST_CACHED, help="How many.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show random rows of the cache, as the producer draws them.
@@ -122,11 +134,13 @@ def sample(
 def fairness(
     context: typer.Context,
     simulate: Annotated[bool, typer.Option("--simulate", help="Simulate rounds in memory; contact no server.")] = False,
-    rows: Annotated[int, typer.Option(min=0, help="Rows at the start of the simulation.")] = 10_000,
-    newcomers: Annotated[int, typer.Option(min=0, help="New rows before each simulated round.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds to simulate.")] = 1000,
-    size: Annotated[int, typer.Option(min=1, help="Rows that a simulated round caches.")] = SIZE,
-    fresh: Annotated[int, typer.Option(min=0, help="How many of them are kept for rows never cached.")] = FRESH,
+    rows: Annotated[int, typer.Option(min=0, max=MOST, help="Rows at the start of the simulation.")] = 10_000,
+    newcomers: Annotated[int, typer.Option(min=0, max=MOST, help="New rows before each simulated round.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="Rounds to simulate.")] = 1000,
+    size: Annotated[int, typer.Option(min=1, max=MOST, help="Rows that a simulated round caches.")] = SIZE,
+    fresh: Annotated[
+        int, typer.Option(min=0, max=MOST, help="How many of them are kept for rows never cached.")
+    ] = FRESH,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the longest wait of a row, in rounds, and its bound; exit 5 if that is exceeded.

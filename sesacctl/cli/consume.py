@@ -31,7 +31,7 @@ def consume(
         bool, typer.Option("--until-empty", help="Stop when what is in Kafka now has been stored.")
     ] = False,
     max_messages: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many events.", show_default="no end")
+        int | None, typer.Option(min=1, max=options.MOST, help="Stop after this many events.", show_default="no end")
     ] = None,
     start: Annotated[
         str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl.cli import db_views, render
-from sesacctl.cli.options import Output, OutputOption, YesOption, begin, duration_option
+from sesacctl.cli.options import LONG, MOST, Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
     from sesacctl.database.schema.dependants import Dependant
@@ -177,10 +177,10 @@ def check(wait: WaitOption = False, timeout: TimeoutOption = 60.0, output: Outpu
 
 @app.command()
 def seed(
-    users: Annotated[int, typer.Option(min=0, help="How many users.")] = 10_000,
-    products: Annotated[int, typer.Option(min=0, help="How many products.")] = 20_000,
+    users: Annotated[int, typer.Option(min=0, max=MOST, help="How many users.")] = 10_000,
+    products: Annotated[int, typer.Option(min=0, max=MOST, help="How many products.")] = 20_000,
     append: Annotated[bool, typer.Option("--append", help="Add to the rows that are there.")] = False,
-    random_seed: Annotated[int, typer.Option(help="Seed: same seed, same rows.")] = 1,
+    random_seed: Annotated[int, typer.Option(min=-LONG, max=LONG, help="Seed: same seed, same rows.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Add sample users and products with Korean names; where there are rows already, only with --append.

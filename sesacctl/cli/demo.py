@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    orders: Annotated[int, typer.Option(min=1, help="How many orders to produce.")] = 20_000,
+    orders: Annotated[int, typer.Option(min=1, max=100_000_000, help="How many orders to produce.")] = 20_000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local servers running.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:

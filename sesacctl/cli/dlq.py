@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption, YesOption
+from sesacctl.cli.options import LONG, MOST_ROWS, Output, OutputOption, YesOption
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed, UsageError
+from sesacctl.events import Kind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,8 +25,10 @@ app = typer.Typer(
     help="Dead letters: look at what was refused, replay, discard or export it.\n\nExample: sesacctl dlq list",
 )
 
-IdOption = Annotated[list[int] | None, typer.Option("--id", help="Only this one; may be given several times.")]
-TopicOption = Annotated[str | None, typer.Option(help="Only from this topic: orders, users or products.")]
+IdOption = Annotated[
+    list[int] | None, typer.Option("--id", min=1, max=LONG, help="Only this one; may be given several times.")
+]
+TopicOption = Annotated[Kind | None, typer.Option(help="Only from this topic.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, such as invalid_json.")]
 SinceOption = Annotated[float | None, options.duration_option("Only those newer than this.", "--since")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
@@ -39,7 +42,7 @@ def list_(
     topic: TopicOption = None,
     reason: ReasonOption = None,
     since: SinceOption = None,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most this many.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=MOST_ROWS, help="At most this many.")] = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The newest refused records: where they came from and why they were refused.
@@ -54,7 +57,7 @@ def list_(
 
 @app.command()
 def show(
-    letter_id: Annotated[int, typer.Argument(metavar="ID", help="The id that `dlq list` shows.")],
+    letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=LONG, help="The id that `dlq list` shows.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
     """One refused record: position, reason, key and value as text, and the raw bytes with -o json.
@@ -137,7 +140,7 @@ def export(
     render.say(f"{number} dead letters written to {file}")
 
 
-def _filter(ids: list[int] | None, topic: str | None, reason: str | None, since: float | None) -> Filter:
+def _filter(ids: list[int] | None, topic: Kind | None, reason: str | None, since: float | None) -> Filter:
     from sesacctl.events import Reason
     from sesacctl.pipeline.repair.dead_letters import Filter
 
@@ -147,7 +150,7 @@ def _filter(ids: list[int] | None, topic: str | None, reason: str | None, since:
     return Filter(ids=tuple(ids or ()), topic=topic, reason=reason, since=after)
 
 
-def _chosen(ids: list[int] | None, topic: str | None, reason: str | None, since: float | None, every: bool) -> Filter:
+def _chosen(ids: list[int] | None, topic: Kind | None, reason: str | None, since: float | None, every: bool) -> Filter:
     if not (ids or topic or reason or since or every):
         raise UsageError("say which: --id, --topic, --reason, --since or --all", hint="sesacctl dlq list")
     return _filter(ids, topic, reason, since)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import files
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, UsageError
@@ -69,7 +70,7 @@ def check(
 
 def _read(file: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return files.read_all(sys.stdin.buffer, "-") if str(file) == "-" else files.read_bytes(file)
     except (OSError, AttributeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is closed"
         raise UsageError(f"{_name(file)} cannot be read: {words}", hint="sesacctl events check --help") from None

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command
 from typer.models import OptionInfo
 
 if TYPE_CHECKING:
-    from typer._click import Command, Parameter
+    from typer._click import Command, Context, Parameter
 
     from sesacctl.events import Kind
     from sesacctl.settings import Settings
@@ -53,6 +54,11 @@ class Shared:
 
 
 shared = Shared()
+
+# Bounds of numbers that have none by their meaning: every option has both, so that a slip of the hand is refused.
+MOST = 10**12
+MOST_ROWS = 1_000_000  # that are shown, or held in memory, at once
+LONG = 2**63 - 1  # PostgreSQL's bigint
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _METAVAR = "DURATION"
@@ -122,10 +128,26 @@ def share(command: Command) -> None:
         for each in command.commands.values():
             share(each)
     else:
+        _say_which(command)
         for param in command.params:
             if param.metavar == _METAVAR and isinstance(param.default, float):
                 param.default = _typed(param.default)
         command.params += _shared_options()
+
+
+def _say_which(command: Command) -> None:
+    """Have every mistake in its options name the command and its help; Typer leaves that out of some."""
+    parse = command.parse_args
+
+    def parse_args(ctx: Context, args: list[str]) -> list[str]:
+        try:
+            return parse(ctx, args)
+        except TyperException as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+    command.parse_args = parse_args  # type: ignore[method-assign]
 
 
 def _typed(seconds: float) -> str:

@@ -59,7 +59,7 @@ def _rate_option(help_text: str) -> typer.models.OptionInfo:
 def produce(
     rate: Annotated[float, _rate_option("Orders per second; 0 is as fast as Kafka takes them.")] = 0,
     count: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many orders.", show_default="no end")
+        int | None, typer.Option(min=1, max=options.MOST, help="Stop after this many orders.", show_default="no end")
     ] = None,
     seconds: Annotated[float | None, options.duration_option("Stop after this time.", "--duration")] = None,
     carts: Annotated[
@@ -69,7 +69,9 @@ def produce(
     new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
     random_seed: Annotated[
         int | None,
-        typer.Option(help="Seed: same seed and cache, same orders (except ids and times)."),
+        typer.Option(
+            min=-options.LONG, max=options.LONG, help="Seed: same seed and cache, same orders (except ids and times)."
+        ),
     ] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="File in which to record sent and acknowledged events, for audit --ledger.")

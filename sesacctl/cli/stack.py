@@ -9,7 +9,7 @@ import typer
 
 from sesacctl import formatting
 from sesacctl.cli import render
-from sesacctl.cli.options import Output, OutputOption, YesOption, begin
+from sesacctl.cli.options import MOST_ROWS, Output, OutputOption, YesOption, begin
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +81,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
 @app.command()
 def logs(
     server: Annotated[str | None, typer.Argument(help="postgres, valkey, kafka-1, kafka-2 or kafka-3.")] = None,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many lines of each log.")] = 20,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, max=MOST_ROWS, help="How many lines of each log.")] = 20,
 ) -> None:
     """Show the end of the servers' logs.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sesacctl import files
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings, is_secret
 
@@ -67,13 +67,9 @@ def write(path: Path) -> Written:
         ConfigurationError: it cannot be written.
     """
     text = template({name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in _PASSWORDS})
-    target = path.resolve()  # a link stays one
-    new = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with files.replacing(path, mode=0o600) as file:
             file.write(text)
-        new.replace(target)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}", hint="ls -la") from None
     return Written(path=str(path.absolute()), passwords=tuple(name.upper() for name in _PASSWORDS))

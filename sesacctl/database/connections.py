@@ -117,7 +117,10 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
     }
 
     def open_connection(more: Mapping[str, Any]) -> _Connection:
-        opened: _Connection = psycopg2.connect(connection_factory=_Connection, **{**parameters, **more})
+        try:
+            opened: _Connection = psycopg2.connect(connection_factory=_Connection, **{**parameters, **more})
+        except UnicodeDecodeError as error:  # of what was said: by another program, or in the server's own language
+            raise psycopg2.OperationalError(bytes(error.object).decode(errors="backslashreplace")) from None
         return opened
 
     with translate_errors(settings):

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import typer
 from typer.main import get_command
 
 from sesacctl.cli.app import COMMANDS, build, load
+
+# What a command needs to get as far as the servers.
+ARGUMENTS = {
+    "db downgrade": ["-1", "--yes"],
+    "db migrate": ["--yes"],
+    "cache sample": ["users"],
+    "cache reset-aging": ["--yes"],
+    "dlq show": ["1"],
+    "dlq replay": ["--all"],
+    "dlq discard": ["--all", "--yes"],
+    "dlq export": ["letters.jsonl"],
+    "events check": ["event.json"],
+    "offsets reset": ["--to", "earliest", "--dry-run"],
+    "top": ["--once", "--every", "0.1"],
+    "metrics": ["--once"],
+    "produce": ["--count", "1"],
+    "consume": ["--until-empty", "-n", "1"],
+}
 
 
 def problem(arguments: Sequence[str]) -> str | None:
@@ -30,11 +49,16 @@ def problem(arguments: Sequence[str]) -> str | None:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
 
 
-def leaves() -> Iterator[tuple[str, ...]]:
-    """Every command, by its words."""
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that can be called, by its full name."""
     for name in COMMANDS:
         command = load(name)
         if hasattr(command, "commands"):
-            yield from ((name, each) for each in command.commands)
+            yield from ((f"{name} {sub}", each) for sub, each in command.commands.items())
         else:
-            yield (name,)
+            yield name, command
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """Every command, by its words."""
+    return (tuple(name.split()) for name, _ in commands())

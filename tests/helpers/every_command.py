@@ -1,7 +1,10 @@
-"""Runs command lines one after the other in forks of one process, for the imports are most of their time.
+"""Runs command lines in forks of one process, for the imports are most of their time.
 
-python -m tests.helpers.every_command FOLDER [--patient]: reads JSON lists of arguments from standard input, one a line,
-and writes what each prints to FOLDER/NUMBER.out and FOLDER/NUMBER.err; its exit code goes to standard output.
+python -m tests.helpers.every_command FOLDER [--patient] [--at-once NUMBER] [--limit SECONDS]: reads command lines from
+standard input, one a line, each a JSON list of arguments, or an object with `arguments`, and if need be `environment`
+(what is added to this process's own; null takes away) and `folder` (where it runs). It writes what each prints to
+FOLDER/NUMBER.out and FOLDER/NUMBER.err; the exit codes go to standard output, in order, each with the seconds that the
+command took. One that runs for longer than `--limit` is killed: -14; with it, each has at most 3 GiB of addresses.
 """
 
 from __future__ import annotations
@@ -9,29 +12,31 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
+import signal
 import sys
+import time
+from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 
 from sesacctl.broker import clients, cluster
 from sesacctl.cli import app
 from sesacctl.pipeline.watch import observation as observe
+from tests.helpers.prefork import import_all
 
 _BROKER_MS = 300
 _LOOK_SECONDS = 1.0
+_MOST_BYTES = 3 << 30
 
 
 def preload() -> None:
     """What the commands would import."""
     for name in app.COMMANDS:
         app.load(name)
-    for module in (
-        "alembic.command",
-        "redis",
-        "sqlalchemy.orm",
-        "sesacctl.pipeline.watch.health",
-        "sesacctl.pipeline.sink.store",
-    ):
+    for module in ("kafka.admin", "redis", "typer.rich_utils"):
         importlib.import_module(module)
+    import_all()
 
 
 def hurry() -> None:
@@ -43,15 +48,24 @@ def hurry() -> None:
     defaults["timeout_ms"] = _BROKER_MS
 
 
-def run(arguments: list[str], output: Path) -> int:
-    """The exit code of one command line."""
+def start(line: dict[str, Any], output: Path, limit: float) -> int:
+    """The pid of a fork that runs one command line."""
     pid = os.fork()
     if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return pid
+    if limit:
+        signal.setitimer(signal.ITIMER_REAL, limit)  # the kernel ends it, whatever it does
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     for number, ending in ((1, ".out"), (2, ".err")):
         file = os.open(output.with_suffix(ending), os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(file, number)
-    sys.argv = ["sesacctl", *arguments]
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name, value in line.get("environment", {}).items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    os.chdir(line.get("folder", "."))
+    sys.argv = ["sesacctl", *line["arguments"]]
     code = 1
     try:
         app.main()
@@ -66,12 +80,32 @@ def run(arguments: list[str], output: Path) -> int:
 
 def main() -> None:
     """All lines of standard input."""
+    parser = ArgumentParser()
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--patient", action="store_true")
+    parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=0.0)  # none
+    chosen = parser.parse_args()
     preload()
-    if "--patient" not in sys.argv:
+    if not chosen.patient:
         hurry()
-    for number, line in enumerate(sys.stdin):
-        code = run(json.loads(line), Path(sys.argv[1]) / str(number))
-        os.write(1, f"{code}\n".encode())
+    running: dict[int, tuple[int, float]] = {}
+    ended: dict[int, str] = {}
+
+    def end_one() -> None:
+        pid, status = os.wait()
+        number, began = running.pop(pid)
+        ended[number] = f"{os.waitstatus_to_exitcode(status)} {time.monotonic() - began:.2f}\n"
+
+    for number, text in enumerate(sys.stdin):
+        if len(running) >= chosen.at_once:
+            end_one()
+        line = json.loads(text)
+        line = {"arguments": line} if isinstance(line, list) else line
+        running[start(line, chosen.output / str(number), chosen.limit)] = number, time.monotonic()
+    while running:
+        end_one()
+    os.write(1, "".join(ended[number] for number in sorted(ended)).encode())
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Listener:
-    """Takes connections on a port of 127.0.0.1; says `words` to each, or nothing at all."""
+    """Takes connections on a port of 127.0.0.1; says `words` to each, or nothing at all, or hangs up."""
 
-    def __init__(self, words: bytes = b"") -> None:
-        self._words = words
+    def __init__(self, words: bytes = b"", *, hang_up: bool = False) -> None:
+        self._words, self._hang_up = words, hang_up
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._taken: list[socket.socket] = []
         self.port: int = self._socket.getsockname()[1]
@@ -27,10 +27,13 @@ class Listener:
         while True:
             try:
                 connection, _ = self._socket.accept()
-                connection.sendall(self._words)
             except OSError:
                 return
+            with suppress(OSError):  # the other side may have gone already
+                connection.sendall(self._words)
             self._taken.append(connection)
+            if self._hang_up:
+                connection.close()
 
     def close(self) -> None:
         """Hang up."""
@@ -41,9 +44,9 @@ class Listener:
 
 
 @contextmanager
-def listener(words: bytes = b"") -> Iterator[Listener]:
+def listener(words: bytes = b"", *, hang_up: bool = False) -> Iterator[Listener]:
     """One for the time of the block."""
-    made = Listener(words)
+    made = Listener(words, hang_up=hang_up)
     try:
         yield made
     finally:

@@ -103,7 +103,8 @@ def _become(arguments: list[str], env: dict[str, str], cwd: str, paths: list[str
     sys.argv = ["sesacctl", *arguments]
 
 
-def _import_all() -> None:
+def import_all() -> None:
+    """Everything but the commands, once and for all forks."""
     package: Any = importlib.import_module("sesacctl")
     names = [module.name for module in pkgutil.walk_packages(package.__path__, "sesacctl.")]
     # Not the commands: they look at the terminal when they are imported.
@@ -115,7 +116,7 @@ def _import_all() -> None:
 
 
 if __name__ == "__main__":
-    _import_all()
+    import_all()
     _serve(socket.socket(fileno=int(sys.argv[1])))
     try:
         runpy.run_module("sesacctl", run_name="__main__", alter_sys=True)

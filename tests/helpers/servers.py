@@ -45,6 +45,17 @@ NOWHERE = {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
 }
 """Servers that are not there."""
+
+
+def at_port(server: str, port: str) -> dict[str, str]:
+    """The variables with which PostgreSQL, Redis or Kafka is looked for at a port of this machine."""
+    return {
+        "PostgreSQL": {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": port},
+        "Redis": {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": port},
+        "Kafka": {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"},
+    }[server]
+
+
 _DATABASES = 255  # of Valkey, without number 0
 
 

@@ -36,8 +36,13 @@ def within(seconds: float, what: str = "it") -> Iterator[None]:
 def assert_within(seconds: float, took: float, what: str = "it") -> None:
     """As `within`, of a time that was taken elsewhere: what is too long is compared with a bare Python's start, now."""
     if took > seconds:
-        allowed = seconds + _BARE_STARTS * max(_bare_start() for _ in range(5))
+        allowed = seconds + busy_seconds()
         assert took < allowed, f"{what} took {took:.1f} s; {seconds:g} s are promised, and {allowed:.1f} s allowed here"
+
+
+def busy_seconds() -> float:
+    """What this machine needs now, beside any waiting, for a command with all its imports, and more."""
+    return _BARE_STARTS * max(_bare_start() for _ in range(5))
 
 
 def _bare_start() -> float:

@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import NodeNotReadyError
 
-from sesacctl.broker import bootstrap, clients
+from sesacctl.broker import bootstrap, clients, topics
+from sesacctl.broker.kafka_python import connections
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.errors import ServerUnreachable
 from sesacctl.settings import Settings
 from tests.helpers.listeners import listener
@@ -60,3 +65,30 @@ def test_a_command_gives_up_in_time_when_no_broker_answers(settings: Settings, d
         nobody = with_brokers(settings, f"127.0.0.1:{hung.port}", dead, f"127.0.0.1:{another.port}")
         with within(10), pytest.raises(ServerUnreachable, match=dead):
             KINDS[kind](nobody)
+
+
+def test_a_request_waits_for_a_broker_that_was_silent(settings: Settings) -> None:
+    topics.init(settings)
+    client = clients.admin(settings)
+    manager = connections.manager_of(client)
+    connections.avoid(manager, [f"{each.host}:{each.port}" for each in manager.cluster.brokers()], 1000)
+    try:
+        with within(6):
+            assert (
+                len(client.list_partition_offsets({TopicPartition(settings.topic("orders"), 0): OffsetSpec.LATEST}))
+                == 1
+            )
+            assert len(living_brokers(client)) == 3
+    finally:
+        client.close()
+
+
+def test_a_request_does_not_wait_beyond_its_own_time(settings: Settings) -> None:
+    client = clients.admin(settings, timeout_ms=2_000)
+    manager = connections.manager_of(client)
+    connections.avoid(manager, [f"{each.host}:{each.port}" for each in manager.cluster.brokers()], 1000)
+    try:
+        with within(1), pytest.raises(NodeNotReadyError):
+            living_brokers(client)
+    finally:
+        client.close()

@@ -32,7 +32,7 @@ from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.events import many_orders, send
 from tests.helpers.listeners import listener
-from tests.helpers.servers import PrivateServer
+from tests.helpers.servers import PrivateServer, at_port
 from tests.helpers.waiting import within
 
 
@@ -152,12 +152,7 @@ def elsewhere(what: str, stack: dict[str, str]) -> Iterator[str]:
 
 def moved(settings: Settings, server: str, port: str) -> Settings:
     """The settings with one server looked for on another port."""
-    values: dict[str, dict[str, object]] = {
-        "PostgreSQL": {"postgres_host": "127.0.0.1", "postgres_port": port},
-        "Redis": {"redis_host": "127.0.0.1", "redis_port": port},
-        "Kafka": {"kafka_bootstrap_servers": f"127.0.0.1:{port}"},
-    }
-    return changed(settings, **values[server])
+    return changed(settings, **{name.lower(): value for name, value in at_port(server, port).items()})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,35 @@ _LAG = "tests/unit/pipeline/watch/test_lag.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
+        "pipe-replaced-by-a-file",
+        "sesacctl/files.py",
+        (("    if not stat.S_ISREG(mode):\n", "    if stat.S_ISBLK(mode):\n"),),
+        ("tests/unit/test_settings.py::test_only_a_file_is_replaced",),
+    ),
+    Plant(
+        "pipe-waited-for-without-end",
+        "sesacctl/files.py",
+        (
+            (
+                "        if stat.S_ISFIFO(os.fstat(file).st_mode):\n",
+                "        if stat.S_ISSOCK(os.fstat(file).st_mode):\n",
+            ),
+        ),
+        ("tests/unit/test_settings.py::test_a_pipe_into_which_nobody_writes_is_refused",),
+    ),
+    Plant(
+        "number-without-a-bound",
+        "sesacctl/cli/demo.py",
+        (("min=1, max=100_000_000, ", "min=1, "),),
+        ("tests/unit/cli/test_cli.py::test_every_number_has_bounds",),
+    ),
+    Plant(
+        "request-that-does-not-wait",
+        "sesacctl/broker/kafka_python/connections.py",
+        (("        if not 0 < seconds <= timeout_ms / 1000:\n", "        if seconds >= 0:\n"),),
+        ("tests/integration/test_bootstrap.py::test_a_request_waits_for_a_broker_that_was_silent",),
+    ),
+    Plant(
         "replay-without-offsets-lock",
         "sesacctl/pipeline/repair/dead_letters.py",
         (("        offsets.lock(cursor, settings.kafka_group, keys)", "        assert keys"),),

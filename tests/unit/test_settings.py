@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from sesacctl import settings
+from sesacctl import files, settings
 from sesacctl.cli import live
+from sesacctl.config import check as configuration
 from sesacctl.config import env_file
 from sesacctl.errors import ConfigurationError
 from sesacctl.home import home
@@ -167,6 +173,35 @@ def test_a_setting_file_that_is_not_utf8_is_refused() -> None:
     Path(".env").write_bytes("POSTGRES_DB=데이터\n".encode("euc-kr"))
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         load()
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@hypothesis.settings(max_examples=150, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@example(b"SESAC_HOME=~nobody-of-that-name/x\n")
+@example(b"SESAC_HOME=a\0b\n")
+@example(b"KAFKA_SSL_CAFILE=" + b"n" * 300 + b"\n")
+@example(b"POSTGRES_PASSWORD=" + b"x" * 5_000 + b"\n")
+def test_any_file_is_read_or_refused(content: bytes) -> None:
+    Path(".env").write_bytes(content)
+    for ask in (home, load, explain, configuration.check):
+        with suppress(ConfigurationError):
+            ask()
+
+
+def test_a_pipe_into_which_nobody_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_PIPE_SECONDS", 0)
+    os.mkfifo(".env")
+    with pytest.raises(ConfigurationError, match="Nobody writes into this pipe"):
+        load()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_only_a_file_is_replaced(kind: str) -> None:
+    (os.mkfifo if kind == "pipe" else os.mkdir)("there")
+    Path(".env").symlink_to("there")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        env_file.write(Path(".env"))
+    assert Path(".env").is_fifo() is (kind == "pipe")
 
 
 def test_a_folder_in_place_of_the_file_is_ignored() -> None:

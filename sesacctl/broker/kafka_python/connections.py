@@ -10,6 +10,7 @@ from kafka import KafkaProducer
 from kafka.net.compat import KafkaNetClient
 
 _AVOID_SECONDS = 3.0
+_CLOCK_SECONDS = 0.01  # a timer may be early by the resolution of its clock
 _SETUP_TIMEOUTS = ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms")
 
 
@@ -70,6 +71,33 @@ def watched_from_the_start(note: Note) -> Callable[..., KafkaNetClient]:
 def limit_connecting(manager: Any, timeout_ms: int) -> None:
     """Wait no longer for a connection: by itself, an address that hangs would take 10 s and more."""
     manager.config |= dict.fromkeys(_SETUP_TIMEOUTS, timeout_ms)
+
+
+def wait_for_backoff(manager: Any, timeout_ms: int) -> None:
+    """Have a request to a broker that is not to be asked yet wait until it is, if that is within `timeout_ms`.
+
+    By itself it fails at once, although only that broker may know the answer, as the leader of a partition.
+    """
+    send = manager.send
+
+    def delay(node_id: Any) -> float:
+        if node_id is not None:
+            return float(manager.connection_delay(node_id))
+        if manager.least_loaded_node() is not None:
+            return 0.0
+        return min((manager.connection_delay(broker.node_id) for broker in manager.cluster.brokers()), default=0.0)
+
+    async def send_later(seconds: float, request: Any, node_id: Any, options: dict[str, Any]) -> Any:
+        await manager._net.sleep(seconds)
+        return await send(request, node_id, **options)
+
+    def send_when_due(request: Any, node_id: Any = None, **options: Any) -> Any:
+        seconds = delay(node_id)
+        if not 0 < seconds <= timeout_ms / 1000:
+            return send(request, node_id, **options)
+        return manager.call_soon(send_later, seconds + _CLOCK_SECONDS, request, node_id, options)
+
+    manager.send = send_when_due
 
 
 def avoid(manager: Any, silent: Sequence[str], setup_timeout_ms: int) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sesacctl import files
 from sesacctl.errors import CheckFailed, LedgerNotWritten, UsageError
 from sesacctl.events import Kind
 
@@ -38,6 +39,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     id: str = ""
 
 
+_LONGEST_LINE = 1 << 16
 _decoder = msgspec.json.Decoder(_Line)
 _encoder = msgspec.json.Encoder()
 
@@ -53,9 +55,9 @@ def read_ledger(path: Path) -> Iterator[LedgerEntry]:
         CheckFailed: a line is not one of a ledger.
     """
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.endswith(b"\n"):
+        with files.open_to_read(path) as lines:
+            for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
+                if line.endswith(b"\n") or len(line) == _LONGEST_LINE:  # what has no end is not a line either
                     yield _entry(line, path, number)
     except OSError as error:
         raise UsageError(f"the ledger {path} cannot be read: {error.strerror}", hint="sesacctl audit --help") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import execute_values
 
+from sesacctl import files
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
 from sesacctl.envelopes import Envelope
@@ -252,22 +252,18 @@ def export(settings: Settings, wanted: Filter, path: Path) -> int:
         ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    half = path.with_name(f"{path.name}.{os.getpid()}.part")
     written = 0
     try:
         with (
+            files.replacing(path) as file,
             _transaction(settings, "dlq-export", on_server="letters") as cursor,
-            half.open("w", encoding="utf-8") as file,
         ):
             for letter in _read(cursor, *wanted.where(settings), order="id", limit=None):
                 document = {name: getattr(letter, name) for name in DeadLetter.__slots__}
                 file.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
                 written += 1
-        half.replace(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}", hint="another file") from None
-    finally:
-        half.unlink(missing_ok=True)
     return written
 
 

@@ -23,7 +23,7 @@ from sesacctl import __version__, errors
 from sesacctl.cli import app, boundary
 from sesacctl.errors import SesacctlError, UsageError
 from tests.conftest import Cli
-from tests.helpers.command_line import problem
+from tests.helpers.command_line import commands, problem
 from tests.helpers.listeners import listener
 from tests.helpers.servers import NOWHERE, clean_environment
 from tests.helpers.waiting import wait_until
@@ -36,17 +36,7 @@ def run(*arguments: str) -> Any:
     return runner.invoke(app.build(), list(arguments))
 
 
-def leaves() -> Iterator[tuple[str, Any]]:
-    """Every command that can be called, by its full name."""
-    for name in app.COMMANDS:
-        command = app.load(name)
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {sub}", each) for sub, each in command.commands.items())
-        else:
-            yield name, command
-
-
-LEAVES = dict(leaves())
+LEAVES = dict(commands())
 
 
 def test_all_commands_are_in_the_help() -> None:
@@ -94,6 +84,12 @@ def test_durations_are_shown_as_they_are_typed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEAVES)
+def test_every_number_has_bounds(name: str) -> None:
+    own = [each for each in LEAVES[name].params if each.type_descriptor.annotation in (int, int | None, list[int])]
+    assert [each.name for each in own if each.min is None or each.max is None] == []
+
+
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_option_is_described(name: str) -> None:
     for param in LEAVES[name].params:
         if param.name != "help" and param.param_type_name == "option":
@@ -121,6 +117,9 @@ def test_every_command_can_be_quiet_and_choose_its_log(name: str) -> None:
         (("top", "--every", "0"), "'0' is not a duration"),
         (("metrics", "--port", "99999"), "65535"),
         (("dlq", "list", "--since", "99999999h"), "'99999999h' is longer than ten years"),
+        (("dlq", "list", "--topic", "order"), "'order' is not one of 'orders', 'users', 'products'"),
+        (("demo", "--orders", "1" + "0" * 30), "100000000"),
+        (("health", "--live=x"), "health -h' for help. Error Option '--live' does not take a value"),
     ],
 )
 def test_command_line_mistakes_are_named(arguments: tuple[str, ...], said: str) -> None:
