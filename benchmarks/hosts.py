@@ -129,6 +129,20 @@ def rates(site: Site, hosts: Hosts, orders: int, rounds: int) -> None:
     for name, values in found.items():
         shown = ", ".join(f"{value:,.0f}" for value in values)
         print(f"{name:<20}{statistics.median(values):12,.0f} orders/s   of {shown}", flush=True)
+    _sizes(site, hosts, orders)
+
+
+def _sizes(site: Site, hosts: Hosts, orders: int) -> None:
+    """Bytes for each order, of one more round: in Kafka for each replica, in PostgreSQL, in its write-ahead log."""
+    [(before,)] = site.query("SELECT pg_current_wal_lsn()")
+    _stored(site, hosts, 1, orders)
+    [(log, table)] = site.query(
+        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s)::bigint, pg_total_relation_size('orders')", before
+    )
+    assert site.own is not None
+    files = (site.own.home / "data" / "kafka-1").glob("orders-*/*.log")
+    for name, size in {"Kafka": sum(path.stat().st_size for path in files), "table": table, "WAL": log}.items():
+        print(f"{name:<20}{size / orders:12,.0f} bytes an order")
 
 
 def _stored(site: Site, hosts: Hosts, count: int, orders: int) -> float:

@@ -47,9 +47,7 @@ def test_rows_and_new_ones_are_there_and_duplicates_are_not(settings: Settings, 
     assert partitions > 1
 
 
-def test_the_same_order_at_another_time_is_stored_where_the_key_has_the_time(
-    script: str, rig: Rig, sesacctl: Cli
-) -> None:
+def test_an_order_at_another_time_is_new_where_the_key_has_it(script: str, rig: Rig, sesacctl: Cli) -> None:
     counts = rig.store([message(order(1, created_at=LATER))])
     shown = sesacctl("db", "check").stdout
     assert " none " in shown.partition("drift")[2].partition("\n")[0]
