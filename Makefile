@@ -41,6 +41,9 @@ docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built aga
 deploy-check: $(DEPLOY_STAMP) ## Hold deploy/k8s against Kubernetes' schemas, the command line and the settings
 	@$(BIN)/python -m tests.deploy $(DEPLOY)/bin
 
+containers: $(STAMP) ## Run deploy/docker-compose.yml in a Docker Engine, with faults; IMAGES=official pulls its images
+	@nice $(BIN)/python -m tests.containers $(if $(filter official,$(IMAGES)),--official)
+
 faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and lose data that audits have to miss
 	@$(BIN)/python -m tests.faults --minutes 10 --losses --results tests/faults/RESULTS.md
 	@$(BIN)/python -m tests.faults --minutes 2 --without-primary-key
