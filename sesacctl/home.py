@@ -19,8 +19,16 @@ def home() -> Path:
     Raises:
         ConfigurationError: `.env` cannot be read.
     """
-    value = None if "sesac_home" in emptied() else _given(os.environ) or _given(_file())
-    return Path(value or DEFAULT_HOME).expanduser().absolute()
+    return Path(early("SESAC_HOME") or DEFAULT_HOME).expanduser().absolute()
+
+
+def early(variable: str) -> str | None:
+    """A setting from the environment or `.env`, before `settings` is imported; None if it is not set.
+
+    Raises:
+        ConfigurationError: `.env` cannot be read.
+    """
+    return None if variable.lower() in emptied() else _given(variable, os.environ) or _given(variable, _file())
 
 
 def unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
@@ -48,9 +56,9 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
     return dotenv_values(path, encoding=ENCODING, interpolate=False)
 
 
-def _given(variables: Mapping[str, str | None]) -> str | None:
+def _given(variable: str, variables: Mapping[str, str | None]) -> str | None:
     """As all other settings are read: lower case counts too; the last one that is not empty wins."""
-    return {name.upper(): value for name, value in variables.items() if value}.get("SESAC_HOME")
+    return {name.upper(): value for name, value in variables.items() if value}.get(variable)
 
 
 def _file() -> Mapping[str, str | None]:

@@ -30,17 +30,18 @@ def metrics(
     """
     settings = options.begin(sesac_metrics_host=host)
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.watch import exporter as service
+    from sesacctl.pipeline.watch import exporter
     from sesacctl.pipeline.watch.metric_families import of_observation
     from sesacctl.pipeline.watch.observation import observe
+    from sesacctl.pipeline.watch.pages import serve
 
     def collect() -> list[Family]:
         return of_observation(observe(settings), settings.kafka_group)
 
     if once:
-        sys.stdout.write(service.text(collect))
+        sys.stdout.write(exporter.text(collect))
         return
     stop = stop_event()
-    with service.serve_metrics(port, collect, host=settings.sesac_metrics_host):
+    with serve(port, exporter.SharedLook(collect), host=settings.sesac_metrics_host):
         render.say(f"metrics on http://{settings.sesac_metrics_host}:{port}/metrics")
         stop.wait()

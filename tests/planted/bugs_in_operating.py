@@ -9,6 +9,8 @@ _SINK_COUNTERS = "tests/integration/test_sink_counters.py"
 _SINK_LOCKS = "tests/integration/test_sink_locks.py"
 _HEALTH = "tests/unit/pipeline/watch/test_health.py"
 _LAG = "tests/unit/pipeline/watch/test_lag.py"
+_PAGES = "tests/unit/pipeline/watch/test_pages.py"
+_LOOP_START = "tests/integration/test_loop_start.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
@@ -69,5 +71,43 @@ PLANTS: tuple[Plant, ...] = (
             ),
         ),
         (f"{_HEALTH}::test_a_worker_without_a_heartbeat_is_named",),
+    ),
+    Plant(
+        "overdue-loop-is-alive",
+        "sesacctl/pipeline/watch/pages.py",
+        (("if not pulse.alive]", "if not pulse.pid]"),),
+        (f"{_PAGES}::test_an_overdue_loop_is_not_alive",),
+    ),
+    Plant(
+        "full-disk-looks-like-a-dead-loop",
+        "sesacctl/heartbeat.py",
+        (
+            ("        self._due = time.monotonic() + good_for\n        if", "        if"),
+            ("        self._good_for, self._written = good_for, now\n", "        self._due = now + good_for\n"),
+        ),
+        (f"{_PAGES}::test_a_full_disk_does_not_make_a_loop_look_dead",),
+    ),
+    Plant(
+        "each-scraper-looks-itself",
+        "sesacctl/pipeline/watch/exporter.py",
+        (("                if self._looking:", "                if self._looks < 0:"),),
+        (f"{_PAGES}::test_two_scrapers_share_one_look",),
+    ),
+    Plant(
+        "waiting-ends-with-an-empty-cache",
+        "sesacctl/pipeline/startup.py",
+        ((", TopicMissing, CacheEmpty)\n_EVERY", ", TopicMissing)\n_EVERY"),),
+        (f"{_LOOP_START}::test_loops_wait_for_what_comes_after_them",),
+    ),
+    Plant(
+        "hints-are-plain-text-in-a-json-log",
+        "sesacctl/cli/render.py",
+        (
+            (
+                '    if is_only_json():\n        write("info", "next", command)',
+                '    if not command:\n        write("", "", "")',
+            ),
+        ),
+        (f"{_LOOP_START}::test_loops_wait_for_what_comes_after_them",),
     ),
 )

@@ -48,6 +48,11 @@ class Assignment:
         """Whether what is owned has to be looked up again: it is not what was confirmed, or is not known."""
         return self._membership is None or membership != self._membership
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether what is owned, be it nothing, is what a generation of the group has given us."""
+        return self._membership is not None and self._membership.generation >= 0
+
     def drop(self) -> None:
         """Own nothing."""
         self._owned = {}

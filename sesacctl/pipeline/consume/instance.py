@@ -248,5 +248,6 @@ class Instance:
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()
+        self._status.joined = self._member.joined and self._member.place.assignment.is_confirmed
         self._report(self._status)
         self._status.counts, self._status.latency = Counts(), Latency()

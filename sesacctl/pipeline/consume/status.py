@@ -16,12 +16,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Status:
-    """State of one instance; counts and latency are since the report before, lag is by the last fetch."""
+    """State of one instance; counts and latency are since the report before, lag is by the last fetch.
+
+    `joined`: the group has given it its partitions, be it none, and they are read from PostgreSQL's offsets on.
+    """
 
     instance: int
     pid: int = 0
     state: str = "starting"
     waiting_for: str | None = None
+    joined: bool = False
     partitions: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     lag: int = 0
@@ -43,7 +47,7 @@ class Status:
 
     def followed_by(self, newer: Status) -> Status:
         """One status in place of two: the newer one, with the counts and latencies of both."""
-        both = replace(newer, counts=replace(newer.counts), latency=Latency(newer.latency.buckets.copy()))
+        both = replace(newer, counts=replace(newer.counts), latency=newer.latency.copy())
         both.counts.add(self.counts)
         both.latency.add(self.latency)
         return both

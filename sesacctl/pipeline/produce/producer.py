@@ -207,6 +207,10 @@ class Producer:
             first_failure=sender.first_failure,
         )
 
+    def problem(self) -> str | None:
+        """Why it sends nothing; None if nothing keeps it from that. Any thread may ask."""
+        return f"waiting for {self._waiting_for}" if self._waiting_for else None
+
     def _has_rows(self) -> bool:
         """Take the cache's newest generation; False while it has none."""
         try:

@@ -84,6 +84,11 @@ class Refresher:
         self._redis = connect_redis(settings)
         self._postgres: Connection | None = None
         self._adopted = False
+        self._problem: str | None = "its first round is not done"
+
+    def problem(self) -> str | None:
+        """Why the last round of `run` failed; None if it did not. Any thread may ask."""
+        return self._problem
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +159,7 @@ class Refresher:
                 if not started or not (error.retriable or isinstance(error, CheckFailed)):
                     raise
                 failures += 1
+                self._problem = str(error)
                 if failures == 1 or error.hint != said:  # it may come back as a standby: something else to wait for
                     said = error.hint
                     logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
@@ -163,6 +169,7 @@ class Refresher:
                 logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
                 due = began
             started, failures, said = True, 0, None
+            self._problem = None
             _log(result)
             on_round(result)
             due = _next_due(due, period)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEALTHY_SECONDS = 60.0
 EXIT_SECONDS = 1.0  # from the end of the pipe to that of the process
+SILENT_SECONDS = 10.0  # an instance sends something every second, or it is not ready
 TAKEN_SECONDS = 5.0  # longer than the other members of a taken identity need to notice it
 
 
@@ -120,6 +121,20 @@ class Member:
     def is_silent(self, seconds: float) -> bool:
         """Whether it has sent nothing for so long and nothing waits to be read: the supervisor itself may have hung."""
         return self.pipe is not None and time.monotonic() - self.heard > seconds and not self.pipe.poll()
+
+    def problem(self) -> str | None:
+        """Why it does not consume; None if it has its place in the group, even one without partitions, and its servers.
+
+        Any thread may ask.
+        """
+        status, silence = self.status, time.monotonic() - self.heard
+        if self.pipe is None:
+            return self.error or "stopped"
+        if status.state != "running":
+            return status.error or status.state
+        if not status.joined:
+            return "no partitions are assigned yet"
+        return f"it has said nothing for {silence:.0f} s" if silence > SILENT_SECONDS else None
 
     def kill(self) -> None:
         """End its process, which is there as long as the pipe is open; one without a known pid ends by itself then."""

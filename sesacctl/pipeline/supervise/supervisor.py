@@ -99,7 +99,7 @@ class Supervisor:
         prerequisites.require(self._settings)
         self._figures.begin()
         home = self._settings.sesac_home.expanduser().absolute()
-        with Identity(home) as identity, Heartbeat(home, "consume") as heartbeat:
+        with Identity(home, self._settings.sesac_member) as identity, Heartbeat(home, "consume") as heartbeat:
             try:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
@@ -119,6 +119,11 @@ class Supervisor:
     def report(self) -> ConsumeReport:
         """The figures now; changes nothing, so that any thread may ask."""
         return self._figures.report()
+
+    def problem(self) -> str | None:
+        """Why it is not consuming with all its instances; None if it is. Any thread may ask, and no server is asked."""
+        problems = ((member.number, member.problem()) for member in self._members)
+        return next((f"instance {number}: {problem}" for number, problem in problems if problem), None)
 
     # ---- the life of a member
 

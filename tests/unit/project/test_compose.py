@@ -148,14 +148,22 @@ def test_service_command_exists(name: str) -> None:
 
 
 @our_services
-def test_health_check_asks_sesacctl(name: str) -> None:
+def test_health_check_asks_the_loop_itself(name: str) -> None:
+    """The probe is the one that `tests/unit/pipeline/watch/test_pages.py` runs."""
     check = OURS[name]["healthcheck"]
-    if name in ONE_SHOT:
+    if name in ONE_SHOT | {"python_dev"}:
         assert check == {"disable": True}
     else:
-        kind, program, *arguments = check["test"]
-        assert (kind, program, arguments[0]) == ("CMD", "sesacctl", "health")
-        assert problem(arguments) is None
+        assert check["test"][:3] == ["CMD", "bash", "-c"]
+        port = OURS[name]["command"][OURS[name]["command"].index("--metrics-port") + 1]
+        assert f"/dev/tcp/127.0.0.1/{port};" in check["test"][3]
+        assert "GET /livez " in check["test"][3]
+
+
+@services
+def test_slow_start_is_not_taken_for_a_failure(name: str) -> None:
+    check = SERVICES[name].get("healthcheck", {"disable": True})
+    assert check.get("disable") or check["start_period"] == "5m"
 
 
 @our_services

@@ -16,8 +16,9 @@ from sesacctl.pipeline.produce.producer import ProduceReport
 from sesacctl.pipeline.refresh.worker import RefreshResult, TableRefresh
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
-from sesacctl.pipeline.watch.exporter import Family, published, serve_metrics, text
+from sesacctl.pipeline.watch.exporter import Family, text
 from sesacctl.pipeline.watch.metric_families import of_consume, of_observation, of_produce, of_refresh
+from sesacctl.pipeline.watch.pages import page, serve
 from sesacctl.stack import ports
 from tests.helpers.observations import GOOD, NOW, partition, without
 
@@ -135,15 +136,15 @@ def fetch(port: int) -> str:
 
 def test_the_latest_figures_are_served_until_the_end() -> None:
     [port] = ports.choose(1)
-    with published(port, host="127.0.0.1") as publish:
+    with page(port, host="127.0.0.1") as shown:
         assert "process_resident_memory_bytes" in fetch(port)
-        publish([Family("sesacctl_x", "X.", values=[((), 1)])])
+        shown.publish([Family("sesacctl_x", "X.", values=[((), 1)])])
         assert "sesacctl_x 1.0" in fetch(port)
-        publish([Family("sesacctl_x", "X.", values=[((), 2)])])
+        shown.publish([Family("sesacctl_x", "X.", values=[((), 2)])])
         assert "sesacctl_x 2.0" in fetch(port)
         with (
             pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}: Address already in use"),
-            published(port, host="127.0.0.1"),
+            page(port, host="127.0.0.1"),
         ):
             pass
     with pytest.raises(urllib.error.URLError):
@@ -152,12 +153,12 @@ def test_the_latest_figures_are_served_until_the_end() -> None:
 
 def test_without_a_port_nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with published(None, host="127.0.0.1") as publish:
-        publish([])
+    with page(None, host="127.0.0.1") as shown:
+        shown.publish([])
 
 
 def test_without_the_extra_the_next_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ConfigurationError) as caught, serve_metrics(1, list, host="127.0.0.1"):
+    with pytest.raises(ConfigurationError) as caught, serve(1, list, host="127.0.0.1"):
         pass
     assert caught.value.hint == "pip install 'sesacctl[metrics]'"
