@@ -8,6 +8,8 @@ DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
 DEPLOY := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY)/.installed
+DASHBOARDS := .venv-dashboards
+DASHBOARDS_STAMP := $(DASHBOARDS)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
@@ -15,11 +17,11 @@ UV ?= uv
 SEEDS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve deploy-check containers faults soak compat planted bench pictures lock docs-lock \
-	deploy-lock clean
+.PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench pictures \
+	lock docs-lock deploy-lock dashboards-lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
 	@$(BIN)/sesacctl demo
@@ -42,6 +44,10 @@ docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built aga
 
 deploy-check: $(DEPLOY_STAMP) ## Hold deploy/k8s against Kubernetes' schemas, the command line and the settings
 	@$(BIN)/python -m tests.deploy $(DEPLOY)/bin
+
+dashboards: $(DASHBOARDS_STAMP) ## Write deploy/grafana/dashboards from their Python, after a look at its types
+	@$(BIN)/mypy --python-executable $(DASHBOARDS)/bin/python deploy/grafana/dashboards.py
+	@$(DASHBOARDS)/bin/python deploy/grafana/dashboards.py
 
 containers: $(STAMP) ## Run deploy/docker-compose.yml in a Docker Engine, with faults; IMAGES=official pulls its images
 	@nice $(BIN)/python -m tests.containers $(if $(filter official,$(IMAGES)),--official)
@@ -79,9 +85,13 @@ deploy-lock: ## Resolve tests/deploy/requirements.lock again, with uv
 	@$(UV) pip compile tests/deploy/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --quiet --output-file tests/deploy/requirements.lock
 
+dashboards-lock: ## Resolve deploy/grafana/requirements.lock again, with uv
+	@$(UV) pip compile deploy/grafana/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file deploy/grafana/requirements.lock
+
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) $(DOCS) $(DEPLOY) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.
@@ -127,4 +137,11 @@ $(DEPLOY_STAMP): tests/deploy/requirements.lock | $(STAMP)
 	@echo "Installing what checks the Kubernetes objects into $(DEPLOY) ..." >&2
 	@$(DEPLOY)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
 		--require-hashes -r tests/deploy/requirements.lock
+	@touch $@
+
+$(DASHBOARDS_STAMP): deploy/grafana/requirements.lock | $(STAMP)
+	@rm -rf $(DASHBOARDS); $(BIN)/python -m venv $(DASHBOARDS)
+	@echo "Installing what writes the dashboards into $(DASHBOARDS) ..." >&2
+	@$(DASHBOARDS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
+		--require-hashes -r deploy/grafana/requirements.lock
 	@touch $@

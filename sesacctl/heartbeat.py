@@ -79,7 +79,10 @@ class Heartbeat:
         _own.append(self)
 
     def beat(self, good_for: float) -> None:
-        """Promise the next beat within `good_for` seconds; cheap in every iteration. A full disk stops no loop, and is said once."""
+        """Promise the next beat within `good_for` seconds; cheap in every iteration.
+
+        A full disk stops no loop, and is said once.
+        """
         self._due = time.monotonic() + good_for
         if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
             return

@@ -72,7 +72,7 @@ def test_compose_has_the_services_of_the_pipeline() -> None:
         "producer", "consumers",
     } == {name for name, service in SERVICES.items() if "profiles" not in service}  # fmt: skip
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]} == {
-        "kafka-ui", "adminer",
+        "kafka-ui", "adminer", "metrics", "prometheus", "grafana",
     }  # fmt: skip
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
 
@@ -155,7 +155,8 @@ def test_health_check_asks_the_loop_itself(name: str) -> None:
         assert check == {"disable": True}
     else:
         assert check["test"][:3] == ["CMD", "bash", "-c"]
-        port = OURS[name]["command"][OURS[name]["command"].index("--metrics-port") + 1]
+        option = "--port" if name == "metrics" else "--metrics-port"
+        port = OURS[name]["command"][OURS[name]["command"].index(option) + 1]
         assert f"/dev/tcp/127.0.0.1/{port};" in check["test"][3]
         assert "GET /livez " in check["test"][3]
 
@@ -187,7 +188,9 @@ def test_dependencies_can_be_met(name: str) -> None:
 
 def test_volumes_are_declared_and_used() -> None:
     used = {str(volume).partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    files = {volume for volume in used if volume.startswith("./")}
+    assert used - files == set(COMPOSE["volumes"])
+    assert [name for name in files if not (DEPLOY / name).is_dir()] == []
 
 
 def test_brokers_form_one_cluster() -> None:
