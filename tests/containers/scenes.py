@@ -15,7 +15,7 @@ from tests.helpers.documents import ROOT
 Say = Callable[[str], None]
 
 UP_SECONDS = 180.0
-_TURN_SECONDS = 150.0
+_TURN_SECONDS = 300.0
 _CUT_SECONDS = 15.0
 _SOME = 100
 _MANY = 500
