@@ -7,6 +7,7 @@ that is no failure. `--keep` leaves the containers; `--only up --only stop` runs
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -58,6 +59,8 @@ def main() -> int:
     # Kept between runs: the engine's images take minutes.
     parser.add_argument("--folder", type=Path, default=jars.cache_folder().parent / "containers")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also in the background, where a shell has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         with engine(options.folder) as environment:
             if not options.official:

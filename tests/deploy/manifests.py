@@ -100,7 +100,7 @@ def _environment_problems(items: Sequence[Object]) -> Iterator[str]:
         for entry in container.get("env", ()):
             if "value" in entry:
                 literal.add(entry["name"])
-            values[entry["name"]] = entry.get("value", "postgresql://u:p@h.example.com:5432/d")
+            values[entry["name"]] = entry.get("value") or _value_of(item, entry)
         yield from (
             f"{name_of(item)}: {why}"
             for name in values
@@ -111,6 +111,12 @@ def _environment_problems(items: Sequence[Object]) -> Iterator[str]:
             if label in labels and not any(way <= values.keys() for way in ways):
                 yield f"{name_of(item)}: has the label {label} and not what the server asks for"
         yield from (f"{name_of(item)}: {why}" for why in _value_problems(values, labels))
+
+
+def _value_of(item: Object, entry: Object) -> str:
+    """What a pod could find in a variable that is taken from elsewhere."""
+    field = entry["valueFrom"].get("fieldRef", {}).get("fieldPath")
+    return f"{item['metadata']['name']}-0" if field == "metadata.name" else "postgresql://u:p@h.example.com:5432/d"
 
 
 def _value_problems(values: Mapping[str, str], labels: Mapping[str, str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-ONE_SHOT = {"migrate", "topics"}
+ONE_SHOT = {"migrate", "topics", "seed"}
 DRAIN_SECONDS = 10
 # What Compose knows of a service; anything else is a slip.
 SERVICE_KEYS = {
@@ -74,6 +74,7 @@ def test_compose_has_the_services_of_the_pipeline() -> None:
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]} == {
         "kafka-ui", "adminer", "metrics", "prometheus", "grafana",
     }  # fmt: skip
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["seed"]} == {"seed"}
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
 
 

@@ -63,17 +63,14 @@ def test_rules_are_those_of_prometheus() -> None:
     assert rules.TARGET.read_text("utf-8") == rules.rule_object()
 
 
-def _set(*path: str | int, to: object) -> Callable[[list[dict[str, Any]]], None]:
-    """A slip: the value at this path of the first object; None takes it away."""
+def _set(*path: str | int, to: object, kind: str = "StatefulSet") -> Callable[[list[dict[str, Any]]], None]:
+    """A slip: the value at this path of the first object of a kind."""
 
     def change(items: list[dict[str, Any]]) -> None:
-        place: Any = items[0]
+        place: Any = next(item for item in items if item["kind"] == kind)
         for step in path[:-1]:
             place = place[step]
-        if to is None:
-            del place[path[-1]]
-        else:
-            place[path[-1]] = to
+        place[path[-1]] = to
 
     return change
 
@@ -97,6 +94,12 @@ _CONTAINER = (*_POD, "containers", 0)
         (_set(*_CONTAINER, "image", to="sesacctl"), "is not sesacctl with a tag"),
         (_set("kind", to="Deployment"), "consumers are a StatefulSet"),
         (_set("spec", "template", "metadata", "labels", to={"app": "x"}), "selects no pod"),
+        (_set("spec", "replicas", to=3), "would undo at each apply"),
+        (_set("spec", "maxReplicaCount", to=4, kind="ScaledObject"), "4 pods for 9 partitions; at most 3"),
+        (_set("spec", "minAvailable", to=1, kind="PodDisruptionBudget"), "one of minAvailable and maxUnavailable"),
+        (_set("spec", "ports", 0, "targetPort", to="http", kind="Service"), "no port http"),
+        (_set("spec", "partitions", to=12, kind="KafkaTopic"), "12 partitions instead of 9"),
+        (_set("spec", "config", "unclean.leader.election.enable", to=True, kind="KafkaTopic"), "differs from"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -118,6 +121,10 @@ def rendered() -> list[dict[str, Any]]:
     password = {"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     container["env"] += [{"name": name, **password} for name in ("POSTGRES_PASSWORD", "KAFKA_SASL_PASSWORD")]
     items[0]["spec"]["template"]["spec"] = {**pod, **spec, "containers": [container]}
+    del items[0]["spec"]["replicas"]  # as the component for KEDA does
+    for part in ("keda/scaler.yaml", "strimzi/kafka.yaml", "monitoring/pods.yaml"):
+        items += _documents(K8S / "components" / part)
+    items[0]["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/part-of"] = "sesacctl"
     items.append({"kind": "ConfigMap", "metadata": {"name": "sesacctl"}, "data": {"KAFKA_BOOTSTRAP_SERVERS": "k:9093"}})
     for item in items:
         item["metadata"]["namespace"] = "sesac"
