@@ -1,4 +1,4 @@
-"""The two dashboards, as Python: `make dashboards` writes them into `dashboards/` as the JSON that Grafana reads.
+"""The two dashboards, as Python: `make dashboards` writes them into `dashboards/`, as the JSON that Grafana reads.
 
 `loop` asks Prometheus, `shop` asks PostgreSQL. tests/integration/test_dashboards.py runs every query of both.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from grafana_foundation_sdk.builders import barchart, dashboard, prometheus, stat, table, timeseries
@@ -384,12 +385,12 @@ def shop() -> dashboard.Dashboard:
     return board
 
 
-def main() -> None:
-    """Write both."""
+def main(folder: Path = TARGET) -> None:
+    """Write both there."""
     for name, board in {"loop": loop(), "shop": shop()}.items():
         text = json.dumps(board.build(), cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False)
-        (TARGET / f"{name}.json").write_text(f"{text}\n", "utf-8")
+        (folder / f"{name}.json").write_text(f"{text}\n", "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

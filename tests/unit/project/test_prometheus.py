@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ FOLDER = rules.SOURCES
 ALERTS = [rule for group in rules.groups() for rule in group["rules"]]
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text("utf-8"))
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
+SDK = ROOT / ".venv-dashboards" / "bin" / "python"
 OPERATIONS = "docs/operations.md"
 
 promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="Debian package prometheus is not installed")
@@ -137,6 +139,19 @@ def test_dashboards_are_whole(name: str) -> None:
         assert panel["targets"]
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
+
+
+@pytest.mark.skipif(not SDK.exists(), reason="make dashboards makes .venv-dashboards")
+def test_dashboards_are_what_their_python_says(tmp_path: Path) -> None:
+    done = run(str(SDK), str(DEPLOY / "grafana" / "dashboards.py"), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for path in monitoring.DASHBOARDS.glob("*.json"):
+        assert (tmp_path / path.name).read_text("utf-8") == path.read_text("utf-8"), "make dashboards"
+
+
+def test_what_writes_the_dashboards_is_pinned_by_hash() -> None:
+    lock = (DEPLOY / "grafana" / "requirements.lock").read_text("utf-8")
+    assert re.fullmatch(r"(\S+==\S+( \\\n    --hash=sha256:\w{64})+\n)+", lock)
 
 
 def test_titles_of_the_shop_are_in_both_languages() -> None:
