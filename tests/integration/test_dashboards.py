@@ -49,7 +49,7 @@ def targets(shop: tuple[Settings, dict[str, str]], tmp_path_factory: pytest.Temp
     try:
         for command, port in zip(COMMANDS, chosen, strict=True):
             cli.start(*command, port, SESAC_WAIT="2m")
-        wait_until(lambda: query(settings, "SELECT FROM orders LIMIT 1"), timeout=120)
+        wait_until(lambda: query(settings, "SELECT 1 FROM orders LIMIT 1"), message="no order is stored")
         yield [f"127.0.0.1:{port}" for port in chosen]
     finally:
         cli.close()
