@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _FILE_WIDTH = 120
 # A longer word does not make a column wider: it is folded.
 _LONGEST_WORD = 16
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def _console(file: TextIO | None, *, stderr: bool = False) -> Console:
@@ -54,6 +56,11 @@ def text(value: object, style: str = "") -> Text:
     """`value` for a terminal: no markup, no control characters; numbers with thousands separators."""
     shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return Text(printable(shown), style=style)
+
+
+def member_name(member: str) -> str:
+    """A member or a host of the consumer group; a UUID in it is cut to its first eight characters."""
+    return _UUID.sub(lambda match: match[0][:8], member)
 
 
 class _Grid(Table):

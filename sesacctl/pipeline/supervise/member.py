@@ -29,10 +29,12 @@ TAKEN_SECONDS = 5.0  # longer than the other members of a taken identity need to
 class InstanceReport:
     """One line of the live table; rate in events per second since the last interval began, lag as of the last fetch.
 
-    `error`: what it waits for or what ended it last, until it has stored something since.
+    `member` is its `group.instance.id`. `error`: what it waits for or what ended it last, until it has stored something
+    since.
     """
 
     instance: int
+    member: str
     pid: int | None
     state: str
     partitions: list[str]
@@ -67,6 +69,7 @@ class Member:
     """
 
     number: int
+    id: str = ""
     process: BaseProcess | None = None
     pipe: Connection | None = None
     running: bool = False
@@ -184,6 +187,7 @@ class Member:
         """What to show of it, `seconds` after the interval began."""
         return InstanceReport(
             instance=self.number,
+            member=self.id,
             pid=self.pid,
             state=self.status.state if self.pipe is not None else "stopped",
             partitions=self.status.partitions,

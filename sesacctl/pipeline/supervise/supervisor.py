@@ -134,11 +134,12 @@ class Supervisor:
                 self._start(member, identity)
 
     def _start(self, member: Member, identity: Identity) -> None:
+        member.id = identity.member(member.number)
         options = InstanceOptions(
             settings=self._settings,
             kinds=self._kinds,
             number=member.number,
-            member_id=identity.member(member.number),
+            member_id=member.id,
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
             on_budget=self._allowance is not None,

@@ -24,6 +24,7 @@ from tests.helpers.observations import GOOD, NOW, partition, without
 
 LINE = InstanceReport(
     instance=3,
+    member="shop-3",
     pid=1,
     state="running",
     partitions=["orders-3"],
