@@ -84,9 +84,9 @@ def refresh(
                 render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
                 return
             shown.ready_unless(refresher.problem)
+            shown.show(lambda: of_refresh(refresher.figures))
 
             def on_round(result: RefreshResult) -> None:
-                shown.publish(of_refresh(result))
                 if output is not Output.TABLE:
                     render.show(result, Output.JSONL, str)
 

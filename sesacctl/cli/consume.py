@@ -92,7 +92,7 @@ def consume(
         with render.reporting(output, _table, _line) as show:
 
             def on_report(report: ConsumeReport) -> None:
-                shown.publish(of_consume(report))
+                shown.publish(of_consume(supervisor.everything()))
                 show(report)
 
             report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())

@@ -123,7 +123,7 @@ def produce(
             shown.ready_unless(producer.problem)
 
             def on_report(report: ProduceReport) -> None:
-                shown.publish(of_produce(report))
+                shown.publish(of_produce(report, producer.acknowledgements()))
                 show(report)
 
             try:

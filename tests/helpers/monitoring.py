@@ -40,14 +40,32 @@ def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 def expressions() -> list[tuple[str, str]]:
     """Where and what: each expression of the loop's dashboard, as Grafana would send it."""
-    found = []
+    return [(title, expression) for title, expression, _ in _targets()]
+
+
+def _targets() -> Iterator[tuple[str, str, str]]:
     for panel in panels(boards()["loop"]):
         for target in panel["targets"]:
             expression = target["expr"]
             for name, value in _VARIABLES.items():
                 expression = expression.replace(name, value)
-            found.append((panel["title"], expression))
-    return found
+            yield panel["title"], expression, target.get("legendFormat", "")
+
+
+def asked_labels() -> list[tuple[str, set[str], set[str]]]:
+    """Of each panel's target and each alert: its name, metrics and labels, those in its words included."""
+    found = list(_targets())
+    found += [
+        (rule["alert"], rule["expr"], str(rule["annotations"])) for group in rules.groups() for rule in group["rules"]
+    ]
+    return [(name, metric_names(text), _labels(text, words)) for name, text, words in found]
+
+
+def _labels(expression: str, words: str) -> set[str]:
+    lists = re.findall(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)", expression)
+    named = re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"', expression)
+    said = re.findall(r"\{\{(\w+)\}\}|\$labels\.(\w+)", words)
+    return set(re.findall(r"\w+", " ".join([*lists, *named, *(one or other for one, other in said)])))
 
 
 def variable_metrics() -> set[str]:
@@ -129,15 +147,17 @@ def series(address: str, expression: str) -> list[Any]:
     return [each for each in found if each["value"][1] != "NaN"]
 
 
-def scraped(target: str) -> tuple[set[str], set[str]]:
-    """The names that a target says there are, and those of them that it has a figure for now."""
+def scraped(target: str) -> dict[str, set[str]]:
+    """The metrics that a target says there are, and the labels of those that it has a figure for now."""
     with _open(f"http://{target}/metrics") as answer:
         text = answer.read().decode()
-    figures = set(re.findall(r"^(\w+)(?:\{.*\})? [^ ]+$", text, re.MULTILINE))
-    families = re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE)
-    named = {name for name, kind in families if kind != "histogram"}
-    named |= {f"{name}{end}" for name, kind in families if kind == "histogram" for end in ("_bucket", "_sum", "_count")}
-    return named | figures, figures
+    found: dict[str, set[str]] = {}
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+        ends = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        found |= {f"{name}{end}": set() for end in ends}
+    for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? [^ ]+$", text, re.MULTILINE):
+        found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    return found
 
 
 def _open(url: str) -> Any:

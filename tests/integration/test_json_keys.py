@@ -53,8 +53,8 @@ KEYS: dict[str, str] = {
         instances[].counts.duplicates instances[].counts.expired instances[].counts.parked
         instances[].counts.stored instances[].counts.unknown_fields instances[].error instances[].instance
         instances[].lag instances[].max_rss_bytes instances[].member instances[].partitions instances[].pid
-        instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate restarts
-        seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
+        instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate
+        restarts seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
         totals.stored totals.unknown_fields""",
     "lag --window 0.1": """
         drain_seconds group held_back lag partitions[].counts.ahead partitions[].counts.control

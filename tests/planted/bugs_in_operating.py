@@ -10,6 +10,9 @@ _SINK_LOCKS = "tests/integration/test_sink_locks.py"
 _HEALTH = "tests/unit/pipeline/watch/test_health.py"
 _LAG = "tests/unit/pipeline/watch/test_lag.py"
 _PAGES = "tests/unit/pipeline/watch/test_pages.py"
+_EXPORTER = "tests/unit/pipeline/watch/test_exporter.py"
+_MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
+_METRICS = "tests/integration/test_metrics.py"
 _LOOP_START = "tests/integration/test_loop_start.py"
 
 PLANTS: tuple[Plant, ...] = (
@@ -109,5 +112,35 @@ PLANTS: tuple[Plant, ...] = (
             ),
         ),
         (f"{_LOOP_START}::test_loops_wait_for_what_comes_after_them",),
+    ),
+    Plant(
+        "reports-that-waited-lose-what-was-done",
+        "sesacctl/pipeline/consume/status.py",
+        (("        both.activity.add(self.activity)\n", ""),),
+        (f"{_MAILBOX}::test_no_activity_is_lost_while_nobody_reads",),
+    ),
+    Plant(
+        "a-parked-counter-falls",
+        "sesacctl/pipeline/consume/activity.py",
+        (("getattr(counts, name)) > 0:", "getattr(counts, name)) != 0:"),),
+        (f"{_EXPORTER}::test_the_supervisor_speaks_for_its_members",),
+    ),
+    Plant(
+        "largest-age-of-those-that-are-known",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (("if known and len(known) == len(partitions) else []", "if known else []"),),
+        (f"{_EXPORTER}::test_the_largest_age_is_given_where_all_are_known",),
+    ),
+    Plant(
+        "missing-topic-is-a-broker-that-is-down",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (("if isinstance(error, ServerUnreachable | ServerRefused)}", "if isinstance(error, Exception)}"),),
+        (f"{_EXPORTER}::test_a_missing_topic_is_not_a_server_that_is_down",),
+    ),
+    Plant(
+        "age-of-the-newest-record",
+        "sesacctl/pipeline/audit/lag_age.py",
+        (("found.setdefault(tp, records[0].timestamp)", "found.setdefault(tp, records[-1].timestamp)"),),
+        (f"{_METRICS}::test_the_age_of_a_lag_is_that_of_its_first_record",),
     ),
 )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.consume.status import Status
-from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.latency import Histogram, Latency
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.messages import Crash
 
@@ -200,11 +202,22 @@ class Member:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeFigures:
+    """A report with what it has no room for: all that was done, record to COMMIT, and who waits for which server."""
+
+    report: ConsumeReport
+    activity: Activity
+    record_to_commit: Histogram
+    waiting: Mapping[str, int]
+
+
 class Figures:
     """What a supervisor reports of its members: asking changes nothing, only `begin_interval` does."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.latency = Latency()
+        self.activity = Activity()
         self._members = members
         self._started = self._reported = time.monotonic()
         self._reported_events = 0
@@ -217,6 +230,21 @@ class Figures:
     def begin(self) -> None:
         """Time counts from here."""
         self._started = self._reported = time.monotonic()
+
+    def receive(self, status: Status) -> None:
+        """Add what an instance has done since its last status."""
+        self.latency.add(status.latency)
+        self.activity.add(status.activity)
+
+    def everything(self) -> ConsumeFigures:
+        """All figures now; ask in the supervisor's own thread."""
+        waiting = Counter(member.status.waiting_for for member in self._members if member.pipe is not None)
+        return ConsumeFigures(
+            report=self.report(),
+            activity=self.activity.copy(),
+            record_to_commit=self.latency.histogram.copy(),
+            waiting={server: waiting[server] for server in ("PostgreSQL", "Kafka")},
+        )
 
     def begin_interval(self) -> None:
         """Rates count from here."""

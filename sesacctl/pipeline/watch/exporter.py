@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
+from sesacctl import __version__
 from sesacctl.errors import ConfigurationError
 from sesacctl.pipeline.latency import BOUNDS, Histogram
 
@@ -35,6 +37,12 @@ class Family:
 
 
 Collect = Callable[[], Iterable[Family]]
+
+
+def build_info() -> Family:
+    """Which sesacctl this is, on which Python."""
+    values = [((__version__, platform.python_version()), 1.0)]
+    return Family("sesacctl_build_info", "The version of sesacctl.", labels=("version", "python"), values=values)
 
 
 class SharedLook:

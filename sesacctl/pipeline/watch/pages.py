@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from sesacctl.errors import ConfigurationError
 from sesacctl.heartbeat import own_pulses
-from sesacctl.pipeline.watch.exporter import Collect, Family, registry
+from sesacctl.pipeline.watch.exporter import Collect, Family, build_info, registry
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,12 +26,17 @@ class Page:
     """A loop's latest figures, and why it is not ready, as its own thread sets them."""
 
     def __init__(self) -> None:
-        self._families: list[Family] = []
+        self._collect: Collect = list
         self._problem: Problem = lambda: "it is starting"
 
     def publish(self, families: Iterable[Family]) -> None:
         """Show these figures from now on."""
-        self._families = list(families)
+        latest = list(families)
+        self._collect = lambda: latest
+
+    def show(self, collect: Collect) -> None:
+        """Ask `collect` from now on, in any thread, at each scrape."""
+        self._collect = collect
 
     def wait_for(self, what: str) -> None:
         """Be unready from now on: `what` is missing."""
@@ -43,7 +48,7 @@ class Page:
 
     def families(self) -> list[Family]:
         """The latest figures."""
-        return self._families
+        return [*self._collect(), build_info()]
 
     def problem(self) -> str | None:
         """Why the loop is not ready; None if it is."""
