@@ -69,7 +69,7 @@ def settled(wrong: Callable[[], list[Any]]) -> list[Any]:
         return not left
 
     with suppress(AssertionError):
-        wait_until(nothing, timeout=30)
+        wait_until(nothing)
     return left
 
 

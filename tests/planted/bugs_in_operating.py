@@ -13,6 +13,7 @@ _PAGES = "tests/unit/pipeline/watch/test_pages.py"
 _EXPORTER = "tests/unit/pipeline/watch/test_exporter.py"
 _MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
 _METRICS = "tests/integration/test_metrics.py"
+_DASHBOARDS = "tests/integration/test_dashboards.py"
 _LOOP_START = "tests/integration/test_loop_start.py"
 
 PLANTS: tuple[Plant, ...] = (
@@ -86,7 +87,10 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/heartbeat.py",
         (
             ("        self._due = time.monotonic() + good_for\n        if", "        if"),
-            ("        self._good_for, self._written = good_for, now\n", "        self._due = now + good_for\n"),
+            (
+                "        self._good_for, self._written, self._failed = good_for, now, False\n",
+                "        self._due = now + good_for\n",
+            ),
         ),
         (f"{_PAGES}::test_a_full_disk_does_not_make_a_loop_look_dead",),
     ),
@@ -142,5 +146,17 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/audit/lag_age.py",
         (("found.setdefault(tp, records[0].timestamp)", "found.setdefault(tp, records[-1].timestamp)"),),
         (f"{_METRICS}::test_the_age_of_a_lag_is_that_of_its_first_record",),
+    ),
+    Plant(
+        "metric-renamed-under-its-dashboard",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (('yield _gauge("sesacctl_lag_seconds", "Age', 'yield _gauge("sesacctl_lag_age_seconds", "Age'),),
+        (f"{_DASHBOARDS}::test_every_metric_and_label_that_is_asked_for_exists",),
+    ),
+    Plant(
+        "label-renamed-under-its-alert",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (('text, ("consumergroup", "topic"), values)', 'text, ("consumergroup", "log"), values)'),),
+        (f"{_DASHBOARDS}::test_every_metric_and_label_that_is_asked_for_exists",),
     ),
 )
