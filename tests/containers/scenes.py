@@ -106,7 +106,7 @@ def restarts(project: Project, say: Say) -> None:
     for service in project.services:
         with _timed(say, f"{service} restarted, the loop turns"):
             project.compose("restart", service)
-            project.wait_for(f"{service} running", lambda name=service: project.running(name), _TURN_SECONDS)
+            _wait_back(project, service)
             project.wait_rise(_SOME, _TURN_SECONDS)
     project.wait_all_healthy(_TURN_SECONDS)
 
@@ -123,9 +123,15 @@ def kills(project: Project, say: Say) -> None:
                 lambda one=container, count=before: project.inspect(one)["RestartCount"] > count,
                 _TURN_SECONDS,
             )
-            project.wait_for(f"{service} running", lambda name=service: project.running(name), _TURN_SECONDS)
+            _wait_back(project, service)
             project.wait_rise(_SOME, _TURN_SECONDS)
     project.wait_all_healthy(_TURN_SECONDS)
+
+
+def _wait_back(project: Project, service: str) -> None:
+    """A broker has to answer before the next one goes: two of three are the majority."""
+    back = project.healthy if service.startswith("kafka") else project.running
+    project.wait_for(f"{service} back", lambda: back(service), _TURN_SECONDS)
 
 
 def scale(project: Project, say: Say) -> None:
