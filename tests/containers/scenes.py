@@ -84,7 +84,8 @@ def up(project: Project, say: Say) -> None:
         raise Failed(f"{seconds:.0f} s are more than {UP_SECONDS:.0f}")
     project.wait_all_healthy(_TURN_SECONDS)
     say(f"all are healthy after {time.monotonic() - began:.0f} s")
-    arguments = ("produce", "--rate", "50", "--ledger", "/ledger/orders")
+    # With the port that the service's health check asks.
+    arguments = ("produce", "--rate", "50", "--ledger", "/ledger/orders", "--metrics-port", "9464")
     project.compose(
         "run", "-d", "--no-deps", "--name", LEDGER_CONTAINER, "-v", f"{project.ledger}:/ledger", "producer", *arguments
     )
@@ -209,10 +210,7 @@ def audit(project: Project, say: Say) -> None:
     """Nothing that the ledger knows is missing or there twice."""
     project.docker("stop", "-t", "30", LEDGER_CONTAINER)
     project.compose("stop", "producer")
-    codes = [
-        project.inspect(each)["State"]["ExitCode"]
-        for each in (LEDGER_CONTAINER, *project.compose("ps", "-aq", "producer").split())
-    ]
+    codes = [project.inspect(each)["State"]["ExitCode"] for each in (LEDGER_CONTAINER, *project.containers("producer"))]
     if any(codes):
         raise Failed(f"producers ended with {codes}")
     inside = ("exec", "python_dev", "sesacctl")
