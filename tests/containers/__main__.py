@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -36,7 +37,7 @@ def play(project: Project, names: list[str]) -> list[str]:
         say(f"{scene.__name__}: {scene.__doc__}")
         try:
             scene(project, lambda text: say(f"  {text}"))
-        except Failed as error:
+        except (Failed, subprocess.TimeoutExpired) as error:
             say(f"  FAILED: {error}")
             for service in project.services:
                 print(project.compose("logs", "--tail", "15", service, check=False))

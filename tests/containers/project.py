@@ -106,8 +106,12 @@ class Project:
         return output.decode()
 
     def containers(self, service: str) -> list[str]:
-        """The ids of a service's containers."""
-        return self.compose("ps", "-q", service).split()
+        """The ids of a service's containers, stopped ones too; not those of `docker-compose run`."""
+        labels = {"project": "deploy", "service": service, "oneoff": "False"}
+        filters = [
+            word for name, value in labels.items() for word in ("-f", f"label=com.docker.compose.{name}={value}")
+        ]
+        return self.docker("ps", "-aq", *filters).split()
 
     def inspect(self, container: str) -> dict[str, Any]:
         """All that the engine knows of a container."""

@@ -84,7 +84,8 @@ def up(project: Project, say: Say) -> None:
         raise Failed(f"{seconds:.0f} s are more than {UP_SECONDS:.0f}")
     project.wait_all_healthy(_TURN_SECONDS)
     say(f"all are healthy after {time.monotonic() - began:.0f} s")
-    arguments = ("produce", "--rate", "50", "--ledger", "/ledger/orders")
+    # With the port that the service's health check asks.
+    arguments = ("produce", "--rate", "50", "--ledger", "/ledger/orders", "--metrics-port", "9464")
     project.compose(
         "run", "-d", "--no-deps", "--name", LEDGER_CONTAINER, "-v", f"{project.ledger}:/ledger", "producer", *arguments
     )
@@ -106,7 +107,7 @@ def restarts(project: Project, say: Say) -> None:
     for service in project.services:
         with _timed(say, f"{service} restarted, the loop turns"):
             project.compose("restart", service)
-            project.wait_for(f"{service} running", lambda name=service: project.running(name), _TURN_SECONDS)
+            _wait_back(project, service)
             project.wait_rise(_SOME, _TURN_SECONDS)
     project.wait_all_healthy(_TURN_SECONDS)
 
@@ -123,9 +124,15 @@ def kills(project: Project, say: Say) -> None:
                 lambda one=container, count=before: project.inspect(one)["RestartCount"] > count,
                 _TURN_SECONDS,
             )
-            project.wait_for(f"{service} running", lambda name=service: project.running(name), _TURN_SECONDS)
+            _wait_back(project, service)
             project.wait_rise(_SOME, _TURN_SECONDS)
     project.wait_all_healthy(_TURN_SECONDS)
+
+
+def _wait_back(project: Project, service: str) -> None:
+    """A broker has to answer before the next one goes: two of three are the majority."""
+    back = project.healthy if service.startswith("kafka") else project.running
+    project.wait_for(f"{service} back", lambda: back(service), _TURN_SECONDS)
 
 
 def scale(project: Project, say: Say) -> None:
@@ -203,10 +210,7 @@ def audit(project: Project, say: Say) -> None:
     """Nothing that the ledger knows is missing or there twice."""
     project.docker("stop", "-t", "30", LEDGER_CONTAINER)
     project.compose("stop", "producer")
-    codes = [
-        project.inspect(each)["State"]["ExitCode"]
-        for each in (LEDGER_CONTAINER, *project.compose("ps", "-aq", "producer").split())
-    ]
+    codes = [project.inspect(each)["State"]["ExitCode"] for each in (LEDGER_CONTAINER, *project.containers("producer"))]
     if any(codes):
         raise Failed(f"producers ended with {codes}")
     inside = ("exec", "python_dev", "sesacctl")
