@@ -6,6 +6,10 @@ HALF := $(VENV)/.installing
 LOG := $(VENV)/install.log
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
+DEPLOY := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY)/.installed
+DASHBOARDS := .venv-dashboards
+DASHBOARDS_STAMP := $(DASHBOARDS)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
@@ -13,10 +17,11 @@ UV ?= uv
 SEEDS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve faults soak compat planted bench pictures lock docs-lock clean
+.PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench pictures \
+	lock docs-lock deploy-lock dashboards-lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Run the whole loop on local servers and end with the audit
 	@$(BIN)/sesacctl demo
@@ -36,6 +41,16 @@ docs: $(DOCS_STAMP) ## Build the documentation into site/; a broken link or an u
 
 docs-serve: $(DOCS_STAMP) ## Show the documentation on 127.0.0.1:8000, built again after each change
 	@$(DOCS)/bin/mkdocs serve
+
+deploy-check: $(DEPLOY_STAMP) ## Hold deploy/k8s against Kubernetes' schemas, the command line and the settings
+	@$(BIN)/python -m tests.deploy $(DEPLOY)/bin
+
+dashboards: $(DASHBOARDS_STAMP) ## Write deploy/grafana/dashboards from their Python, after a look at its types
+	@$(BIN)/mypy --python-executable $(DASHBOARDS)/bin/python deploy/grafana/dashboards.py
+	@$(DASHBOARDS)/bin/python deploy/grafana/dashboards.py
+
+containers: $(STAMP) ## Run deploy/docker-compose.yml in a Docker Engine, with faults; IMAGES=official pulls its images
+	@nice $(BIN)/python -m tests.containers $(if $(filter official,$(IMAGES)),--official)
 
 faults: $(STAMP) ## Let a storm of faults loose on the loop for ten minutes, and lose data that audits have to miss
 	@$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --minutes 10 --losses --results tests/faults/RESULTS.md
@@ -67,9 +82,17 @@ docs-lock: ## Resolve docs/requirements.lock again, with uv
 	@$(UV) pip compile docs/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --quiet --output-file docs/requirements.lock
 
+deploy-lock: ## Resolve tests/deploy/requirements.lock again, with uv
+	@$(UV) pip compile tests/deploy/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file tests/deploy/requirements.lock
+
+dashboards-lock: ## Resolve deploy/grafana/requirements.lock again, with uv
+	@$(UV) pip compile deploy/grafana/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file deploy/grafana/requirements.lock
+
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.
@@ -108,4 +131,18 @@ $(DOCS_STAMP): docs/requirements.lock | $(STAMP)
 	@echo "Installing what builds the documentation into $(DOCS) ..." >&2
 	@$(DOCS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
 		--require-hashes -r docs/requirements.lock
+	@touch $@
+
+$(DEPLOY_STAMP): tests/deploy/requirements.lock | $(STAMP)
+	@rm -rf $(DEPLOY); $(BIN)/python -m venv $(DEPLOY)
+	@echo "Installing what checks the Kubernetes objects into $(DEPLOY) ..." >&2
+	@$(DEPLOY)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
+		--require-hashes -r tests/deploy/requirements.lock
+	@touch $@
+
+$(DASHBOARDS_STAMP): deploy/grafana/requirements.lock | $(STAMP)
+	@rm -rf $(DASHBOARDS); $(BIN)/python -m venv $(DASHBOARDS)
+	@echo "Installing what writes the dashboards into $(DASHBOARDS) ..." >&2
+	@$(DASHBOARDS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
+		--require-hashes -r deploy/grafana/requirements.lock
 	@touch $@

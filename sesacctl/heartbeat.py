@@ -67,6 +67,7 @@ class Heartbeat:
         """
         folder = home.expanduser() / FOLDER
         self._good_for, self._written, self._failed = 0.0, 0.0, False
+        self._due = time.monotonic() + START_SECONDS
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _one_at_a_time(folder):
@@ -75,12 +76,14 @@ class Heartbeat:
                 self._write(START_SECONDS)
         except OSError as error:
             raise ConfigurationError(f"SESAC_HOME: {folder} cannot be written: {error.strerror}") from None
+        _own.append(self)
 
     def beat(self, good_for: float) -> None:
         """Promise the next beat within `good_for` seconds; cheap in every iteration.
 
         A full disk stops no loop, and is said once.
         """
+        self._due = time.monotonic() + good_for
         if good_for == self._good_for and time.monotonic() - self._written < good_for / 10:
             return
         try:
@@ -92,7 +95,14 @@ class Heartbeat:
 
     def remove(self) -> None:
         """The loop has ended as it should."""
+        if self in _own:
+            _own.remove(self)
         self._path.unlink(missing_ok=True)
+
+    @property
+    def pulse(self) -> Pulse:
+        """The last heartbeat as this process knows it, whatever became of the file."""
+        return Pulse(name=self._path.stem, pid=os.getpid(), seconds_left=self._due - time.monotonic())
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +118,14 @@ class Heartbeat:
         temporary.write_text(json.dumps(document))
         temporary.replace(self._path)
         self._good_for, self._written, self._failed = good_for, now, False
+
+
+_own: list[Heartbeat] = []
+
+
+def own_pulses() -> tuple[Pulse, ...]:
+    """The loops of this process that have not ended, without a look at any file."""
+    return tuple(heartbeat.pulse for heartbeat in list(_own))
 
 
 def read_pulses(home: Path) -> tuple[Pulse, ...]:

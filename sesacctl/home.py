@@ -23,9 +23,8 @@ def home() -> Path:
     Raises:
         ConfigurationError: `.env` cannot be read, or what it names cannot be a path.
     """
-    value = None if "sesac_home" in emptied() else _given(os.environ) or _given(_file())
     try:
-        return expanded(value or DEFAULT_HOME).absolute()
+        return expanded(early("SESAC_HOME") or DEFAULT_HOME).absolute()
     except ValueError as error:
         raise ConfigurationError(f"SESAC_HOME: {error}") from None
 
@@ -59,6 +58,15 @@ def unusable(value: str) -> str | None:
     return None
 
 
+def early(variable: str) -> str | None:
+    """A setting from the environment or `.env`, before `settings` is imported; None if it is not set.
+
+    Raises:
+        ConfigurationError: `.env` cannot be read.
+    """
+    return None if variable.lower() in emptied() else _given(variable, os.environ) or _given(variable, _file())
+
+
 def unreadable(error: UnicodeDecodeError | OSError) -> ConfigurationError:
     """The error for a file of settings that could not be read."""
     if isinstance(error, OSError):
@@ -85,9 +93,9 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
     return dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
 
 
-def _given(variables: Mapping[str, str | None]) -> str | None:
+def _given(variable: str, variables: Mapping[str, str | None]) -> str | None:
     """As all other settings are read: lower case counts too; the last one that is not empty wins."""
-    return {name.upper(): value for name, value in variables.items() if value}.get("SESAC_HOME")
+    return {name.upper(): value for name, value in variables.items() if value}.get(variable)
 
 
 def _file() -> Mapping[str, str | None]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import json
 import logging
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 Format = Literal["text", "json"]
 
@@ -110,3 +113,76 @@ def configure(level: str = "info", form: Format = "text", **fields: object) -> N
     logging.root.setLevel(logging.ERROR)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("sesacctl").setLevel(level.upper())
+
+
+class _JsonLines(io.TextIOBase):
+    """Stands in for stderr: what is written there, by whatever library, comes out as one JSON object a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rest = ""
+        self._lock = threading.RLock()
+
+    def write(self, text: str) -> int:
+        """Lines that are JSON objects pass as they are."""
+        with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in filter(str.strip, lines):
+                self._stream.write((line if _is_object(line) else _document("error", "stderr", line)) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """A line that is not at its end waits."""
+        with self._lock:
+            self._stream.flush()
+
+    def finish(self) -> None:
+        """Write what has no end of line."""
+        if self._rest and not self._stream.closed:
+            self.write("\n")
+            self.flush()
+
+    def fileno(self) -> int:
+        """The descriptor below it."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream below it."""
+        return self._stream.encoding
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _document(level: str, action: str, message: str, **fields: object) -> str:
+    record = logging.makeLogRecord({"name": "sesacctl", "levelname": level, "msg": message, "action": action} | fields)
+    return JsonFormatter().format(record)
+
+
+def only_json() -> None:
+    """Have nothing but JSON objects on this process's stderr, one a line, from now on."""
+    if sys.stderr is not None and not isinstance(sys.stderr, _JsonLines):
+        sys.stderr = _JsonLines(sys.stderr)
+        atexit.register(sys.stderr.finish)
+
+
+def is_only_json() -> bool:
+    """Whether `only_json` was called."""
+    return isinstance(sys.stderr, _JsonLines)
+
+
+def write(level: str, action: str, message: str, **fields: object) -> None:
+    """One JSON object on stderr, whatever the lowest level of the log is."""
+    sys.stderr.write(_document(level, action, message, **fields) + "\n")
+    sys.stderr.flush()

@@ -117,6 +117,16 @@ class Settings(BaseSettings):
         "UTC", description="time zone of event times that have none, such as `Asia/Seoul`"
     )
     sesac_metrics_host: str = Field("127.0.0.1", description="address that `--metrics-port` listens on")
+    sesac_member: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9._-]{1,200}$",
+        description="name of this host's consumers, such as the pod's; empty: a UUID kept in `SESAC_HOME`",
+    )
+    sesac_wait: str = Field(
+        "",
+        pattern=r"^([1-9]\d{0,5}[smh]?)?$",
+        description="how long loops wait at their start, such as `10m`, as `--wait --timeout` does; empty: not at all",
+    )
     sesac_log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
     )

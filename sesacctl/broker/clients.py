@@ -172,11 +172,11 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
     return client
 
 
-def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsumer:
+def consumer(settings: Settings, *, group_instance_id: str | None, partition_bytes: int | None = None) -> KafkaConsumer:
     """A consumer whose offsets are ours alone: no automatic commit, no automatic reset, raw bytes.
 
     `group_instance_id` makes it a static member of `settings.kafka_group`; None leaves it outside any group,
-    for `assign`.
+    for `assign`. `partition_bytes`: about how much it fetches of a partition at a time.
 
     Raises:
         ServerUnreachable: no broker answers in time.
@@ -193,6 +193,8 @@ def consumer(settings: Settings, *, group_instance_id: str | None) -> KafkaConsu
             # The second is for a group in which an older sesacctl, or another application, still is.
             "partition_assignment_strategy": [ByHost, RoundRobin],
         }
+    if partition_bytes is not None:
+        group["max_partition_fetch_bytes"] = partition_bytes
     with _connecting(settings) as watching:
         options, silent = _first_contact(settings, BOOTSTRAP_TIMEOUT_MS)
         client = KafkaConsumer(

@@ -11,7 +11,7 @@ from kafka.admin import OffsetSpec
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.clients import admin, admin_client
-from sesacctl.broker.groups import read_members
+from sesacctl.broker.groups import Place, read_members
 from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import unsafe_settings
 from sesacctl.broker.topics import described
@@ -27,7 +27,8 @@ class Cluster:
     `newest_event`: the latest time of an event in our topics, in seconds since 1970; None if there is none.
     `members` are ours; `foreign_members` are those of other applications in our group, as `client id at host`, and
     `group_problem` is why the members are not known.
-    `unsafe`: settings of topics with which Kafka may lose what it has acknowledged.
+    `unsafe`: settings of topics with which Kafka may lose what it has acknowledged. `places` are those of all members,
+    `logs` our partitions.
     """
 
     brokers: tuple[int, ...]
@@ -41,6 +42,19 @@ class Cluster:
     foreign_members: tuple[str, ...] = ()
     group_problem: str | None = None
     unsafe: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    logs: tuple[LogState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """One partition: broker ids of its leader (None: it has none), its replicas and those in sync."""
+
+    topic: str
+    partition: int
+    leader: int | None
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
 
 
 def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
@@ -70,6 +84,19 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         group_problem=group.problem,
         newest_event=newest,
         unsafe=unsafe,
+        places=group.places,
+        logs=tuple(_log(name, each) for name, topic in found.items() for each in topic["partitions"]),
+    )
+
+
+def _log(topic: str, entry: dict[str, Any]) -> LogState:
+    leader = entry["leader_id"]
+    return LogState(
+        topic=topic,
+        partition=entry["partition_index"],
+        leader=leader if leader >= 0 else None,
+        replicas=tuple(sorted(entry["replica_nodes"])),
+        isr=tuple(sorted(entry["isr_nodes"])),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from kafka.admin import MemberToRemove
 from kafka.errors import GroupIdNotFoundError, KafkaError
 
 from sesacctl.broker.clients import CLIENT_ID, admin, admin_client
-from sesacctl.broker.kafka_python.admin_requests import group_members
+from sesacctl.broker.kafka_python.admin_requests import assigned_partitions, group_members, instance_id
+from sesacctl.broker.kafka_python.assignor import host_of
 from sesacctl.errors import GroupShared, SesacctlError
 from sesacctl.settings import Settings
 
@@ -25,12 +26,29 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A member's place in the group: its `group.instance.id`, the supervisor in it, and where Kafka sees it.
+
+    `partitions` are `(topic, number)`; none while the group is changing.
+    """
+
+    member: str
+    host: str
+    address: str
+    partitions: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMembers:
-    """How many members are ours; each other one as `client id at host`. `problem`: why they are not known."""
+    """How many members are ours; each other one as `client id at host`. `problem`: why they are not known.
+
+    `places` are of all members, ours and others.
+    """
 
     own: int = 0
     foreign: tuple[str, ...] = ()
     problem: str | None = None
+    places: tuple[Place, ...] = ()
 
 
 def read_members(client: KafkaAdminClient, group: str) -> GroupMembers:
@@ -42,7 +60,30 @@ def read_members(client: KafkaAdminClient, group: str) -> GroupMembers:
     except KafkaError as error:
         return GroupMembers(problem=type(error).__name__)
     foreign = sorted(f"{member.client_id} at {member.client_host.lstrip('/')}" for member in _others(members))
-    return GroupMembers(own=len(members) - len(foreign), foreign=tuple(foreign))
+    places = sorted(_places(members), key=lambda place: (place.host, place.partitions, place.member))
+    return GroupMembers(own=len(members) - len(foreign), foreign=tuple(foreign), places=tuple(places))
+
+
+def _places(members: Iterable[Any]) -> Iterator[Place]:
+    for member in members:
+        name = instance_id(member)
+        yield Place(
+            member=name or member.member_id,
+            host=host_of(name) or member.client_id,
+            address=member.client_host.lstrip("/"),
+            partitions=tuple(assigned_partitions(member)),
+        )
+
+
+def places(settings: Settings) -> tuple[Place, ...]:
+    """The places of all members, as far as the brokers tell.
+
+    Raises:
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
+    """
+    with admin_client(settings) as client:
+        return read_members(client, settings.kafka_group).places
 
 
 def _others(members: Iterable[Any]) -> list[Any]:

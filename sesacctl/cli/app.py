@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 
 from sesacctl import __version__
@@ -77,6 +78,7 @@ def build() -> typer.Typer:
 
     app = typer.Typer(
         cls=LazyGroup,
+        rich_markup_mode=None if _wants_json() else "rich",  # no frame around an error in a log
         no_args_is_help=True,
         pretty_exceptions_show_locals=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -102,6 +104,24 @@ def show_version() -> None:
     print(f"sesacctl {__version__}")
 
 
+def _wants_json() -> bool:
+    """Whether stderr is to be JSON: decided before anything can fail, so before options and settings are read."""
+    words = [*sys.argv[1:], ""]
+    for position, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name == "--log-format":
+            return (value or words[position + 1]) == "json"
+    if not (os.access(".env", os.F_OK) or any(name.upper() == "SESAC_LOG_FORMAT" for name in os.environ)):
+        return False
+    from sesacctl.errors import ConfigurationError
+    from sesacctl.home import early
+
+    try:
+        return early("SESAC_LOG_FORMAT") == "json"
+    except ConfigurationError:  # it is said later
+        return False
+
+
 def _command() -> None:
     for number, argument in enumerate(sys.argv[1:], start=1):
         if len(argument) > LONGEST_ARGUMENT:  # nothing is that long: refused in a line, and not shown
@@ -114,10 +134,17 @@ def _command() -> None:
     if sys.argv[1:] == ["--version"]:
         show_version()
     elif sys.argv[1:] == ["health", "--live"]:
+        from sesacctl import log
         from sesacctl.cli import live
 
+        if _wants_json():
+            log.only_json()
         live.main()
     else:
+        if _wants_json():
+            from sesacctl.log import only_json
+
+            only_json()
         build()(prog_name="sesacctl")
 
 

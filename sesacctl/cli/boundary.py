@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 OUTPUT_FAILED = 5
 OUTPUT_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
 INTERRUPTED = 130
+BUG = 1
 
 
 class OutputFailed(Exception):
@@ -51,13 +52,16 @@ def run(command: Callable[[], object]) -> int:
         _drop_output()
         if error.closed:
             return OUTPUT_CLOSED
-        sys.stderr.write(f"error: standard output: {error}\n")
+        sys.stderr.write(f"error: standard output: {error}\n")  # as JSON where all is, by what stands in for stderr
         return OUTPUT_FAILED
     except Exception as error:
         from sesacctl.errors import SesacctlError
 
         if not isinstance(error, SesacctlError):
-            raise
+            if not _is_only_json():
+                raise
+            _show_bug(error)
+            return BUG
         from sesacctl.cli.render import show_error
 
         show_error(error)
@@ -81,3 +85,17 @@ def _guard_stdout() -> None:
 def _drop_output() -> None:
     """What is still buffered would fail once more when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_only_json() -> bool:
+    from sesacctl.log import is_only_json
+
+    return is_only_json()
+
+
+def _show_bug(error: Exception) -> None:
+    import traceback
+
+    from sesacctl.log import write
+
+    write("error", "bug", repr(error), exception="".join(traceback.format_exception(error)))

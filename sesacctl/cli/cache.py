@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from sesacctl import formatting
 from sesacctl.cache.rows import FRESH, SIZE
-from sesacctl.cli import cache_views, render
+from sesacctl.cli import cache_views, render, startup
 from sesacctl.cli.options import (
     MOST,
     MetricsPortOption,
@@ -20,6 +21,7 @@ from sesacctl.cli.options import (
     duration_option,
     given,
 )
+from sesacctl.cli.startup import TimeoutOption, WaitOption
 from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +59,15 @@ class Which(StrEnum):
 
 @app.command()
 def refresh(
+    context: typer.Context,
     loop: Annotated[float | None, duration_option("Refresh repeatedly, this often.", "--loop")] = None,
     size: Annotated[int, typer.Option(min=1, max=MOST_CACHED, help="Rows of each table to cache.")] = SIZE,
     fresh: Annotated[
         int, typer.Option(min=0, max=MOST_CACHED, help="How many of them are kept for rows never cached before.")
     ] = FRESH,
     tables: Annotated[Which, typer.Option(help="What to cache.")] = Which.ALL,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = startup.WAIT_SECONDS,
     metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -72,22 +77,28 @@ def refresh(
     """
     _check_shares(size, fresh)
     settings = begin()
+    seconds = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.refresh import prerequisites
     from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
-    from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_refresh
+    from sesacctl.pipeline.watch.pages import page
 
-    with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
-        if loop is None:
-            result = refresher.run_once()
-            render.show(result, output, cache_views.refresh)
-            empty = result.generation is None and not result.skipped
-            render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
+    with page(metrics_port if loop else None, host=settings.sesac_metrics_host) as shown:
+        require = partial(prerequisites.require, settings)
+        if not startup.wait_for(require, settings, seconds, loop="cache-refresh", page=shown):
             return
-        with published(metrics_port, host=settings.sesac_metrics_host) as publish:
+        with Refresher(settings, size=size, fresh=fresh, tables=tables.tables) as refresher:
+            if loop is None:
+                result = refresher.run_once()
+                render.show(result, output, cache_views.refresh)
+                empty = result.generation is None and not result.skipped
+                render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
+                return
+            shown.ready_unless(refresher.problem)
+            shown.show(lambda: of_refresh(refresher.figures))
 
             def on_round(result: RefreshResult) -> None:
-                publish(of_refresh(result))
                 if output is not Output.TABLE:
                     render.show(result, Output.JSONL, str)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sesacctl import formatting
-from sesacctl.cli import options, render
+from sesacctl.cli import options, render, startup
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
-from sesacctl.errors import UsageError
+from sesacctl.cli.startup import TimeoutOption, WaitOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,13 +49,8 @@ def consume(
         bool, typer.Option("--accept-gap", help="Skip records that are gone from Kafka; they are counted as `expired`.")
     ] = False,
     group: Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")] = None,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait", help="Wait for PostgreSQL, its schema, Kafka and the topics instead of failing at once."
-        ),
-    ] = False,
-    timeout: Annotated[float, options.duration_option("How long to wait.", "--timeout")] = 60.0,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = startup.WAIT_SECONDS,
     metrics_port: MetricsPortOption = None,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
@@ -66,58 +61,44 @@ def consume(
 
     Example: sesacctl consume --instances 9 --until-empty
     """
-    if not wait and options.given(context, "timeout"):
-        raise UsageError("--timeout requires --wait", hint="sesacctl consume --wait --timeout 2m")
     settings = options.begin(kafka_group=group)
+    seconds = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     kinds = options.kinds(topics_wanted)
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.audit.until_empty import UntilEmpty
     from sesacctl.pipeline.supervise import prerequisites
     from sesacctl.pipeline.supervise.supervisor import Supervisor
-    from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_consume
+    from sesacctl.pipeline.watch.pages import page
 
-    if wait and not _wait(settings, timeout):
-        return
-    if start is not None:
-        prerequisites.require(settings)
-        _move(settings, kinds, start, yes=yes)
-    stop = stop_event()  # not before: Ctrl-C ends the question, too
-    supervisor = Supervisor(
-        settings,
-        instances=instances,
-        kinds=kinds,
-        park_seconds=park_for,
-        accept_gap=accept_gap,
-        max_messages=max_messages,
-        done=UntilEmpty(settings, kinds) if until_empty else None,
-    )
-    with (
-        published(metrics_port, host=settings.sesac_metrics_host) as publish,
-        render.reporting(output, _table, _line) as show,
-    ):
+    with page(metrics_port, host=settings.sesac_metrics_host) as shown:
+        require = partial(prerequisites.require, settings)
+        if not startup.wait_for(require, settings, seconds, loop="consume", page=shown):
+            return
+        if start is not None:
+            prerequisites.require(settings)
+            _move(settings, kinds, start, yes=yes)
+        stop = stop_event()  # not before: Ctrl-C ends the question, too
+        supervisor = Supervisor(
+            settings,
+            instances=instances,
+            kinds=kinds,
+            park_seconds=park_for,
+            accept_gap=accept_gap,
+            max_messages=max_messages,
+            done=UntilEmpty(settings, kinds) if until_empty else None,
+        )
+        shown.ready_unless(supervisor.problem)
+        with render.reporting(output, _table, _line) as show:
 
-        def on_report(report: ConsumeReport) -> None:
-            publish(of_consume(report))
-            show(report)
+            def on_report(report: ConsumeReport) -> None:
+                shown.publish(of_consume(supervisor.everything()))
+                show(report)
 
-        report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())
+            report = supervisor.run(stop, on_report=on_report, interval=render.report_seconds())
     render.show(report, output, _table)
     _say_parked(settings, kinds)
     render.next_command("sesacctl audit")
-
-
-def _wait(settings: Settings, seconds: float) -> bool:
-    """Whether all is there that consumers need; False if a signal came before."""
-    from sesacctl.cli.signals import STOP_SIGNALS, stop_event
-    from sesacctl.pipeline.supervise import prerequisites
-
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    try:
-        return prerequisites.wait(settings, seconds=seconds, stop=stop_event())
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say_parked(settings: Settings, kinds: tuple[Kind, ...]) -> None:
@@ -143,7 +124,7 @@ def _move(settings: Settings, kinds: tuple[Kind, ...], start: str, *, yes: bool)
         if move.cut:  # it takes a decision of its own, not one that a restarted service repeats
             raise stops(move.topic, move.partition, move.cut)
     if moves:
-        render.stderr.print(offsets.table(moves))
+        render.show_aside(moves, offsets.table)
         offsets.confirm_and_move(settings, moves, yes=yes)
 
 

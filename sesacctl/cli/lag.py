@@ -45,14 +45,24 @@ def _table(report: LagReport) -> RenderableType:
 
     from sesacctl.pipeline.sink.log_cuts import stops
 
+    owners = {log: render.member_name(place.member) for place in report.places for log in place.partitions}
     rows = [
-        (f"{p.topic}-{p.partition}", p.log_start, p.log_end, p.next, p.kafka_offset, p.lag) for p in report.partitions
+        (
+            f"{p.topic}-{p.partition}",
+            p.log_start,
+            p.log_end,
+            p.next,
+            p.kafka_offset,
+            p.lag,
+            owners.get((p.topic, p.partition)),
+        )
+        for p in report.partitions
     ]
     drain = f", gone in {report.drain_seconds:,.0f} s" if report.lag and report.drain_seconds is not None else ""
     title = (
         f"Lag of group {report.group}: {report.lag:,} events, {report.verdict}{drain};"
         f" {report.produced_rate:,.0f}/s produced, {report.stored_rate:,.0f}/s stored"
     )
-    grid = render.table(title, ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag"), rows)
+    grid = render.table(title, ("partition", "log start", "log end", "in PostgreSQL", "in Kafka", "lag", "owner"), rows)
     cuts = (stops(p.topic, p.partition, p.cut_log) for p in report.partitions if p.cut_log)
     return Group(grid, *(render.text(each.sentence) for each in report.held_back), *(render.text(cut) for cut in cuts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from sesacctl import log
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.formatting import duration_text
 from sesacctl.heartbeat import read_pulses
@@ -38,5 +39,8 @@ def main() -> None:
     try:
         live()
     except SesacctlError as error:
+        if log.is_only_json():
+            log.write("error", "error", str(error), exit_code=error.exit_code, next=error.hint)
+            sys.exit(error.exit_code)
         sys.stderr.write(f"error: {error}\nnext:  {error.hint}\n")
         sys.exit(error.exit_code)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sesacctl.cli import options, render
-
-if TYPE_CHECKING:
-    from sesacctl.pipeline.watch.exporter import Family
 
 app = typer.Typer()
 DEFAULT_PORT = 9464
@@ -30,17 +27,15 @@ def metrics(
     """
     settings = options.begin(sesac_metrics_host=host)
     from sesacctl.cli.signals import stop_event
-    from sesacctl.pipeline.watch import exporter as service
-    from sesacctl.pipeline.watch.metric_families import of_observation
-    from sesacctl.pipeline.watch.observation import observe
+    from sesacctl.pipeline.watch import exporter
+    from sesacctl.pipeline.watch.pages import serve
+    from sesacctl.pipeline.watch.scraper import Scraper
 
-    def collect() -> list[Family]:
-        return of_observation(observe(settings), settings.kafka_group)
-
+    scraper = Scraper(settings)
     if once:
-        sys.stdout.write(service.text(collect))
+        sys.stdout.write(exporter.text(scraper.collect))
         return
     stop = stop_event()
-    with service.serve_metrics(port, collect, host=settings.sesac_metrics_host):
+    with serve(port, exporter.SharedLook(scraper.collect), host=settings.sesac_metrics_host):
         render.say(f"metrics on http://{settings.sesac_metrics_host}:{port}/metrics")
         stop.wait()

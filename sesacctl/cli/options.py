@@ -190,4 +190,6 @@ def begin(**flags: object) -> Settings:
     chosen = {"sesac_log_level": level, "sesac_log_format": shared.log_format}
     loaded = settings.load(**flags | {name: value.value for name, value in chosen.items() if value})
     log.configure(loaded.sesac_log_level, "json" if loaded.sesac_log_format == "json" else "text")
+    if loaded.sesac_log_format == "json":
+        log.only_json()
     return loaded

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import options, render
+from sesacctl.cli import options, render, startup
 from sesacctl.cli.options import MetricsPortOption, Output, OutputOption
+from sesacctl.cli.startup import TimeoutOption, WaitOption
 from sesacctl.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def _rate_option(help_text: str) -> typer.models.OptionInfo:
 
 @app.command()
 def produce(
+    context: typer.Context,
     rate: Annotated[float, _rate_option("Orders per second; 0 is as fast as Kafka takes them.")] = 0,
     count: Annotated[
         int | None, typer.Option(min=1, max=options.MOST, help="Stop after this many orders.", show_default="no end")
@@ -85,6 +88,8 @@ def produce(
             metavar="DURATION",
         ),
     ] = 120.0,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = startup.WAIT_SECONDS,
     metrics_port: MetricsPortOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -93,10 +98,12 @@ def produce(
     Example: sesacctl produce --rate 200 --duration 30s
     """
     settings = options.begin()
+    seconds_to_wait = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     from sesacctl.cli.signals import stop_event
+    from sesacctl.pipeline.produce import prerequisites
     from sesacctl.pipeline.produce.producer import ProducePlan, Producer
-    from sesacctl.pipeline.watch.exporter import published
     from sesacctl.pipeline.watch.metric_families import of_produce
+    from sesacctl.pipeline.watch.pages import page
 
     plan = ProducePlan(
         rate=rate,
@@ -109,22 +116,24 @@ def produce(
         ledger=ledger,
         delivery_seconds=delivery_timeout,
     )
-    stop, interval = stop_event(), render.report_seconds()
-    with (
-        published(metrics_port, host=settings.sesac_metrics_host) as publish,
-        closing(Producer(settings, plan)) as producer,
-    ):
+    with page(metrics_port, host=settings.sesac_metrics_host) as shown:
+        require = partial(prerequisites.require, settings)
+        if not startup.wait_for(require, settings, seconds_to_wait, loop="produce", page=shown):
+            return
+        stop = stop_event()
+        with closing(Producer(settings, plan)) as producer:
+            shown.ready_unless(producer.problem)
 
-        def on_report(report: ProduceReport) -> None:
-            publish(of_produce(report))
-            show(report)
+            def on_report(report: ProduceReport) -> None:
+                shown.publish(of_produce(report, producer.acknowledgements()))
+                show(report)
 
-        try:
-            with render.reporting(output, lambda report: screen(report, plan), _line) as show:
-                producer.run(stop, on_report=on_report, interval=interval)
-        finally:
-            report = producer.report()
-            render.show(report, output, _summary)
+            try:
+                with render.reporting(output, lambda report: screen(report, plan), _line) as show:
+                    producer.run(stop, on_report=on_report, interval=render.report_seconds())
+            finally:
+                report = producer.report()
+                render.show(report, output, _summary)
     _check(report)
     render.next_command("sesacctl consume --instances 9 --until-empty")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from rich.text import Text
 from sesacctl.cli.options import Output, shared
 from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
-from sesacctl.log import printable
+from sesacctl.log import is_only_json, printable, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _FILE_WIDTH = 120
 # A longer word does not make a column wider: it is folded.
 _LONGEST_WORD = 16
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def _console(file: TextIO | None, *, stderr: bool = False) -> Console:
@@ -54,6 +56,11 @@ def text(value: object, style: str = "") -> Text:
     """`value` for a terminal: no markup, no control characters; numbers with thousands separators."""
     shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return Text(printable(shown), style=style)
+
+
+def member_name(member: str) -> str:
+    """A member or a host of the consumer group; a UUID in it is cut to its first eight characters."""
+    return _UUID.sub(lambda match: match[0][:8], member)
 
 
 class _Grid(Table):
@@ -170,23 +177,51 @@ def report_seconds() -> float:
 
 def say(message: str) -> None:
     """Print a line on stderr; nothing with `--quiet`."""
-    if not shared.quiet:
+    if shared.quiet:
+        return
+    if is_only_json():
+        write("info", "progress", message)
+    else:
         stderr.print(text(message), soft_wrap=True)
+
+
+def show_aside(result: T, to_table: Callable[[T], RenderableType]) -> None:
+    """Print on stderr what is not the command's result: a table, or a JSON object with `items`."""
+    if is_only_json():
+        import msgspec
+
+        write("info", "progress", "", items=msgspec.to_builtins(result, str_keys=True, enc_hook=str))
+    else:
+        stderr.print(to_table(result))
 
 
 def next_command(command: str) -> None:
     """Print the command to run next."""
-    if not shared.quiet:
+    if shared.quiet:
+        return
+    if is_only_json():
+        write("info", "next", command)
+    else:
         stderr.print(Text("next: ", style="dim") + text(command, "bold"), soft_wrap=True)
 
 
 def show_error(error: SesacctlError) -> None:
     """The message, and the command to run next; before them what the failing server's log says."""
-    for line in error.log_lines if isinstance(error, ServerNotStarted) else ():
+    log_lines = error.log_lines if isinstance(error, ServerNotStarted) else ()
+    if is_only_json():
+        more = {"log_lines": list(log_lines)} if log_lines else {}
+        facts = {"error": type(error).__name__, "exit_code": error.exit_code, "next": error.hint}
+        write("error", "error", str(error), **facts, **more)
+        return
+    for line in log_lines:
         stderr.print(text(line, "dim"), soft_wrap=True)
     stderr.print(Text("error: ", style="bold red") + text(error), soft_wrap=True)
     if error.hint:
         stderr.print(Text("next:  ", style="dim") + text(error.hint, "bold"), soft_wrap=True)
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and not is_only_json()
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -198,7 +233,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not _can_ask():
         raise UsageError(f"{question} There is no terminal to ask on.", hint="the same command with --yes")
     try:
         agreed = typer.confirm(printable(question), err=True)
@@ -214,7 +249,7 @@ def ask(question: str, *, default: str) -> str | None:
     Raises:
         Declined: there was no answer.
     """
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not _can_ask():
         return None
     try:
         return str(typer.prompt(printable(question), default=default, err=True))

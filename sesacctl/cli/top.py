@@ -15,12 +15,13 @@ from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.watch.top import Screen, Stage
+    from sesacctl.pipeline.watch.top import HostShare, Screen, Stage
 
 app = typer.Typer()
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CELL = 8
+_HOSTS = 6  # so many lines there is room for
 # Seven stages and the names of the lines side by side.
 _WIDE = 80
 
@@ -68,6 +69,11 @@ class Board:
             yield Text.assemble(("bottleneck: ", "dim"), (name, "bold yellow"), ": ", render.text(screen.reason))
         else:
             yield Text.assemble(("bottleneck: ", "dim"), ("none", "green"), f", {screen.reason}")
+        hosts = screen.hosts or []
+        for share in hosts[:_HOSTS]:
+            yield _host(share, options.max_width)
+        if len(hosts) > _HOSTS:
+            yield Text(f"and {formatting.plural(len(hosts) - _HOSTS, 'host')} more", "dim")
 
     def _columns(self) -> Table:
         table = Table(box=SIMPLE, padding=0, pad_edge=False, collapse_padding=True)
@@ -96,6 +102,15 @@ class Board:
         if stage.problem:
             return Text(stage.title, "bold red")
         return Text(stage.title, "bold yellow" if stage.key == self._screen.bottleneck else "bold")
+
+
+def _host(share: HostShare, width: int) -> Text:
+    has = ", ".join(f"{topic} {count}" for topic, count in share.partitions.items()) or "no partitions"
+    name = render.text(f"{render.member_name(share.host)} at {share.address}")
+    line = Text.assemble(("host ", "dim"), name, ": ", render.text(has))
+    line.append(f"  ({formatting.plural(share.members, 'member')})", "dim")
+    line.truncate(width, overflow="ellipsis")
+    return line
 
 
 def _rate(stage: Stage) -> str:

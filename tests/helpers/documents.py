@@ -58,6 +58,11 @@ def headings(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in _HEADING.finditer(_FENCE.sub("", text))]
 
 
+def anchor(title: str) -> str:
+    """What a link to the heading ends in, on GitHub as on the site."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+
+
 def code_spans(text: str) -> list[str]:
     """What stands between single backticks, outside code blocks."""
     return [match[1] for match in _CODE_SPAN.finditer(_FENCE.sub("", text))]

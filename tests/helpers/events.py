@@ -72,12 +72,20 @@ def batch(
     return Batch(kind, kind, topic_id or uuid4(), partition, seen, seen + len(found), found)
 
 
-def send(settings: Settings, kind: str, messages: Iterable[Message], *, partition: int | None = None) -> None:
+def send(
+    settings: Settings,
+    kind: str,
+    messages: Iterable[Message],
+    *,
+    partition: int | None = None,
+    timestamp_ms: int | None = None,
+) -> None:
     """Send raw messages to a topic and wait for every acknowledgement."""
     producer = KafkaProducer(bootstrap_servers=settings.brokers, linger_ms=5, batch_size=256 * 1024)
     try:
         topic = settings.topic(kind)
-        futures = [producer.send(topic, key=key, value=value, partition=partition) for key, value in messages]
+        more = {"partition": partition, "timestamp_ms": timestamp_ms}
+        futures = [producer.send(topic, key=key, value=value, **more) for key, value in messages]
         for future in futures:
             future.get(timeout=60)
     finally:

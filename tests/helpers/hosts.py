@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sesacctl.pipeline.supervise.member import ConsumeReport
+from sesacctl.pipeline.supervise.member import ConsumeFigures, ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 
@@ -28,6 +28,10 @@ class Host:
             self._supervisor.run(self.stop, on_report=self.reports.append, interval=0.1)
         except BaseException as error:
             self.error = error
+
+    def everything(self) -> ConsumeFigures:
+        """All figures as of now."""
+        return self._supervisor.everything()
 
     def owned(self, topic: str) -> int:
         """How many partitions of a topic its instances have."""

@@ -49,8 +49,8 @@ DATABASE = DatabaseView(
     never_cached={"users": 0, "products": 0},
     oldest_turn={"users": 500.0, "products": 1000.0},
     stored_age=1.0,
-    dead_letters=0,
-    parked=0,
+    dead=(),
+    parked_events=(),
     read_only=False,
     row_security=(),
 )

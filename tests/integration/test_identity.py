@@ -95,3 +95,29 @@ def test_a_restarted_instance_is_not_mistaken_for_another_host(ready: Settings, 
         wait_until(lambda: has_stored(ready, 400), message="it runs on")
         assert host.error is None
     check(ready, 400)
+
+
+def test_a_name_takes_the_place_of_a_kept_identity(ready: Settings, tmp_path: Path) -> None:
+    """As in a pod without a volume: another folder, the same member."""
+    named = ready.model_copy(update={"sesac_member": "consumers-0"})
+    for number, home in enumerate((tmp_path / "first", tmp_path / "second"), start=1):
+        with hosts(named, home) as [host]:
+            send(ready, ORDERS, many_orders(100))
+            wait_until(partial(has_stored, ready, 100 * number), message="it runs")
+            assert host.error is None
+            with pytest.raises(IdentityInUse, match="SESAC_MEMBER consumers-0"):
+                Identity(home, "consumers-0")
+            assert not list(home.glob("supervisors/*.id"))
+    check(ready, 200)
+
+
+def test_two_hosts_of_one_name_are_told_apart(ready: Settings, tmp_path: Path) -> None:
+    named = ready.model_copy(update={"sesac_member": "consumers-0"})
+    with hosts(named, tmp_path / "first") as [old]:
+        send(ready, ORDERS, many_orders(100))
+        wait_until(partial(has_stored, ready, 100), message="the first one runs")
+        with hosts(named, tmp_path / "second"):
+            old.thread.join(60)
+            assert isinstance(old.error, IdentityInUse)
+            assert "the same SESAC_MEMBER, consumers-0" in str(old.error)
+            assert old.error.hint == "give each host a SESAC_MEMBER of its own, then sesacctl consume"

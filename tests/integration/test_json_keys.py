@@ -52,9 +52,9 @@ KEYS: dict[str, str] = {
         events instances[].counts.ahead instances[].counts.control instances[].counts.dead
         instances[].counts.duplicates instances[].counts.expired instances[].counts.parked
         instances[].counts.stored instances[].counts.unknown_fields instances[].error instances[].instance
-        instances[].lag instances[].max_rss_bytes instances[].partitions instances[].pid instances[].rate
-        instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate restarts
-        seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
+        instances[].lag instances[].max_rss_bytes instances[].member instances[].partitions instances[].pid
+        instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate
+        restarts seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
         totals.stored totals.unknown_fields""",
     "lag --window 0.1": """
         drain_seconds group held_back lag partitions[].counts.ahead partitions[].counts.control
@@ -64,7 +64,7 @@ KEYS: dict[str, str] = {
         partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
         partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
         partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
-        partitions[].topic_id produced_rate stored_rate verdict window""",
+        partitions[].topic_id places produced_rate stored_rate verdict window""",
     "offsets reset --to earliest --dry-run": """
         items[].after items[].again items[].before items[].cut items[].given_up items[].kind items[].partition
         items[].topic items[].topic_id""",
@@ -106,7 +106,7 @@ KEYS: dict[str, str] = {
         partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
-        at bottleneck database group reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
+        at bottleneck database group hosts reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
         stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
     "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
     "db migrate --dry-run": """

@@ -133,6 +133,7 @@ def test_metrics_show_the_missing_server_and_keep_the_others(server: str, sesacc
     assert (done.returncode, done.stderr) == (0, "")
     up = dict(re.findall(r'^sesacctl_up{server="(\w+)"} ([\d.]+)$', done.stdout, re.MULTILINE))
     assert up == dict.fromkeys(("postgresql", "redis", "kafka"), "1.0") | {server.lower(): "0.0"}
+    assert f'sesacctl_scrape_errors_total{{server="{server.lower()}"}} 1.0' in done.stdout
     assert ("sesacctl_rows{" in done.stdout) is (server != "PostgreSQL")
     assert ("sesacctl_cache_rows{" in done.stdout) is (server != "Redis")
 
@@ -160,7 +161,7 @@ def test_the_loops_serve_their_own(sesacctl: Cli) -> None:
     refresh, consume, produce = ports.choose(3)
     started = {
         refresh: sesacctl.start("cache", "refresh", "--loop", "30", "--metrics-port", refresh),
-        consume: sesacctl.start("consume", "-n", "2", "--metrics-port", consume),
+        consume: sesacctl.start("consume", "-n", "2", "--metrics-port", consume, SESAC_MEMBER="shop"),
         produce: sesacctl.start("produce", "--rate", "20", "--metrics-port", produce),
     }
 
@@ -172,7 +173,7 @@ def test_the_loops_serve_their_own(sesacctl: Cli) -> None:
             return False
 
     wait_until(lambda: served(refresh, 'sesacctl_refresh_rows{table="users",turn="aged"} 20.0'))
-    wait_until(lambda: served(consume, 'sesacctl_instance_up{instance="1"} 1.0'))
+    wait_until(lambda: served(consume, 'sesacctl_member_up{member="shop-1"} 1.0'))
     wait_until(lambda: served(produce, "sesacctl_events_acknowledged_total"))
     for port, process in started.items():
         open_to = [each.laddr for each in Process(process.pid).net_connections("tcp") if each.status == CONN_LISTEN]

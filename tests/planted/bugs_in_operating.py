@@ -9,6 +9,12 @@ _SINK_COUNTERS = "tests/integration/test_sink_counters.py"
 _SINK_LOCKS = "tests/integration/test_sink_locks.py"
 _HEALTH = "tests/unit/pipeline/watch/test_health.py"
 _LAG = "tests/unit/pipeline/watch/test_lag.py"
+_PAGES = "tests/unit/pipeline/watch/test_pages.py"
+_EXPORTER = "tests/unit/pipeline/watch/test_exporter.py"
+_MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
+_METRICS = "tests/integration/test_metrics.py"
+_DASHBOARDS = "tests/integration/test_dashboards.py"
+_LOOP_START = "tests/integration/test_loop_start.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
@@ -98,5 +104,88 @@ PLANTS: tuple[Plant, ...] = (
             ),
         ),
         (f"{_HEALTH}::test_a_worker_without_a_heartbeat_is_named",),
+    ),
+    Plant(
+        "overdue-loop-is-alive",
+        "sesacctl/pipeline/watch/pages.py",
+        (("if not pulse.alive]", "if not pulse.pid]"),),
+        (f"{_PAGES}::test_an_overdue_loop_is_not_alive",),
+    ),
+    Plant(
+        "full-disk-looks-like-a-dead-loop",
+        "sesacctl/heartbeat.py",
+        (
+            ("        self._due = time.monotonic() + good_for\n        if", "        if"),
+            (
+                "        self._good_for, self._written, self._failed = good_for, now, False\n",
+                "        self._due = now + good_for\n",
+            ),
+        ),
+        (f"{_PAGES}::test_a_full_disk_does_not_make_a_loop_look_dead",),
+    ),
+    Plant(
+        "each-scraper-looks-itself",
+        "sesacctl/pipeline/watch/exporter.py",
+        (("                if self._looking:", "                if self._looks < 0:"),),
+        (f"{_PAGES}::test_two_scrapers_share_one_look",),
+    ),
+    Plant(
+        "waiting-ends-with-an-empty-cache",
+        "sesacctl/pipeline/startup.py",
+        ((", TopicMissing, CacheEmpty)\n_EVERY", ", TopicMissing)\n_EVERY"),),
+        (f"{_LOOP_START}::test_loops_wait_for_what_comes_after_them",),
+    ),
+    Plant(
+        "hints-are-plain-text-in-a-json-log",
+        "sesacctl/cli/render.py",
+        (
+            (
+                '    if is_only_json():\n        write("info", "next", command)',
+                '    if not command:\n        write("", "", "")',
+            ),
+        ),
+        (f"{_LOOP_START}::test_loops_wait_for_what_comes_after_them",),
+    ),
+    Plant(
+        "reports-that-waited-lose-what-was-done",
+        "sesacctl/pipeline/consume/status.py",
+        (("        both.activity.add(self.activity)\n", ""),),
+        (f"{_MAILBOX}::test_no_activity_is_lost_while_nobody_reads",),
+    ),
+    Plant(
+        "a-parked-counter-falls",
+        "sesacctl/pipeline/consume/activity.py",
+        (("getattr(counts, name)) > 0:", "getattr(counts, name)) != 0:"),),
+        (f"{_EXPORTER}::test_the_supervisor_speaks_for_its_members",),
+    ),
+    Plant(
+        "largest-age-of-those-that-are-known",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (("if known and len(known) == len(partitions) else []", "if known else []"),),
+        (f"{_EXPORTER}::test_the_largest_age_is_given_where_all_are_known",),
+    ),
+    Plant(
+        "missing-topic-is-a-broker-that-is-down",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (("if isinstance(error, ServerUnreachable | ServerRefused)}", "if isinstance(error, Exception)}"),),
+        (f"{_EXPORTER}::test_a_missing_topic_is_not_a_server_that_is_down",),
+    ),
+    Plant(
+        "age-of-the-newest-record",
+        "sesacctl/pipeline/audit/lag_age.py",
+        (("found.setdefault(tp, records[0].timestamp)", "found.setdefault(tp, records[-1].timestamp)"),),
+        (f"{_METRICS}::test_the_age_of_a_lag_is_that_of_its_first_record",),
+    ),
+    Plant(
+        "metric-renamed-under-its-dashboard",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (('yield _gauge("sesacctl_lag_seconds", "Age', 'yield _gauge("sesacctl_lag_age_seconds", "Age'),),
+        (f"{_DASHBOARDS}::test_every_metric_and_label_that_is_asked_for_exists",),
+    ),
+    Plant(
+        "label-renamed-under-its-alert",
+        "sesacctl/pipeline/watch/metric_families.py",
+        (('text, ("consumergroup", "topic"), values)', 'text, ("consumergroup", "log"), values)'),),
+        (f"{_DASHBOARDS}::test_every_metric_and_label_that_is_asked_for_exists",),
     ),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,23 @@ def calls_without_an_action() -> list[str]:
 
 def test_every_record_of_sesacctl_has_an_action() -> None:
     assert calls_without_an_action() == []
+
+
+def test_all_of_stderr_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what other libraries write there, in pieces, with or without an end of line."""
+    below = io.StringIO()
+    monkeypatch.setattr("sys.stderr", below)
+    monkeypatch.setattr("atexit.register", lambda _: None)
+    log.only_json()
+    log.write("info", "next", "sesacctl audit", exit_code=5)
+    print("Traceback", end="", file=sys.stderr)
+    print(" (most recent call last):\n\n  File", file=sys.stderr)
+    print('{"not": one', file=sys.stderr)
+    print("[1]", end="", file=sys.stderr)
+    assert isinstance(sys.stderr, log._JsonLines)
+    sys.stderr.finish()
+    found = [json.loads(line) for line in below.getvalue().splitlines()]
+    assert [each["message"] for each in found] == [
+        "sesacctl audit", "Traceback (most recent call last):", "  File", '{"not": one', "[1]",
+    ]  # fmt: skip
+    assert [each["action"] for each in found] == ["next", "stderr", "stderr", "stderr", "stderr"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafka import KafkaAdminClient
+from kafka.coordinator.assignors.roundrobin import ConsumerProtocolAssignment
 from kafka.errors import GroupIdNotFoundError, IncompatibleBrokerVersion, for_code
 from kafka.protocol.api_message import ApiMessage
 
@@ -34,6 +35,22 @@ def group_members(client: KafkaAdminClient, group: str) -> list[Any]:
     """
     members: list[Any] = client._manager.run(_members, client, group)
     return members
+
+
+def instance_id(member: Any) -> str | None:
+    """The `group.instance.id` of one of `group_members`; None if it has none."""
+    found: str | None = getattr(member, "group_instance_id", None) or getattr(member, "instance_id", None)
+    return found
+
+
+def assigned_partitions(member: Any) -> list[tuple[str, int]]:
+    """Topic and number of what one of `group_members` has, sorted; nothing while the group is changing."""
+    if hasattr(member, "assignment"):  # KIP-848
+        topics = [(topic.topic_name, topic.partitions) for topic in member.assignment.topic_partitions]
+    else:
+        raw = member.member_assignment
+        topics = ConsumerProtocolAssignment.decode(raw).assigned_partitions if raw else []
+    return sorted((topic, number) for topic, numbers in topics for number in numbers)
 
 
 async def _members(client: KafkaAdminClient, group: str) -> list[Any]:

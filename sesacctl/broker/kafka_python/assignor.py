@@ -14,6 +14,12 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 _NUMBERED = re.compile(r"(.*)-(\d+)", re.DOTALL)
 
 
+def host_of(instance_id: str | None) -> str | None:
+    """The supervisor in a `group.instance.id`; the whole of one that has another form."""
+    found = _NUMBERED.fullmatch(instance_id or "")
+    return found[1] if found else instance_id or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
     """A member of the consumer group as the leader sees it; `owned` is what it says that generation gave it."""
@@ -27,8 +33,7 @@ class GroupMember:
     @property
     def host(self) -> str:
         """The supervisor it belongs to; one without an id of that form stands for itself."""
-        found = _NUMBERED.fullmatch(self.instance_id or "")
-        return found[1] if found else self.instance_id or self.id
+        return host_of(self.instance_id) or self.id
 
     @property
     def rank(self) -> tuple[bool, int, str, str]:

@@ -48,6 +48,16 @@ class Assignment:
         """Whether what is owned has to be looked up again: it is not what was confirmed, or is not known."""
         return self._membership is None or membership != self._membership
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether what is owned, be it nothing, is what a generation of the group has given us."""
+        return self.generation >= 0
+
+    @property
+    def generation(self) -> int:
+        """The generation of the group that gave us what is owned; -1 while that is not confirmed."""
+        return self._membership.generation if self._membership is not None else _UNKNOWN
+
     def drop(self) -> None:
         """Own nothing."""
         self._owned = {}

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 
 import psycopg2
 
-from sesacctl.events import PRODUCTS, USERS, Kind
+from sesacctl.events import PRODUCTS, USERS, Kind, Reason
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.parked import parents_without_lag, retry_parked
 from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.pipeline.consume.status import Status, Timer
+from sesacctl.pipeline.sink.counts import Counter
+from sesacctl.pipeline.sink.measures import Measures
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 
@@ -26,15 +28,17 @@ class Chores:
         settings: Settings,
         kind_of: Mapping[str, Kind],
         status: Status,
+        measures: Measures,
         *,
         park_seconds: float,
         checkpoint: Callable[[str], None],
     ) -> None:
-        """`kind_of` has the kind of event for each topic name; `status` gets what becomes of parked events."""
+        """`kind_of` has the kind of event by topic name; `status` and `measures` get what becomes of parked events."""
         self._settings = settings
         self._kind_of = kind_of
         self._parents = [settings.topic(kind) for kind in (USERS, PRODUCTS)]
         self._status = status
+        self._measures = measures
         self._park_seconds = park_seconds
         self._checkpoint = checkpoint
         self._committing, self._parked, self._comparing = Timer(1.0), Timer(1.0), Timer(5.0)
@@ -83,5 +87,11 @@ class Chores:
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: parents_without_lag(reader.consumer, sink, self._parents),
             zone=self._settings.event_timezone,
+            on_settled=self._count_settled,
         )
         self._status.counts.add(changes)
+
+    def _count_settled(self, topic: str, to: Counter, reason: Reason | None) -> None:
+        self._status.activity.events[topic, to] += 1
+        if reason is not None:
+            self._measures.count_dead(topic, reason)

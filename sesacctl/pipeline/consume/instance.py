@@ -13,6 +13,7 @@ import psycopg2
 from sesacctl.broker.addresses import missed
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import Kind
+from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.consume.budget import Budget
 from sesacctl.pipeline.consume.chores import Chores
 from sesacctl.pipeline.consume.group_member import CLOSE_MS, GroupMember
@@ -25,6 +26,8 @@ from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.sink.batch import Batch, count_records
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutFound, stops
+from sesacctl.pipeline.sink.measures import Measures
+from sesacctl.pipeline.sink.sqlstates import retry_class
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
 
@@ -61,10 +64,14 @@ class Instance:
         self._report = report
         self._checkpoint = checkpoint
         self._status = Status(number, pid=os.getpid())
-        self._postgres = PostgresLink(settings, checkpoint)
+        self._measures = Measures()
+        self._generation = -1
+        self._postgres = PostgresLink(settings, self._measures, checkpoint)
         self._member = GroupMember(settings, self._kind_of, member_id=member_id, accept_gap=accept_gap)
         self._step_size = StepSize(budget)
-        self._chores = Chores(settings, self._kind_of, self._status, park_seconds=park_seconds, checkpoint=checkpoint)
+        self._chores = Chores(
+            settings, self._kind_of, self._status, self._measures, park_seconds=park_seconds, checkpoint=checkpoint
+        )
         self._reporting = Timer(1.0)
         self._connected_at = time.monotonic()  # to Kafka
 
@@ -146,6 +153,7 @@ class Instance:
         except CutFound as found:
             self._stop_for_cut(sink, found)
         except Fenced as error:
+            self._status.activity.fences += 1
             logger.info("%s; reading again", error, extra={"action": "consume.fenced"})
             assignment.mark_changed()
         except psycopg2.Error as error:
@@ -182,7 +190,11 @@ class Instance:
 
     def _seek_to_stored(self, sink: Sink) -> None:
         seek_to_stored(sink, *self._member.place)
-        self._status.partitions = self._member.place.assignment.names
+        assignment = self._member.place.assignment
+        self._status.partitions = assignment.names
+        if assignment.is_confirmed and assignment.generation != self._generation:
+            self._generation = assignment.generation
+            self._status.activity.rebalances += 1
 
     def _within_limits(self, polled: Sequence[Batch]) -> Sequence[Batch]:
         """The batches with what may be stored now; what is left out is read again from PostgreSQL's offset."""
@@ -202,24 +214,26 @@ class Instance:
         except BaseException as error:
             if not self._step_size.halved(error, batches, sink.connection):
                 raise
+            self._status.activity.retries["timeout"] += 1
             self._member.place.assignment.mark_changed()
             return []
         self._step_size.fitted(batches)
         now_ms = time.time() * 1000
         for batch in batches:
-            self._status.latency.observe(now_ms, [record.timestamp for record in batch.records])
-        self._count(counts)
+            self._status.latency.observe(now_ms, [at for record in batch.records if (at := record.timestamp) >= 0])
+        self._count(batches, counts)
         return batches
 
     def _store_control(self, sink: Sink, polled: Polled) -> None:
         """Move over transaction markers at the ends of logs."""
         assignment = self._member.place.assignment
         if not assignment.changed(polled.membership) and (batches := assignment.control_batches(polled)):
-            self._count(sink.store(batches))
+            self._count(batches, sink.store(batches))
             assignment.advance(batches)
 
-    def _count(self, stored: Mapping[PartitionKey, Counts]) -> None:
+    def _count(self, batches: Sequence[Batch], stored: Mapping[PartitionKey, Counts]) -> None:
         self._postgres.note_stored()
+        self._status.activity.count_step(stored, {batch.key: batch.topic for batch in batches})
         for counts in stored.values():
             self._status.counts.add(counts)
 
@@ -237,6 +251,7 @@ class Instance:
 
     def _handle_database_error(self, error: psycopg2.Error) -> None:
         self._status.wait_for("PostgreSQL", self._postgres.give_up(error))
+        self._status.activity.retries[retry_class(error)] += 1
 
     def _watch_kafka(self) -> None:
         if self._member.place.reader.connected:
@@ -248,5 +263,7 @@ class Instance:
 
     def _send_status(self) -> None:
         self._status.max_rss_bytes = max_rss_bytes()
+        self._status.joined = self._member.joined and self._member.place.assignment.is_confirmed
+        self._status.activity.take_measures(self._measures)
         self._report(self._status)
-        self._status.counts, self._status.latency = Counts(), Latency()
+        self._status.counts, self._status.latency, self._status.activity = Counts(), Latency(), Activity()

@@ -15,7 +15,7 @@ from sesacctl.database.connections import read_row
 from sesacctl.events import PARTITIONS, Kind, Reason
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.batch import Refusal
-from sesacctl.pipeline.sink.counts import Counts, PartitionKey
+from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.retained import (
     KeptRecord,
     forget,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from sesacctl.broker.consumer_like import ConsumerLike
 
+OnSettled = Callable[[str, Counter, Reason | None], None]
 _CHUNK = 1_000
 _SECONDS = 0.5  # new events wait meanwhile
 _OURS = (
@@ -52,6 +53,7 @@ def retry_parked(
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
     zone: tzinfo = UTC,
+    on_settled: OnSettled = lambda *_: None,
 ) -> Counts:
     """Try the parked events of these partitions once more, the longest untried first, for half a second.
 
@@ -59,7 +61,8 @@ def retry_parked(
     came from partitions that no longer exist is tried, too: `beyond` has topics with their numbers of partitions. What
     is stored leaves `parked_events`. What has waited longer than `park_seconds` becomes a dead letter, but only while
     users and products have no lag. `kind_of` has the kind of event for each topic name, `zone` is that of event times
-    that have none. Returns the change of the counters: `parked` goes down.
+    that have none. Returns the change of the counters: `parked` goes down. `on_settled` is called after the COMMIT for
+    each event that is parked no longer, with its topic, what became of it and why it is dead.
 
     Raises:
         psycopg2.Error: the transactions before, of a thousand events each, stay done.
@@ -83,7 +86,10 @@ def retry_parked(
         with connection, connection.cursor() as cursor:
             records, more = _lock_next(cursor, owned, began)
             overdue = _overdue(cursor, records, park_seconds) if may_die else set()
-            total.add(_settle(cursor, group, records, try_again(cursor, kind_of, records, zone), overdue))
+            change, settled = _settle(cursor, group, records, try_again(cursor, kind_of, records, zone), overdue)
+            total.add(change)
+        for each in settled:
+            on_settled(*each)
         if not more or time.monotonic() >= until:
             return total
 
@@ -133,13 +139,16 @@ def _settle(
     records: Sequence[KeptRecord],
     outcome: Mapping[int, Refusal | None],
     overdue: set[int],
-) -> Counts:
+) -> tuple[Counts, list[tuple[str, Counter, Reason | None]]]:
+    """The change of the counters, and of each record that is parked no longer its topic, its fate and the reason."""
     changes = defaultdict[PartitionKey, Counts](Counts)
     still: list[int] = []
+    settled: list[tuple[str, Counter, Reason | None]] = []
     dead: dict[bool, list[Refusal]] = {True: [], False: []}
     for record in records:
         refusal = outcome[record.id]
-        if settle(changes, record, "parked", refusal):
+        if to := settle(changes, record, "parked", refusal):
+            settled.append((record.topic, to, None))
             continue
         assert refusal is not None
         if refusal.failure is Failure.PARK and record.id not in overdue:
@@ -147,6 +156,7 @@ def _settle(
             continue
         if refusal.failure is Failure.PARK:
             refusal.reason, refusal.detail = Reason.ORPHAN, "its user or product never came"
+        settled.append((record.topic, "dead", refusal.reason))
         move_count(changes, record, "parked", "dead")
         dead[record.counted].append(refusal)
     for counted, refusals in dead.items():
@@ -156,7 +166,7 @@ def _settle(
     total = Counts()
     for change in changes.values():
         total.add(change)
-    return total
+    return total, settled
 
 
 def _delete_tried(cursor: extensions.cursor, tried: Sequence[int], still: Sequence[int]) -> None:

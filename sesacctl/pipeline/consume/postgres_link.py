@@ -13,6 +13,7 @@ from sesacctl.database.connections import connect, require_writable, to_sesacctl
 from sesacctl.database.refusals import by_user_code
 from sesacctl.database.user_code import failing_function
 from sesacctl.pipeline.consume.status import Timer
+from sesacctl.pipeline.sink.measures import Measures
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
@@ -32,8 +33,9 @@ _OF_THE_SERVER = ("53", "57")
 class PostgresLink:
     """`sink` is None while there is no connection; `away_since` (monotonic) is when it was first missed."""
 
-    def __init__(self, settings: Settings, checkpoint: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, measures: Measures, checkpoint: Callable[[str], None]) -> None:
         self._settings = settings
+        self._measures = measures
         self._checkpoint = checkpoint
         self._trying = Timer(1.0)
         self.sink: Sink | None = None
@@ -59,6 +61,7 @@ class PostgresLink:
             connection,
             group=self._settings.kafka_group,
             zone=self._settings.event_timezone,
+            measures=self._measures,
             checkpoint=self._checkpoint,
         )
         self.away_since = None

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 
+from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.sink.counts import Counts
 
@@ -16,16 +17,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Status:
-    """State of one instance; counts and latency are since the report before, lag is by the last fetch."""
+    """State of one instance; counts, latency and activity are since the report before, lag is by the last fetch.
+
+    `joined`: the group has given it its partitions, be it none, and they are read from PostgreSQL's offsets on.
+    """
 
     instance: int
     pid: int = 0
     state: str = "starting"
     waiting_for: str | None = None
+    joined: bool = False
     partitions: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     lag: int = 0
     latency: Latency = field(default_factory=Latency)
+    activity: Activity = field(default_factory=Activity)
     max_rss_bytes: int = 0
     error: str | None = None
 
@@ -43,9 +49,12 @@ class Status:
 
     def followed_by(self, newer: Status) -> Status:
         """One status in place of two: the newer one, with the counts and latencies of both."""
-        both = replace(newer, counts=replace(newer.counts), latency=Latency(newer.latency.buckets.copy()))
+        both = replace(
+            newer, counts=replace(newer.counts), latency=newer.latency.copy(), activity=newer.activity.copy()
+        )
         both.counts.add(self.counts)
         both.latency.add(self.latency)
+        both.activity.add(self.activity)
         return both
 
 

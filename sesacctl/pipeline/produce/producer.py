@@ -17,7 +17,7 @@ from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, EventTooLarge, LedgerNotWritten, SesacctlError
 from sesacctl.events import Kind, OrderEvent
 from sesacctl.heartbeat import Heartbeat
-from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.latency import Histogram, Latency
 from sesacctl.pipeline.produce.ledger import Ledger
 from sesacctl.pipeline.produce.newcomers import Newcomers
 from sesacctl.pipeline.produce.orders import OrderMaker
@@ -206,6 +206,14 @@ class Producer:
             waiting_for=self._waiting_for,
             first_failure=sender.first_failure,
         )
+
+    def acknowledgements(self) -> Histogram:
+        """From sending to the acknowledgement, of every event so far; to be asked in `on_report`."""
+        return self._latency.histogram.copy()
+
+    def problem(self) -> str | None:
+        """Why it sends nothing; None if nothing keeps it from that. Any thread may ask."""
+        return f"waiting for {self._waiting_for}" if self._waiting_for else None
 
     def _has_rows(self) -> bool:
         """Take the cache's newest generation; False while it has none."""

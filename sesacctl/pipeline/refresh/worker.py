@@ -25,6 +25,7 @@ from sesacctl.database.connections import connect, translate_errors
 from sesacctl.database.schema import revisions
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.heartbeat import Heartbeat
+from sesacctl.pipeline.latency import Histogram
 from sesacctl.pipeline.refresh.statement import refresh_statement
 from sesacctl.settings import Settings
 
@@ -53,6 +54,22 @@ class RefreshResult:
     at: datetime | None
     seconds: float
     tables: tuple[TableRefresh, ...]
+
+
+class RefreshFigures:
+    """What `run` has done so far; any thread may look. `last` is the last round that has cached something."""
+
+    def __init__(self) -> None:
+        self.rounds = dict.fromkeys(("cached", "skipped", "empty", "failed"), 0)
+        self.seconds = Histogram()
+        self.last: RefreshResult | None = None
+
+    def note(self, result: RefreshResult) -> None:
+        """Add a round that has not failed."""
+        self.rounds["skipped" if result.skipped else "empty" if result.generation is None else "cached"] += 1
+        self.seconds.observe(result.seconds)
+        if result.generation is not None:
+            self.last = result
 
 
 class _Pick:
@@ -84,6 +101,12 @@ class Refresher:
         self._redis = connect_redis(settings)
         self._postgres: Connection | None = None
         self._adopted = False
+        self.figures = RefreshFigures()
+        self._problem: str | None = "its first round is not done"
+
+    def problem(self) -> str | None:
+        """Why the last round of `run` failed; None if it did not. Any thread may ask."""
+        return self._problem
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +177,8 @@ class Refresher:
                 if not started or not (error.retriable or isinstance(error, CheckFailed)):
                     raise
                 failures += 1
+                self._problem = str(error)
+                self.figures.rounds["failed"] += 1
                 if failures == 1 or error.hint != said:  # it may come back as a standby: something else to wait for
                     said = error.hint
                     logger.warning("%s: the cache keeps its rows", error, extra={"action": "refresh.waiting"})
@@ -163,6 +188,8 @@ class Refresher:
                 logger.info("working again", extra={"action": "refresh.recovered", "failures": failures})
                 due = began
             started, failures, said = True, 0, None
+            self._problem = None
+            self.figures.note(result)
             _log(result)
             on_round(result)
             due = _next_due(due, period)

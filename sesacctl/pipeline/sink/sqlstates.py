@@ -7,6 +7,7 @@ from enum import StrEnum
 from psycopg2 import DataError, IntegrityError, NotSupportedError, ProgrammingError, errorcodes
 from psycopg2 import Error as PostgresError
 
+from sesacctl.database.deadline import NoAnswer
 from sesacctl.database.row_security import is_refused_row
 from sesacctl.database.user_code import failed_within_statement, failing_function
 
@@ -44,6 +45,18 @@ _INFRA_CLASSES = {"08", "57", "53", "25", "40", "55"}
 _BUGS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
+RETRY_CLASSES = (
+    *("connection", "no_answer", "deadlock", "serialization", "lock", "resources", "shutdown", "read_only"),
+    *("timeout", "other"),
+)
+_RETRY_BY_CODE = {
+    errorcodes.DEADLOCK_DETECTED: "deadlock",
+    errorcodes.LOCK_NOT_AVAILABLE: "lock",
+    errorcodes.QUERY_CANCELED: "timeout",
+}
+_RETRY_BY_CLASS = {"08": "connection", "25": "read_only", "40": "serialization", "53": "resources", "57": "shutdown"}
+
+
 def classify(error: PostgresError, table: str | None = None) -> Failure:
     """The class of an error; `table`: that which was written."""
     code = error.pgcode
@@ -58,6 +71,14 @@ def classify(error: PostgresError, table: str | None = None) -> Failure:
     if code[:2] in _DATA_CLASSES:
         return Failure.DATA
     return _BY_CODE.get(code) or (Failure.CODE if failing_function(error) else Failure.STOP)
+
+
+def retry_class(error: PostgresError) -> str:
+    """The kind of an error of class INFRA, for a counter of retries."""
+    if isinstance(error, NoAnswer):
+        return "no_answer"
+    code = error.pgcode or ""
+    return _RETRY_BY_CODE.get(code) or _RETRY_BY_CLASS.get(code[:2], "other" if code else "connection")
 
 
 def _is_state_of_user_code(error: PostgresError, code: str) -> bool:

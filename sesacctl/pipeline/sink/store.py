@@ -16,6 +16,7 @@ from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Ref
 from sesacctl.pipeline.sink.copy_rows import copy_rows
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
+from sesacctl.pipeline.sink.measures import Measures
 from sesacctl.pipeline.sink.retained import save_dead_letters, save_parked
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.sink.staging import RAISE_NOW, write_staged
@@ -29,8 +30,8 @@ class Sink:
     """Stores batches for one consumer group over one connection.
 
     Every method is one transaction and leaves none open. psycopg2's errors pass through: see `sqlstates.classify`.
-    `zone` is that of event times that have none. `checkpoint` is called with a label between the parts of a step, for
-    fault tests.
+    `zone` is that of event times that have none, `measures` is where figures are added. `checkpoint` is called with a
+    label between the parts of a step, for fault tests.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Sink:
         *,
         group: str,
         zone: tzinfo = UTC,
+        measures: Measures | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._measures = measures or Measures()
         self._connection = connection
         self._group = group
         self._zone = zone
@@ -93,7 +96,8 @@ class Sink:
         entries, refusals, counts = decode(batches, self._zone)
         try:
             with self._connection.cursor() as cursor:
-                self._fence(cursor, batches)
+                with self._measures.timed("fence"):
+                    self._fence(cursor, batches)
                 refusals += self._write(cursor, entries)
                 save_dead_letters(
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
@@ -102,11 +106,13 @@ class Sink:
                 tally(counts, refusals)
                 self._advance(cursor, batches, counts)
                 self._checkpoint("before commit")
-            self._connection.commit()
+            with self._measures.timed("commit"):
+                self._connection.commit()
         except BaseException:
             if not self._connection.closed:
                 self._connection.rollback()
             raise
+        self._measures.count_refusals(refusals)
         self._checkpoint("after commit")
         return counts
 
@@ -120,6 +126,7 @@ class Sink:
         with self._connection, self._connection.cursor() as cursor:
             self._fence(cursor, [batch])
             self._advance(cursor, [batch], {batch.key: Counts(expired=batch.end - batch.next_offset)})
+        self._measures.expired[batch.topic] += batch.end - batch.next_offset
 
     def _fence(self, cursor: extensions.cursor, batches: Sequence[Batch]) -> None:
         """Lock the partitions' offsets, and compare them with what this step saw."""
@@ -146,15 +153,18 @@ class Sink:
                 raise
         cursor.execute("ROLLBACK TO SAVEPOINT direct")
         self._checkpoint("after going back")
-        return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
+        self._measures.slow_paths += 1
+        with self._measures.timed("slow_path"):
+            return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
 
     def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
         """Whether every row is in its table: without an error it may not be, as a trigger may drop rows."""
-        for kind in WRITE_ORDER:
-            if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
-                return False
-            self._checkpoint(f"after copy of {kind}")
-        cursor.execute(RAISE_NOW)
+        with self._measures.timed("copy"):
+            for kind in WRITE_ORDER:
+                if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
+                    return False
+                self._checkpoint(f"after copy of {kind}")
+            cursor.execute(RAISE_NOW)
         return True
 
     def _advance(

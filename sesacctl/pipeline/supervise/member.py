@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.consume.status import Status
-from sesacctl.pipeline.latency import Latency
+from sesacctl.pipeline.latency import Histogram, Latency
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.messages import Crash
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 HEALTHY_SECONDS = 60.0
 EXIT_SECONDS = 1.0  # from the end of the pipe to that of the process
+SILENT_SECONDS = 10.0  # an instance sends something every second, or it is not ready
 TAKEN_SECONDS = 5.0  # longer than the other members of a taken identity need to notice it
 
 
@@ -28,10 +31,12 @@ TAKEN_SECONDS = 5.0  # longer than the other members of a taken identity need to
 class InstanceReport:
     """One line of the live table; rate in events per second since the last interval began, lag as of the last fetch.
 
-    `error`: what it waits for or what ended it last, until it has stored something since.
+    `member` is its `group.instance.id`. `error`: what it waits for or what ended it last, until it has stored something
+    since.
     """
 
     instance: int
+    member: str
     pid: int | None
     state: str
     partitions: list[str]
@@ -66,6 +71,7 @@ class Member:
     """
 
     number: int
+    id: str = ""
     process: BaseProcess | None = None
     pipe: Connection | None = None
     running: bool = False
@@ -121,6 +127,20 @@ class Member:
         """Whether it has sent nothing for so long and nothing waits to be read: the supervisor itself may have hung."""
         return self.pipe is not None and time.monotonic() - self.heard > seconds and not self.pipe.poll()
 
+    def problem(self) -> str | None:
+        """Why it does not consume; None if it has its place in the group, even one without partitions, and its servers.
+
+        Any thread may ask.
+        """
+        status, silence = self.status, time.monotonic() - self.heard
+        if self.pipe is None:
+            return self.error or "stopped"
+        if status.state != "running":
+            return status.error or status.state
+        if not status.joined:
+            return "no partitions are assigned yet"
+        return f"it has said nothing for {silence:.0f} s" if silence > SILENT_SECONDS else None
+
     def kill(self) -> None:
         """End its process, which is there as long as the pipe is open; one without a known pid ends by itself then."""
         if self.pid is not None:
@@ -169,6 +189,7 @@ class Member:
         """What to show of it, `seconds` after the interval began."""
         return InstanceReport(
             instance=self.number,
+            member=self.id,
             pid=self.pid,
             state=self.status.state if self.pipe is not None else "stopped",
             partitions=self.status.partitions,
@@ -181,11 +202,22 @@ class Member:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeFigures:
+    """A report with what it has no room for: all that was done, record to COMMIT, and who waits for which server."""
+
+    report: ConsumeReport
+    activity: Activity
+    record_to_commit: Histogram
+    waiting: Mapping[str, int]
+
+
 class Figures:
     """What a supervisor reports of its members: asking changes nothing, only `begin_interval` does."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.latency = Latency()
+        self.activity = Activity()
         self._members = members
         self._started = self._reported = time.monotonic()
         self._reported_events = 0
@@ -198,6 +230,21 @@ class Figures:
     def begin(self) -> None:
         """Time counts from here."""
         self._started = self._reported = time.monotonic()
+
+    def receive(self, status: Status) -> None:
+        """Add what an instance has done since its last status."""
+        self.latency.add(status.latency)
+        self.activity.add(status.activity)
+
+    def everything(self) -> ConsumeFigures:
+        """All figures now; ask in the supervisor's own thread."""
+        waiting = Counter(member.status.waiting_for for member in self._members if member.pipe is not None)
+        return ConsumeFigures(
+            report=self.report(),
+            activity=self.activity.copy(),
+            record_to_commit=self.latency.histogram.copy(),
+            waiting={server: waiting[server] for server in ("PostgreSQL", "Kafka")},
+        )
 
     def begin_interval(self) -> None:
         """Rates count from here."""

@@ -67,6 +67,8 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
     settings = options.settings
     form: log.Format = "json" if settings.sesac_log_format == "json" else "text"
     log.configure(settings.sesac_log_level, form, instance=options.number)  # several write to one stderr
+    if form == "json":
+        log.only_json()
     stop = threading.Event()
     gc.freeze()  # what was imported is never garbage: it need not be looked through
     granted: SimpleQueue[int] = SimpleQueue()

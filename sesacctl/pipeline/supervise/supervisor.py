@@ -17,7 +17,7 @@ from sesacctl.pipeline.supervise import prerequisites
 from sesacctl.pipeline.supervise.background import BackgroundPoll
 from sesacctl.pipeline.supervise.budget import Allowance, InDoubt, Take, stored_events
 from sesacctl.pipeline.supervise.group_watch import GroupWatch
-from sesacctl.pipeline.supervise.member import EXIT_SECONDS, ConsumeReport, Figures, Member
+from sesacctl.pipeline.supervise.member import EXIT_SECONDS, ConsumeFigures, ConsumeReport, Figures, Member
 from sesacctl.pipeline.supervise.member_ids import Identity
 from sesacctl.pipeline.supervise.messages import Crash, FatalError, IdentityTaken, InstanceTraceback, StatusRead, Stop
 from sesacctl.pipeline.supervise.process import InstanceOptions
@@ -99,7 +99,7 @@ class Supervisor:
         prerequisites.require(self._settings)
         self._figures.begin()
         home = self._settings.sesac_home.expanduser().absolute()
-        with Identity(home) as identity, Heartbeat(home, "consume") as heartbeat:
+        with Identity(home, self._settings.sesac_member) as identity, Heartbeat(home, "consume") as heartbeat:
             try:
                 while not stop.is_set() and not self._finished():
                     self._start_due(identity)
@@ -120,6 +120,15 @@ class Supervisor:
         """The figures now; changes nothing, so that any thread may ask."""
         return self._figures.report()
 
+    def everything(self) -> ConsumeFigures:
+        """The report with what metrics have besides; to be asked in `on_report`."""
+        return self._figures.everything()
+
+    def problem(self) -> str | None:
+        """Why it is not consuming with all its instances; None if it is. Any thread may ask, and no server is asked."""
+        problems = ((member.number, member.problem()) for member in self._members)
+        return next((f"instance {number}: {problem}" for number, problem in problems if problem), None)
+
     # ---- the life of a member
 
     def _start_due(self, identity: Identity) -> None:
@@ -129,11 +138,12 @@ class Supervisor:
                 self._start(member, identity)
 
     def _start(self, member: Member, identity: Identity) -> None:
+        member.id = identity.member(member.number)
         options = InstanceOptions(
             settings=self._settings,
             kinds=self._kinds,
             number=member.number,
-            member_id=identity.member(member.number),
+            member_id=member.id,
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
             on_budget=self._allowance is not None,
@@ -159,7 +169,7 @@ class Supervisor:
     def _handle_message(self, member: Member, message: object) -> None:
         if isinstance(message, Status):
             member.receive(message)
-            self._figures.latency.add(message.latency)
+            self._figures.receive(message)
             member.send(StatusRead())
         elif isinstance(message, FatalError):
             member.record_last_words(str(message.error))

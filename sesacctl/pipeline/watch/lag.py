@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sesacctl.broker import groups
+from sesacctl.broker.groups import Place
 from sesacctl.broker.transactions import OpenTransaction
 from sesacctl.pipeline.audit.partitions import PartitionProgress, held_back, read_partitions
 from sesacctl.settings import Settings
@@ -25,7 +27,7 @@ class LagVerdict(StrEnum):
 class LagReport:
     """Lag in offsets; rates per second over `window` seconds; `drain_seconds` is None while it does not shrink.
 
-    `held_back`: the part of it that cannot be read yet, and why.
+    `held_back`: the part of it that cannot be read yet, and why. `places`: which member of which host has what.
     """
 
     group: str
@@ -37,6 +39,7 @@ class LagReport:
     drain_seconds: float | None
     partitions: list[PartitionProgress]
     held_back: list[OpenTransaction]
+    places: list[Place]
 
 
 class LagMeter:
@@ -91,6 +94,7 @@ class LagMeter:
             drain_seconds=drain,
             partitions=partitions,
             held_back=held_back(self._settings, partitions),
+            places=list(groups.places(self._settings)),
         )
 
 

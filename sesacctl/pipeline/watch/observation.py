@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sesacctl.broker.cluster import Cluster, reachable_brokers, read_cluster
 from sesacctl.broker.transactions import OpenTransaction
-from sesacctl.errors import ServerUnreachable, SesacctlError
+from sesacctl.errors import CheckFailed, ServerUnreachable, SesacctlError
+from sesacctl.pipeline.audit.lag_age import lag_seconds
 from sesacctl.pipeline.audit.log_identity import find_cuts, known_cuts
 from sesacctl.pipeline.audit.partitions import PartitionProgress, held_back, read_partitions
 from sesacctl.pipeline.sink.counts import PartitionKey
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 LIMIT_SECONDS = 4.5
 """For all servers together: a probe answers within ten seconds, on a busy machine too."""
 KAFKA_SECONDS = 2.0
+AGE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Observation:
 
     `held_back`: what cannot be read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
     ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
-    answer; empty as well when nobody asked each of them.
+    answer; empty as well when nobody asked each of them. `lag_seconds` is None when nobody asked for ages. `took`: the
+    seconds of each look.
     """
 
     at: float
@@ -46,6 +49,8 @@ class Observation:
     compared: bool
     silent: list[str]
     problems: Mapping[str, SesacctlError]
+    lag_seconds: Mapping[PartitionKey, float] | None = None
+    took: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def lag(self) -> int | None:
@@ -59,8 +64,12 @@ class Observation:
         return (self.database.now - at).total_seconds() if at and self.database else None
 
 
-def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
-    """Look at everything; a server that is away is a problem in the result, not an error."""
+def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False) -> Observation:
+    """Look at everything; a server that is away is a problem in the result, not an error.
+
+    With `ages`, for metrics: also how long the oldest events have been waiting, and bugs are problems as well.
+    """
+    took: dict[str, float] = {}
     near: Future[Settings] = Future()
 
     def brokers() -> list[str]:
@@ -84,8 +93,10 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
             "Redis": lambda: read_redis(settings),
             "brokers": brokers,
             "Kafka": lambda: read_cluster(answering_brokers(), seconds=KAFKA_SECONDS),
-            "loop": lambda: _look_at_loop(answering_brokers(), closely=each_broker),
-        }
+            "loop": lambda: _look_at_loop(answering_brokers(), closely=each_broker, ages=ages),
+        },
+        took=took,
+        survive=ages,
     )
     loop: _Loop | None = seen.get("loop")
     return Observation(
@@ -99,6 +110,8 @@ def observe(settings: Settings, *, each_broker: bool = False) -> Observation:
         compared=loop is not None and loop.compared,
         silent=seen.get("brokers", []),
         problems=problems,
+        lag_seconds=loop.lag_seconds if loop else None,
+        took=took,
     )
 
 
@@ -108,13 +121,14 @@ class _Loop:
     held_back: list[OpenTransaction]
     cuts: dict[PartitionKey, CutLog]
     compared: bool
+    lag_seconds: Mapping[PartitionKey, float] | None = None
 
 
-def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
+def _look_at_loop(settings: Settings, *, closely: bool, ages: bool) -> _Loop:
     partitions = read_partitions(settings)
     held, cuts = held_back(settings, partitions), known_cuts(partitions)
     if not closely:
-        return _Loop(partitions, held, cuts, compared=False)
+        return _Loop(partitions, held, cuts, compared=False, lag_seconds=_ages(settings, partitions) if ages else None)
     try:
         return _Loop(partitions, held, find_cuts(settings, partitions, seconds=KAFKA_SECONDS), compared=True)
     except SesacctlError as error:  # brokers that are slow, or a user who may not read: the rest is known all the same
@@ -122,11 +136,24 @@ def _look_at_loop(settings: Settings, *, closely: bool) -> _Loop:
         return _Loop(partitions, held, cuts, compared=False)
 
 
-def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
+def _ages(settings: Settings, partitions: list[PartitionProgress]) -> Mapping[PartitionKey, float] | None:
+    try:
+        return lag_seconds(settings, partitions, seconds=AGE_SECONDS)
+    except SesacctlError as error:
+        logger.info("the age of the lag is not known: %s", error, extra={"action": "metrics.lag"})
+        return None
+
+
+def at_once(
+    looks: Mapping[str, Callable[[], Any]], *, took: dict[str, float] | None = None, survive: bool = False
+) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
     """Run all probes at once: their results, and the errors of those that failed, by name, within `LIMIT_SECONDS`.
 
-    In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end.
+    In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end. `took`
+    gets the seconds that each was waited for. To `survive` is to take a bug in one of them for its server's problem.
     """
+    began = time.monotonic()
+    times: dict[str, float] = {}
     seen: dict[str, Any] = {}
     failed: dict[str, Exception] = {}
 
@@ -135,6 +162,7 @@ def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dic
             seen[name] = looks[name]()
         except Exception as error:
             failed[name] = error
+        times[name] = time.monotonic() - began
 
     threads = {name: threading.Thread(target=look, args=(name,), name=f"look-{name}", daemon=True) for name in looks}
     for thread in threads.values():
@@ -144,11 +172,17 @@ def at_once(looks: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dic
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             failed[name] = _silent(name)
+    if took is not None:
+        took |= {name: times.get(name, time.monotonic() - began) for name in looks}
     problems = {}
     for name, error in dict(failed).items():  # a copy: one that is late may still come
-        if not isinstance(error, SesacctlError):
+        if isinstance(error, SesacctlError):
+            problems[name] = error
+        elif survive:
+            logger.error("%s: %r", name, error, exc_info=error, extra={"action": "metrics.failed"})
+            problems[name] = CheckFailed(f"{name}: {error!r}")
+        else:
             raise error
-        problems[name] = error
     return {name: result for name, result in dict(seen).items() if name not in problems}, problems
 
 

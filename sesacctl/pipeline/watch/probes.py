@@ -26,6 +26,16 @@ MANY = 100_000
 """Rows are counted up to here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records of one topic that were not stored, and why: how many, and seconds since the first was kept."""
+
+    topic: str
+    reason: str
+    count: int
+    oldest: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseView:
     """PostgreSQL, by its own clock.
@@ -33,7 +43,7 @@ class DatabaseView:
     `read_only`: it takes no writes, as on a standby or where `default_transaction_read_only` is on.
     Per cached table: how many rows there are (an estimate above `MANY`), rows ever inserted, rows never cached (up to
     `MANY`), and the seconds since the longest waiting row was cached. `stored_age`: seconds since the group last
-    stored something.
+    stored something. `dead` and `parked_events` are the group's, each up to `MANY` in all.
     """
 
     version: str
@@ -46,10 +56,20 @@ class DatabaseView:
     never_cached: dict[str, int]
     oldest_turn: dict[str, float | None]
     stored_age: float | None
-    dead_letters: int
-    parked: int
+    dead: tuple[Waiting, ...]
+    parked_events: tuple[Waiting, ...]
     row_security: tuple[SecuredTable, ...]
     read_only: bool
+
+    @property
+    def dead_letters(self) -> int:
+        """How many dead letters there are, up to `MANY`."""
+        return sum(each.count for each in self.dead)
+
+    @property
+    def parked(self) -> int:
+        """How many events are parked, up to `MANY`."""
+        return sum(each.count for each in self.parked_events)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +105,7 @@ def read_database(settings: Settings) -> DatabaseView:
         waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
         problem = encoding_problem(cursor.connection)
         stored_age = offsets.read_idle_seconds(cursor, settings.kafka_group)
-        refused = _row(cursor, _REFUSED, group=settings.kafka_group, most=MANY)
+        dead, parked = (_waiting(cursor, statement, settings.kafka_group) for statement in (_DEAD, _PARKED))
     return DatabaseView(
         version=version.split()[0],
         revision=revisions.head(),
@@ -99,7 +119,8 @@ def read_database(settings: Settings) -> DatabaseView:
         never_cached={table: row["never_cached"] for table, row in waiting.items()},
         oldest_turn={table: row["oldest_turn"] for table, row in waiting.items()},
         stored_age=stored_age,
-        **refused,
+        dead=dead,
+        parked_events=parked,
     )
 
 
@@ -112,11 +133,21 @@ _WAITING = """
         (SELECT extract(epoch FROM now() - min(last_cached_at))::float8 FROM {table}
          WHERE last_cached_at IS NOT NULL) AS oldest_turn
     FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"""
-_REFUSED = """
-    SELECT (SELECT count(*) FROM (SELECT FROM dead_letters WHERE consumer_group = %(group)s AND discarded_at IS NULL
-                               LIMIT %(most)s) AS t) AS dead_letters,
-        (SELECT count(*) FROM (SELECT FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t)
-            AS parked"""
+_OLDEST = "count(*), extract(epoch FROM now() - min(at))::float8"
+_DEAD = f"""
+    SELECT topic, reason, {_OLDEST}
+    FROM (SELECT topic, reason, created_at AS at FROM dead_letters
+          WHERE consumer_group = %(group)s AND discarded_at IS NULL LIMIT %(most)s) AS t
+    GROUP BY topic, reason ORDER BY topic, reason"""
+_PARKED = f"""
+    SELECT topic, 'orphan', {_OLDEST}
+    FROM (SELECT topic, parked_at AS at FROM parked_events WHERE consumer_group = %(group)s LIMIT %(most)s) AS t
+    GROUP BY topic ORDER BY topic"""
+
+
+def _waiting(cursor: extensions.cursor, statement: str, group: str) -> tuple[Waiting, ...]:
+    cursor.execute(statement, {"group": group, "most": MANY})
+    return tuple(Waiting(*row) for row in cursor.fetchall())
 
 
 def _row(cursor: extensions.cursor, statement: str, **values: object) -> dict[str, Any]:

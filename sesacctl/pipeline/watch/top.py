@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sesacctl import formatting
+from sesacctl.broker.groups import Place
 from sesacctl.database.location import locate
 from sesacctl.pipeline.watch.observation import Observation, observe
 from sesacctl.settings import Settings
@@ -38,8 +39,24 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostShare:
+    """A supervisor of the consumer group: where Kafka sees it, how many members it has, and how many partitions.
+
+    `partitions` are by topic; none of a topic is not there.
+    """
+
+    host: str
+    address: str
+    members: int
+    partitions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
-    """All stages in the loop's order; `bottleneck` is the key of the one that holds the others up."""
+    """All stages in the loop's order; `bottleneck` is the key of the one that holds the others up.
+
+    `hosts` is None while Kafka does not tell.
+    """
 
     at: datetime
     database: str
@@ -47,6 +64,7 @@ class Screen:
     stages: list[Stage]
     bottleneck: str | None
     reason: str
+    hosts: list[HostShare] | None
 
 
 # Key, title, the servers it needs, unit of the rate, unit of the backlog.
@@ -113,6 +131,7 @@ class Top:
             stages=stages,
             bottleneck=bottleneck,
             reason=reason,
+            hosts=None if seen.kafka is None or seen.kafka.group_problem else share_by_host(seen.kafka.places),
         )
 
     def _rates(self, seen: Observation) -> dict[str, float]:
@@ -124,6 +143,22 @@ class Top:
             changes["refresh"] *= sum(each.rows for each in seen.redis.cache.hashes)
         # A counter that went back was reset.
         return {key: round(rate, 1) for key, rate in changes.items() if rate >= 0}
+
+
+def share_by_host(places: Iterable[Place]) -> list[HostShare]:
+    """What each host of the group has, by the names of the hosts."""
+    hosts: dict[str, list[Place]] = {}
+    for place in places:
+        hosts.setdefault(place.host, []).append(place)
+    return [
+        HostShare(
+            host=host,
+            address=", ".join(sorted({place.address for place in found})),
+            members=len(found),
+            partitions=dict(sorted(Counter(topic for place in found for topic, _ in place.partitions).items())),
+        )
+        for host, found in sorted(hosts.items())
+    ]
 
 
 def _counters(seen: Observation) -> dict[str, int]:

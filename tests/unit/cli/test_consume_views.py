@@ -14,6 +14,7 @@ from sesacctl.pipeline.supervise.member import ConsumeReport, InstanceReport
 def instance(number: int, state: str, error: str | None = None) -> InstanceReport:
     return InstanceReport(
         instance=number,
+        member=f"shop-{number}",
         pid=None if state == "stopped" else 100 + number,
         state=state,
         partitions=["orders-1", "orders-0"],

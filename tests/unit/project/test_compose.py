@@ -21,7 +21,7 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-ONE_SHOT = {"migrate", "topics"}
+ONE_SHOT = {"migrate", "topics", "seed"}
 DRAIN_SECONDS = 10
 # What Compose knows of a service; anything else is a slip.
 SERVICE_KEYS = {
@@ -72,8 +72,9 @@ def test_compose_has_the_services_of_the_pipeline() -> None:
         "producer", "consumers",
     } == {name for name, service in SERVICES.items() if "profiles" not in service}  # fmt: skip
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]} == {
-        "kafka-ui", "adminer",
+        "kafka-ui", "adminer", "metrics", "prometheus", "grafana",
     }  # fmt: skip
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["seed"]} == {"seed"}
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
 
 
@@ -148,14 +149,23 @@ def test_service_command_exists(name: str) -> None:
 
 
 @our_services
-def test_health_check_asks_sesacctl(name: str) -> None:
+def test_health_check_asks_the_loop_itself(name: str) -> None:
+    """The probe is the one that `tests/unit/pipeline/watch/test_pages.py` runs."""
     check = OURS[name]["healthcheck"]
-    if name in ONE_SHOT:
+    if name in ONE_SHOT | {"python_dev"}:
         assert check == {"disable": True}
     else:
-        kind, program, *arguments = check["test"]
-        assert (kind, program, arguments[0]) == ("CMD", "sesacctl", "health")
-        assert problem(arguments) is None
+        assert check["test"][:3] == ["CMD", "bash", "-c"]
+        option = "--port" if name == "metrics" else "--metrics-port"
+        port = OURS[name]["command"][OURS[name]["command"].index(option) + 1]
+        assert f"/dev/tcp/127.0.0.1/{port};" in check["test"][3]
+        assert "GET /livez " in check["test"][3]
+
+
+@services
+def test_slow_start_is_not_taken_for_a_failure(name: str) -> None:
+    check = SERVICES[name].get("healthcheck", {"disable": True})
+    assert check.get("disable") or check["start_period"] == "5m"
 
 
 @our_services
@@ -179,7 +189,9 @@ def test_dependencies_can_be_met(name: str) -> None:
 
 def test_volumes_are_declared_and_used() -> None:
     used = {str(volume).partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    files = {volume for volume in used if volume.startswith("./")}
+    assert used - files == set(COMPOSE["volumes"])
+    assert [name for name in files if not (DEPLOY / name).is_dir()] == []
 
 
 def test_brokers_form_one_cluster() -> None:

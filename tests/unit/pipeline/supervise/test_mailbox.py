@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Latency
 from sesacctl.pipeline.sink.counts import Counts
@@ -96,3 +97,22 @@ def test_a_crash_is_one_line_that_identifies_it() -> None:
     assert not replace(second, where="elsewhere.py:1").is_same(first)
     assert not first.is_same(None)
     assert "test_mailbox.py" in first.traceback
+
+
+def test_no_activity_is_lost_while_nobody_reads() -> None:
+    supervisor, theirs = multiprocessing.Pipe()
+    mailbox = Mailbox(theirs)
+    for _ in range(5):
+        done = Activity(rebalances=1)
+        done.count("orders", Counts(stored=2))
+        done.measures.seconds["commit"].observe(0.1)
+        mailbox.report(replace(status(), activity=done))
+    [first] = read_all(supervisor)
+    mailbox.on_status_read()
+    [second] = read_all(supervisor)
+    assert isinstance(first, Status)
+    assert isinstance(second, Status)
+    total = first.activity
+    total.add(second.activity)
+    assert (total.rebalances, total.events) == (5, {("orders", "stored"): 10})
+    assert sum(total.measures.seconds["commit"].counts) == 5

@@ -99,3 +99,21 @@ def test_asking_for_the_figures_changes_no_rate() -> None:
     figures.begin_interval()
     report = figures.report()
     assert (report.events, report.rate, report.instances[0].rate) == (1_000, 0, 0)
+
+
+def test_a_member_is_ready_with_its_place_and_its_servers() -> None:
+    member = Member(0)
+    assert member.problem() == "stopped"
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        member.record_start(None, ours)
+        assert member.problem() == "starting"
+        member.receive(Status(0, state="running"))
+        assert member.problem() == "no partitions are assigned yet"
+        member.receive(Status(0, state="running", joined=True))
+        assert member.problem() is None, "one without partitions has nothing to wait for"
+        member.receive(Status(0, state="waiting", joined=True, error="PostgreSQL at a:1 cannot be reached"))
+        assert member.problem() == "PostgreSQL at a:1 cannot be reached"
+        member.receive(Status(0, state="running", joined=True))
+        member.heard -= 60
+        assert str(member.problem()).startswith("it has said nothing for 60 s")

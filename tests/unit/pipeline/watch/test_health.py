@@ -17,6 +17,7 @@ from sesacctl.pipeline.sink.log_cuts import cut_log
 from sesacctl.pipeline.watch import observation as observe
 from sesacctl.pipeline.watch.checks import Check, Verdict, judge
 from sesacctl.pipeline.watch.observation import Observation, at_once
+from sesacctl.pipeline.watch.probes import Waiting
 from sesacctl.settings import load
 from tests.helpers.observations import CACHE, GOOD, NOW, cache, database, kafka, partition, without
 from tests.helpers.waiting import wait_until, within
@@ -109,7 +110,7 @@ def test_what_is_unhealthy(name: str, seen: Observation, evidence: str, command:
         ("Redis", cache(policy="volatile-lru")),
         ("consumers", kafka(members=0)),
         ("consumers", replace(GOOD, partitions=[partition(end=107)])),
-        ("dead letters", database(parked=3)),
+        ("dead letters", database(parked_events=(Waiting("orders", "orphan", 3, 9.0),))),
     ],
     ids=["refreshed once", "one round late", "filled by others", "volatile", "nothing to do", "at work", "parked"],
 )
@@ -153,7 +154,7 @@ def test_one_is_not_many() -> None:
 
 
 def test_dead_letters_and_a_full_redis_are_warnings() -> None:
-    found = check("dead letters", database(dead_letters=4))
+    found = check("dead letters", database(dead=(Waiting("orders", "invalid_json", 4, 9.0),)))
     assert (found.verdict, found.next) == (Verdict.WARNING, "sesacctl dlq list")
     assert check("Redis", cache(max_memory=2_100_000)).verdict is Verdict.WARNING
     assert check("Redis", cache(policy="allkeys-lru")).verdict is Verdict.WARNING  # without a limit
