@@ -126,4 +126,4 @@ def test_leaving_the_group_is_given_up_in_time() -> None:
 
 def test_instances_without_partitions_are_warned_about(ready: Settings, caplog: pytest.LogCaptureFixture) -> None:
     Supervisor(ready, instances=16)
-    assert "16 instances for 15 partitions: 1 will be idle" in caplog.text
+    assert "16 instances: with the 15 partitions that topics init makes, 1 have nothing to do" in caplog.text
