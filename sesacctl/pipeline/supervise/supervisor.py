@@ -83,7 +83,8 @@ class Supervisor:
         most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:
             logger.warning(
-                "%s instances: with the %s partitions that topics init makes, %s have nothing to do", instances, most, instances - most,
+                "%s instances: with the %s partitions that topics init makes, %s have nothing to do",
+                instances, most, instances - most,
                 extra={"action": "consume.idle"},
             )  # fmt: skip
 
