@@ -6,7 +6,7 @@ So a counter does not fall when an instance is started again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sesacctl.pipeline.sink.counts import COUNTERS, Counts, PartitionKey
@@ -25,6 +25,10 @@ class Activity:
     fences: int = 0
     rebalances: int = 0
     measures: Measures = field(default_factory=Measures)
+
+    def begin(self, topics: Iterable[str]) -> None:
+        """Count from 0 what has not happened yet: a rate needs a value before the first event."""
+        self.events.update({(topic, outcome): 0 for topic in topics for outcome in COUNTERS})
 
     def count(self, topic: str, counts: Counts) -> None:
         """Add what became of a topic's events. Those that are parked no longer are not taken off."""

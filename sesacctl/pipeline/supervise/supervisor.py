@@ -79,6 +79,7 @@ class Supervisor:
             self._allowance = Allowance(max_messages, lambda: stored_events(settings, kinds))
         self._members = [Member(number) for number in range(instances)]
         self._figures = Figures(self._members)
+        self._figures.activity.begin([settings.topic(kind) for kind in kinds])
         self._crashes_shown: list[Crash] = []
         most = sum(PARTITIONS[kind] for kind in kinds)
         if instances > most:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.pipeline.latency import Histogram
+from sesacctl.pipeline.sink.sqlstates import RETRY_CLASSES
 from sesacctl.pipeline.watch.exporter import Family
 from sesacctl.pipeline.watch.probes import MANY
 
@@ -283,7 +284,8 @@ def _members(instances: list[InstanceReport]) -> Iterator[Family]:
         "sesacctl_member_max_resident_bytes": ("Peak memory.", lambda line: line.max_rss_bytes),
     }
     for name, (text, figure) in figures.items():
-        values = [((line.member,), figure(line)) for line in instances]
+        known = [line for line in instances if line.state == "running" or not name.endswith("_lag")]
+        values = [((line.member,), figure(line)) for line in known]
         kind: Literal["counter", "gauge"] = "counter" if name.endswith("_total") else "gauge"
         yield Family(name, text, kind, ("member",), values)
 
@@ -293,7 +295,7 @@ def _activity(done: Activity) -> Iterator[Family]:
     yield _counter("sesacctl_consume_events_total", text, ("topic", "outcome"), done.events.items())
     text = "Dead letters that were kept."
     yield _counter("sesacctl_consume_dead_letters_total", text, ("topic", "reason"), done.measures.dead.items())
-    retries = (((each,), number) for each, number in done.retries.items())
+    retries = (((each,), done.retries[each]) for each in RETRY_CLASSES)
     yield _counter("sesacctl_consume_retries_total", "Steps that were undone and tried again.", ("class",), retries)
     counts = {
         "sesacctl_consume_fences_total": ("Steps that found PostgreSQL's offset moved.", done.fences),

@@ -226,6 +226,7 @@ def test_the_supervisor_speaks_for_its_members() -> None:
     assert found["sesacctl_consume_events_total{outcome=parked,topic=orders}"] == 2, "a counter does not fall"
     assert found["sesacctl_consume_dead_letters_total{reason=orphan,topic=orders}"] == 1
     assert found["sesacctl_consume_retries_total{class=deadlock}"] == 1
+    assert found["sesacctl_consume_retries_total{class=lock}"] == 0, "a rate needs a value before the first"
 
 
 def test_a_histogram_has_what_is_not_above_each_bound() -> None:
