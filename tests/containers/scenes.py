@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from tests.containers.project import LEDGER_CONTAINER, NETWORK, Failed, Project
 from tests.helpers import documents
 from tests.helpers.documents import ROOT
@@ -150,7 +150,7 @@ def scale(project: Project, say: Say) -> None:
         shares.clear()
         shares.update(json.loads(text or "{}"))
         orders = [share[0] for share in shares.values()]
-        return len(orders) == _HOSTS and sum(orders) == PARTITIONS["orders"] and max(orders) - min(orders) <= 1
+        return len(orders) == _HOSTS and sum(orders) == PARTITIONS[Kind.ORDERS] and max(orders) - min(orders) <= 1
 
     project.wait_for("`orders` shared by the hosts", even, _TURN_SECONDS)
     say(f"partitions of orders, and of all, by host: {', '.join(f'{a} of {b}' for a, b in shares.values())}")
