@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sesacctl.events import PARTITIONS
+from sesacctl.events import PARTITIONS, Kind
 from tests.containers.project import LEDGER_CONTAINER, NETWORK, Failed, Project
 from tests.helpers import documents
 from tests.helpers.documents import ROOT
@@ -61,13 +61,15 @@ UPDATE users SET last_cached_at = NULL;
 # Run in python_dev: partitions of `orders` and of all topics by the host that has them.
 _SHARES = """
 import collections, json
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from sesacctl.broker.clients import admin_client
 from sesacctl.broker.groups import group_members
 from sesacctl.settings import load
 settings, hosts = load(), collections.defaultdict(list)
 with admin_client(settings) as client:
     for member in group_members(client, settings.kafka_group):
-        for topic in member.member_assignment.assigned_partitions if member.member_assignment else ():
+        given = member.member_assignment
+        for topic in ConsumerProtocolAssignment.decode(given).assigned_partitions if given else ():
             hosts[member.client_host] += [topic.topic] * len(topic.partitions)
 print(json.dumps({host: [topics.count('orders'), len(topics)] for host, topics in hosts.items()}))
 """
@@ -148,7 +150,7 @@ def scale(project: Project, say: Say) -> None:
         shares.clear()
         shares.update(json.loads(text or "{}"))
         orders = [share[0] for share in shares.values()]
-        return len(orders) == _HOSTS and sum(orders) == PARTITIONS["orders"] and max(orders) - min(orders) <= 1
+        return len(orders) == _HOSTS and sum(orders) == PARTITIONS[Kind.ORDERS] and max(orders) - min(orders) <= 1
 
     project.wait_for("`orders` shared by the hosts", even, _TURN_SECONDS)
     say(f"partitions of orders, and of all, by host: {', '.join(f'{a} of {b}' for a, b in shares.values())}")
