@@ -61,13 +61,15 @@ UPDATE users SET last_cached_at = NULL;
 # Run in python_dev: partitions of `orders` and of all topics by the host that has them.
 _SHARES = """
 import collections, json
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from sesacctl.broker.clients import admin_client
 from sesacctl.broker.groups import group_members
 from sesacctl.settings import load
 settings, hosts = load(), collections.defaultdict(list)
 with admin_client(settings) as client:
     for member in group_members(client, settings.kafka_group):
-        for topic in member.member_assignment.assigned_partitions if member.member_assignment else ():
+        given = member.member_assignment
+        for topic in ConsumerProtocolAssignment.decode(given).assigned_partitions if given else ():
             hosts[member.client_host] += [topic.topic] * len(topic.partitions)
 print(json.dumps({host: [topics.count('orders'), len(topics)] for host, topics in hosts.items()}))
 """
