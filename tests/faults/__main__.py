@@ -72,20 +72,28 @@ def main() -> int:
             made = hosts.Hosts()
             made.create()
             own.spread(made)
-        outcomes = [_storm(own, folder, given, chosen, number) for number in range(len(given.seeds))]
+        outcomes: list[Outcome] = []
+        for number in range(len(given.seeds)):
+            outcomes.append(_storm(own, folder, given, chosen, number))
+            _write(given, outcomes, own)
         if given.losses:
             outcomes[-1].losses = _losses(own, folder, len(outcomes))
             outcomes[-1].problems += [problem for found in outcomes[-1].losses.values() for problem in found]
+            _write(given, outcomes, own)
     finally:
         own.close()
         shutil.rmtree(parent, ignore_errors=True)
-    if given.results:
-        results.write(given.results, outcomes, own.versions)
     return BROKEN if any(outcome.problems for outcome in outcomes) else 0
 
 
 def _end(number: int, _frame: object) -> None:
     sys.exit(128 + number)
+
+
+def _write(given: argparse.Namespace, outcomes: list[Outcome], own: OwnStack) -> None:
+    """After each part: what comes later may fail."""
+    if given.results:
+        results.write(given.results, outcomes, own.versions)
 
 
 def _load(given: argparse.Namespace) -> Load:

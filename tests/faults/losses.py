@@ -22,6 +22,7 @@ LEDGER_ALONE = ("audit --ledger",)
 """What was never consumed, and is no longer in Kafka, only the ledger has (docs/architecture.md)."""
 _ORDERS = 1500
 _FOUND_WANTING = 5
+_PARTITIONS = 9
 _SECONDS = 60.0
 
 
@@ -167,7 +168,7 @@ class UncleanElection(Loss):
     def make_topic(self) -> None:
         """Two replicas, one of which may take a record by itself."""
         new = NewTopic(
-            self.site.topic(ORDERS), replica_assignment=[[2, 3]] * 9,
+            self.site.topic(ORDERS), _PARTITIONS, replica_assignment=[[2, 3]] * _PARTITIONS,
             config={"unclean.leader.election.enable": "true", "min.insync.replicas": "1"},
         )  # fmt: skip
         self.admin.create_topics([new])[new.topic].result(_SECONDS)
