@@ -116,7 +116,9 @@ class Settings(BaseSettings):
     sesac_event_timezone: str = Field(
         "UTC", description="time zone of event times that have none, such as `Asia/Seoul`"
     )
-    sesac_metrics_host: str = Field("127.0.0.1", description="address that `--metrics-port` listens on")
+    sesac_metrics_host: str = Field(  # an empty one would be every address
+        "127.0.0.1", pattern=r"^\S+$", description="address that `--metrics-port` listens on"
+    )
     sesac_member: str | None = Field(
         None,
         pattern=r"^[a-zA-Z0-9._-]{1,200}$",

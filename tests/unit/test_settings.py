@@ -236,6 +236,9 @@ def test_a_wrong_flag_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_DB", "x")
     with pytest.raises(ConfigurationError, match=r"REDIS_DB \(environment\).*KAFKA_GROUP \(flag\)"):
         load(kafka_group="")
+    monkeypatch.delenv("REDIS_DB")
+    with pytest.raises(ConfigurationError, match=r"SESAC_METRICS_HOST \(flag\)"):  # it would be every address
+        load(sesac_metrics_host="")
 
 
 @pytest.mark.parametrize(
