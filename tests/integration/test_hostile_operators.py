@@ -24,10 +24,10 @@ def sample(found: Sequence[Line], number: int) -> list[Line]:
 def test_absurd_command_lines_and_settings_end_with_an_error(tmp_path: Path) -> None:
     things = values.make_things(tmp_path / "things")
     chosen = [
-        *sample(lines.with_values(things), 40),
-        *lines.combined(TODAY, things, 20),
-        *sample(list(env_files.with_files()), 10),
-        *sample(list(env_files.with_settings()), 20),
+        *sample(lines.with_values(things), 12),
+        *lines.combined(TODAY, things, 8),
+        *sample(list(env_files.with_files()), 4),
+        *sample(list(env_files.with_settings()), 8),
     ]
     assert running.faults(running.run(chosen, tmp_path / "work", NOWHERE, at_once=2)) == []
 
@@ -69,6 +69,6 @@ def test_servers_that_are_something_else_end_with_an_error(
 ) -> None:
     topics.init(settings)
     with places.ports(environment, postgres=False) as found:
-        chosen = sample(places.lines(found), 12)
+        chosen = sample(places.lines(found), 6)
         ended = running.run(chosen, tmp_path / "work", environment, at_once=8, patient=True)
     assert running.faults(ended) == []
