@@ -38,7 +38,7 @@ class Loss(ABC):
         self.admin = AdminClient({"bootstrap.servers": site.address.brokers, "log_level": 0})  # a foreign one
 
     def make_topic(self) -> None:  # noqa: B027
-        """Make `orders` in its own way; `topics init` finds it there."""
+        """Make `orders` in its own way: `topics init` would mend it."""
 
     @abstractmethod
     def lose(self) -> None:
@@ -166,12 +166,21 @@ class UncleanElection(Loss):
     _BEHIND, _AHEAD = "kafka-3", "kafka-2"
 
     def make_topic(self) -> None:
-        """Two replicas, one of which may take a record by itself."""
+        """Two replicas, one of which may take a record by itself, instead of the safe topic that is there."""
         new = NewTopic(
             self.site.topic(ORDERS), _PARTITIONS, replica_assignment=[[2, 3]] * _PARTITIONS,
             config={"unclean.leader.election.enable": "true", "min.insync.replicas": "1"},
         )  # fmt: skip
-        self.admin.create_topics([new])[new.topic].result(_SECONDS)
+        self.admin.delete_topics([new.topic], operation_timeout=_SECONDS)[new.topic].result(_SECONDS)
+        wait_until(lambda: self._is_made(new), _SECONDS, "the topic cannot be made")
+
+    def _is_made(self, new: NewTopic) -> bool:
+        """False while the brokers still know the one that was deleted."""
+        try:
+            self.admin.create_topics([new])[new.topic].result(_SECONDS)
+        except confluent_kafka.KafkaException:
+            return False
+        return True
 
     def lose(self) -> None:
         """End one replica, store and produce on the other, end that too, and have only the first come back."""
@@ -202,8 +211,8 @@ LOAD = Load(users=500, products=300, hostile=0)
 def prove(loss: Loss) -> Iterator[str]:
     """What is wrong with the verdicts on it; nothing if oracle and audits are right before and after."""
     site = loss.site
-    loss.make_topic()
     site.prepare()
+    loss.make_topic()
     before = oracle.seeded(site)
     loss.produce()
     if loss.consume():
