@@ -44,10 +44,12 @@ def message(event: dict[str, Any]) -> tuple[bytes, bytes]:
 
 
 def parents(site: Site) -> tuple[list[str], list[str]]:
-    """Ids of some users and products that are there."""
-    users = site.query("SELECT user_id FROM users ORDER BY user_id LIMIT 200")
-    products = site.query("SELECT product_id FROM products ORDER BY product_id LIMIT 200")
-    return [row[0] for row in users], [row[0] for row in products]
+    """Ids of some users and products that are there; asked for once, as PostgreSQL may be away later."""
+    if site.parents is None:
+        users = site.query("SELECT user_id FROM users ORDER BY user_id LIMIT 200")
+        products = site.query("SELECT product_id FROM products ORDER BY product_id LIMIT 200")
+        site.parents = [row[0] for row in users], [row[0] for row in products]
+    return site.parents
 
 
 _VALUES: tuple[bytes | None, ...] = (

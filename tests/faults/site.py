@@ -84,6 +84,7 @@ class Site:
         self.timeline = Timeline(folder / "timeline.jsonl")
         self.exits: list[Exit] = []
         self.was_set_back = False
+        self.parents: tuple[list[str], list[str]] | None = None
         self.keeper = Keeper(self._on_exit)
         self.disk: SmallDisk | None = None
         self.ledger = folder / "ledger" / "ledger.jsonl"
