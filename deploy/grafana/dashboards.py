@@ -20,6 +20,7 @@ PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${prometheus}")
 POSTGRESQL = models.DataSourceRef(type_val="grafana-postgresql-datasource", uid="${postgresql}")
 HEIGHT, WIDTH = 8, 24
 GROUP = 'consumergroup=~"$group"'
+WON = "금액 · won"
 
 Query = tuple[str, str]
 """An expression, and what its series are called."""
@@ -305,6 +306,9 @@ def _processes() -> list[builder.Builder[models.Panel]]:
 def bars(title: str, statement: str, *, unit: str = "short", span: int = 12) -> barchart.Panel:
     """A bar for each row: its first column is the name, the others are numbers."""
     panel = barchart.Panel().title(title).unit(unit).datasource(POSTGRESQL).height(HEIGHT).span(span)
+    if WON in statement:
+        # Numbers of one unit share a scale, on which a count beside an amount has no height.
+        panel = panel.override_by_name(WON, [models.DynamicConfigValue(id_val="unit", value="currencyKRW")])
     return panel.with_target(SqlQuery(statement))
 
 
@@ -323,7 +327,7 @@ def lines(title: str, statement: str, *, unit: str = "short") -> timeseries.Pane
 def orders(column: str, name: str) -> str:
     """Orders and won by a column of the orders, as it was when the order was made."""
     return f"""
-        SELECT coalesce({column}, '-') AS "{name}", count(*) AS "주문 · orders", sum(total_amount) AS "금액 · won"
+        SELECT coalesce({column}, '-') AS "{name}", count(*) AS "주문 · orders", sum(total_amount) AS "{WON}"
         FROM orders WHERE $__timeFilter(created_at) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"""
 
 
@@ -365,8 +369,8 @@ def shop() -> dashboard.Dashboard:
         bars("카테고리별 주문 · Orders by category", orders("category", "카테고리 · category")),
         bars(
             "하루 중 시간대별 주문(한국 시간) · Orders by hour of the day (Korea)",
-            """SELECT lpad(extract(hour FROM created_at AT TIME ZONE 'Asia/Seoul')::text, 2, '0') AS "시 · hour",
-            count(*) AS "주문 · orders", sum(total_amount) AS "금액 · won"
+            f"""SELECT lpad(extract(hour FROM created_at AT TIME ZONE 'Asia/Seoul')::text, 2, '0') AS "시 · hour",
+            count(*) AS "주문 · orders", sum(total_amount) AS "{WON}"
             FROM orders WHERE $__timeFilter(created_at) GROUP BY 1 ORDER BY 1""",
         ),
         bars("결제 수단별 주문 · Orders by payment", orders("payment_method", "결제 수단 · payment")),

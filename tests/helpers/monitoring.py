@@ -46,10 +46,14 @@ def expressions() -> list[tuple[str, str]]:
 def _targets() -> Iterator[tuple[str, str, str]]:
     for panel in panels(boards()["loop"]):
         for target in panel["targets"]:
-            expression = target["expr"]
-            for name, value in _VARIABLES.items():
-                expression = expression.replace(name, value)
-            yield panel["title"], expression, target.get("legendFormat", "")
+            yield panel["title"], as_sent(target["expr"]), target.get("legendFormat", "")
+
+
+def as_sent(expression: str) -> str:
+    """With Grafana's variables put in."""
+    for name, value in _VARIABLES.items():
+        expression = expression.replace(name, value)
+    return expression
 
 
 def asked_labels() -> list[tuple[str, set[str], set[str]]]:
@@ -80,12 +84,17 @@ def rule_expressions() -> list[tuple[str, str]]:
 
 
 def statements() -> list[tuple[str, str]]:
-    """Title and SQL of each of the shop's panels, for the last day: with Grafana's macro put in."""
+    """Title and SQL of each of the shop's panels, for the last day."""
     return [
-        (panel["title"], re.sub(r"\$__timeFilter\(([\w.]+)\)", r"\1 BETWEEN now() - '1 day'::interval AND now()", sql))
+        (panel["title"], for_last_day(sql))
         for panel in panels(boards()["shop"])
         for sql in (target["rawSql"] for target in panel["targets"])
     ]
+
+
+def for_last_day(sql: str) -> str:
+    """With Grafana's macro put in."""
+    return re.sub(r"\$__timeFilter\(([\w.]+)\)", r"\1 BETWEEN now() - '1 day'::interval AND now()", sql)
 
 
 def metric_names(expression: str) -> set[str]:

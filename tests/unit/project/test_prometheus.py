@@ -159,6 +159,18 @@ def test_titles_of_the_shop_are_in_both_languages() -> None:
     assert [title for title in titles if not re.fullmatch(r"[^·]*[가-힣][^·]* · [A-Z][ -~]+", title)] == []
 
 
+def test_won_and_counts_share_no_scale() -> None:
+    """Grafana has a scale for each unit: on one with amounts, a count has no height."""
+    bars = [panel for panel in monitoring.panels(monitoring.boards()["shop"]) if panel["type"] == "barchart"]
+    mixed = [panel for panel in bars if '"금액 · won"' in panel["targets"][0]["rawSql"]]
+    assert len(mixed) > 4
+    won = {
+        "matcher": {"id": "byName", "options": "금액 · won"},
+        "properties": [{"id": "unit", "value": "currencyKRW"}],
+    }
+    assert [panel["title"] for panel in mixed if won not in panel["fieldConfig"]["overrides"]] == []
+
+
 def test_metric_names_are_found_in_expressions() -> None:
     expression = (
         'sum by (a, le) (rate(x_total{b="c_d"}[5m] offset 1m)) / on (e) group_left max(y > 0 and z{f=~"$g"})'
