@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sesacctl.errors import ServerRefused, ServerUnreachable
+from sesacctl.events import Reason
 from sesacctl.pipeline.latency import Histogram
 from sesacctl.pipeline.sink.sqlstates import RETRY_CLASSES
 from sesacctl.pipeline.watch.exporter import Family
@@ -294,7 +295,10 @@ def _activity(done: Activity) -> Iterator[Family]:
     text = "Events by what became of them; one that was parked is counted again when it is parked no longer."
     yield _counter("sesacctl_consume_events_total", text, ("topic", "outcome"), done.events.items())
     text = "Dead letters that were kept."
-    yield _counter("sesacctl_consume_dead_letters_total", text, ("topic", "reason"), done.measures.dead.items())
+    topics = {topic for topic, _ in done.events}
+    none = {(topic, reason.value): 0 for topic in topics for reason in Reason}  # a rate needs a value before the first
+    dead = none | dict(done.measures.dead)
+    yield _counter("sesacctl_consume_dead_letters_total", text, ("topic", "reason"), dead.items())
     retries = (((each,), done.retries[each]) for each in RETRY_CLASSES)
     yield _counter("sesacctl_consume_retries_total", "Steps that were undone and tried again.", ("class",), retries)
     counts = {

@@ -225,6 +225,7 @@ def test_the_supervisor_speaks_for_its_members() -> None:
     assert found["sesacctl_consume_events_total{outcome=stored,topic=orders}"] == 6
     assert found["sesacctl_consume_events_total{outcome=parked,topic=orders}"] == 2, "a counter does not fall"
     assert found["sesacctl_consume_dead_letters_total{reason=orphan,topic=orders}"] == 1
+    assert found["sesacctl_consume_dead_letters_total{reason=invalid_json,topic=orders}"] == 0
     assert found["sesacctl_consume_retries_total{class=deadlock}"] == 1
     assert found["sesacctl_consume_retries_total{class=lock}"] == 0, "a rate needs a value before the first"
 
