@@ -200,13 +200,7 @@ def expire(site: Site, kind: str, *, share: float) -> None:
     """Delete the first `share` of the records that are stored, as retention does, and archive them before."""
     topic = site.topic(kind)
     reader, log = consumer(site), Log()
-    stored = dict(
-        site.query(
-            "SELECT partition, next_offset FROM sink_offsets WHERE consumer_group = %s AND topic = %s",
-            site.group,
-            topic,
-        )
-    )
+    stored = site.stored(kind)
     try:
         for number, (low, high) in watermarks(reader, topic).items():
             log.starts[number] = low

@@ -143,13 +143,7 @@ def _is_drained(site: Site) -> bool:
     with _reader(site) as reader:
         for kind in KINDS:
             topic = site.topic(kind)
-            stored = dict(
-                site.query(
-                    "SELECT partition, next_offset FROM sink_offsets WHERE consumer_group = %s AND topic = %s",
-                    site.group,
-                    topic,
-                )
-            )
+            stored = site.stored(kind)
             for number, (low, high) in evidence.watermarks(reader, topic).items():
                 if high > low and stored.get(number, -1) < high:
                     return False

@@ -124,6 +124,11 @@ class Site:
         finally:
             connection.close()
 
+    def stored(self, kind: str) -> dict[int, int]:
+        """The next offset of each partition, by PostgreSQL."""
+        statement = "SELECT partition, next_offset FROM sink_offsets WHERE consumer_group = %s AND topic = %s"
+        return dict(self.query(statement, self.group, self.topic(kind)))
+
     def redis(self) -> Redis:
         """A client past the proxy."""
         return Redis(
