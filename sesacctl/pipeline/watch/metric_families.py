@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from sesacctl.errors import ServerRefused, ServerUnreachable
 from sesacctl.events import Reason
 from sesacctl.pipeline.latency import Histogram
-from sesacctl.pipeline.sink.sqlstates import RETRY_CLASSES
 from sesacctl.pipeline.watch.exporter import Family
-from sesacctl.pipeline.watch.probes import MANY
 
 if TYPE_CHECKING:
     from sesacctl.broker.cluster import Cluster
@@ -121,6 +119,8 @@ def _by_topic(name: str, text: str, found: Iterable[Waiting], group: str, topics
 
 def _oldest(name: str, text: str, found: tuple[Waiting, ...], group: str) -> Family:
     """Nothing where there is none, and where not all were looked at."""
+    from sesacctl.pipeline.watch.probes import MANY  # with what asks the servers: a producer imports no psycopg2
+
     known = found and sum(each.count for each in found) < MANY
     values = [((group,), max(each.oldest for each in found))] if known else []
     return _gauge(name, text, ("consumergroup",), values)
@@ -299,6 +299,8 @@ def _activity(done: Activity) -> Iterator[Family]:
     none = {(topic, reason.value): 0 for topic in topics for reason in Reason}  # a rate needs a value before the first
     dead = none | dict(done.measures.dead)
     yield _counter("sesacctl_consume_dead_letters_total", text, ("topic", "reason"), dead.items())
+    from sesacctl.pipeline.sink.sqlstates import RETRY_CLASSES  # imports psycopg2, as a consumer has
+
     retries = (((each,), done.retries[each]) for each in RETRY_CLASSES)
     yield _counter("sesacctl_consume_retries_total", "Steps that were undone and tried again.", ("class",), retries)
     counts = {
