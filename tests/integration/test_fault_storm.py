@@ -13,7 +13,7 @@ from tests.faults.run import storm
 from tests.faults.site import Load, Site, on_shared_stack
 from tests.helpers.servers import Slice
 
-FAULTS = 6
+FAULTS = 5
 LONGEST_HOLD = 3.0
 LOAD = Load(instances=3, rate=100.0, hostile=0.02, users=300, products=200)
 

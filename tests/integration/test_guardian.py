@@ -40,8 +40,14 @@ def run_and_end(folder: Path, how: signal.Signals, *options: str) -> list[int]:
     return pids
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "workers"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+_WORKERS = ("-n", "2")
+
+
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [(signal.SIGINT, _WORKERS), (signal.SIGTERM, ()), (signal.SIGKILL, ()), (signal.SIGKILL, _WORKERS)],
+    ids=["interrupted workers", "ended", "killed", "killed with workers left"],
+)
 def test_an_ended_run_leaves_no_server(short_path: Path, how: signal.Signals, options: tuple[str, ...]) -> None:
     pids = run_and_end(short_path, how, *options)
     wait_until(lambda: not any(map(_runs, pids)), message="a server is left")
