@@ -27,7 +27,7 @@ from tests.helpers.shop import row_ids
 from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="Debian's package openssl is missing")
-TIMEOUT_MS = 1_000
+TIMEOUT_MS = 4_000
 LOGIN = {"kafka_sasl_username": USER, "kafka_sasl_password": PASSWORD}
 SCRAM = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
 PLAIN = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "PLAIN"}
