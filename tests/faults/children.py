@@ -18,6 +18,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent.parent
 _INHERITED = ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME")
 _TICK_SECONDS = 0.1
+_RECOVER_SECONDS = 5.0
 _AGAIN_SECONDS = (0.2, 1.0)  # until a command is started again: one that was killed, one that ended by itself
 
 
@@ -50,6 +51,7 @@ class Child:
         self.once_environment: dict[str, str] = {}
         self.wanted, self.asked = False, False
         self.may_end = False  # a fault takes away what it cannot do without
+        self._forgiven_until = 0.0
         self.place: Callable[[], AbstractContextManager[None]] = nullcontext  # what starts within is on its host
         self._environment, self._folder = dict(environment), folder
         self.process: subprocess.Popen[bytes] | None = None
@@ -66,6 +68,10 @@ class Child:
     def errors(self) -> Path:
         """All that it has written to standard error."""
         return self._folder / f"{self.name}.err"
+
+    def recover(self) -> None:
+        """It has again what it lacked; it may end of that for some seconds more."""
+        self.may_end, self._forgiven_until = False, time.monotonic() + _RECOVER_SECONDS
 
     def keep(self) -> Exit | None:
         """Notice an end, and start it when that is due."""
@@ -130,9 +136,10 @@ class Child:
             return None
         self.process = None
         now = time.monotonic()
+        lacked = self.may_end or now < self._forgiven_until
         self._start_at = now + _AGAIN_SECONDS[not self.asked]
         lines = self.errors.read_text(errors="replace").splitlines()[-6:]
-        return Exit(self.name, code, now - self._started, self.asked or self.may_end, "\n".join(lines))
+        return Exit(self.name, code, now - self._started, self.asked or lacked, "\n".join(lines))
 
 
 class Keeper:

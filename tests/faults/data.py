@@ -65,7 +65,7 @@ class Migrated(Fault):
         """And forward."""
         self.site.must("db", "migrate")
         for child in self.site.children.values():
-            child.may_end = False
+            child.recover()
 
 
 class Retention(Fault):

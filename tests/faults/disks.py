@@ -42,7 +42,7 @@ class LedgerDisk(Fault):
         """Free it."""
         assert self.site.disk is not None
         self.site.disk.free()
-        self.site.children["producer"].may_end = False
+        self.site.children["producer"].recover()
 
 
 def _server(room: str, among: tuple[str, ...]) -> Kind:

@@ -52,7 +52,7 @@ class Limited(Fault):
             with suppress(psutil.Error):
                 process.rlimit(self.which, limits)
         for child in self.site.children.values():
-            child.may_end = False
+            child.recover()
 
     def _pids(self) -> Iterable[int]:
         if self.target != "instances":
@@ -112,8 +112,9 @@ class NoConnections(Fault):
 
 def _limited(name: str, fault: Callable[..., Limited], among: tuple[str, ...]) -> Kind:
     return Kind(
-        name=name, make=lambda scene, dice: fault(scene, dice, among=among), holds=_HOLDS, from_heal=True, alone=True
-    )
+        name=name, make=lambda scene, dice: fault(scene, dice, among=among), holds=_HOLDS, own_stack=True,
+        from_heal=True, alone=True,
+    )  # fmt: skip
 
 
 KINDS = (
