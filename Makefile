@@ -129,23 +129,18 @@ $(STAMP): requirements.lock pyproject.toml
 	@rm -f $(HALF); touch $@
 
 # Of their own: what builds the documentation must not decide about versions of what runs.
-$(DOCS_STAMP): docs/requirements.lock | $(STAMP)
-	@rm -rf $(DOCS); $(BIN)/python -m venv $(DOCS)
-	@echo "Installing what builds the documentation into $(DOCS) ..." >&2
-	@$(DOCS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
-		--require-hashes -r docs/requirements.lock
+define ENVIRONMENT
+	@rm -rf $(1); $(BIN)/python -m venv $(1)
+	@echo "Installing what $(2) into $(1) ..." >&2
+	@$(1)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet --require-hashes -r $<
 	@touch $@
+endef
+
+$(DOCS_STAMP): docs/requirements.lock | $(STAMP)
+	$(call ENVIRONMENT,$(DOCS),builds the documentation)
 
 $(DEPLOY_STAMP): tests/deploy/requirements.lock | $(STAMP)
-	@rm -rf $(DEPLOY); $(BIN)/python -m venv $(DEPLOY)
-	@echo "Installing what checks the Kubernetes objects into $(DEPLOY) ..." >&2
-	@$(DEPLOY)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
-		--require-hashes -r tests/deploy/requirements.lock
-	@touch $@
+	$(call ENVIRONMENT,$(DEPLOY),checks the Kubernetes objects)
 
 $(DASHBOARDS_STAMP): deploy/grafana/requirements.lock | $(STAMP)
-	@rm -rf $(DASHBOARDS); $(BIN)/python -m venv $(DASHBOARDS)
-	@echo "Installing what writes the dashboards into $(DASHBOARDS) ..." >&2
-	@$(DASHBOARDS)/bin/python -m pip install --disable-pip-version-check --no-input --retries 2 --quiet \
-		--require-hashes -r deploy/grafana/requirements.lock
-	@touch $@
+	$(call ENVIRONMENT,$(DASHBOARDS),writes the dashboards)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -18,19 +16,9 @@ from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.servers import NOWHERE
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
+from tests.helpers.web import ask
 
 JSON = {"SESAC_LOG_FORMAT": "json"}
-
-
-def ask(port: int, path: str) -> tuple[int, str]:
-    """Status and text; status 0 while nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def is_ready(port: int) -> bool:

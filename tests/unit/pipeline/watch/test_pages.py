@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from sesacctl.pipeline.watch.exporter import Family, SharedLook
 from sesacctl.pipeline.watch.pages import Page, page
 from sesacctl.stack import ports
 from tests.helpers.documents import ROOT
+from tests.helpers.web import ask
 
 
 @pytest.fixture
@@ -30,15 +29,6 @@ def port() -> int:
 def shown(port: int) -> Iterator[Page]:
     with page(port, host="127.0.0.1") as shown:
         yield shown
-
-
-def ask(port: int, path: str) -> tuple[int, str]:
-    """Status and text."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def compose_probe(port: int) -> bool:
