@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from threading import Event
+
+import psycopg2
+from confluent_kafka import KafkaException
+from redis import RedisError
 
 from tests.faults.fault import Fault, Kind, Scene
 from tests.faults.plan import Planned, rounds
@@ -14,6 +19,7 @@ from tests.faults.sampler import Watch
 from tests.helpers.waiting import wait_until
 
 STUCK_SECONDS = 180.0
+_AWAY = (psycopg2.Error, KafkaException, RedisError)
 
 
 @dataclass(slots=True)
@@ -48,16 +54,21 @@ class _Running:
         self.fault: Fault = planned.kind.make(scene, Random(planned.seed))
         self.watch: Watch | None = None
         self.at = self.until = 0.0
+        self.missed = ""
 
     def inject(self) -> None:
         self.at = time.time()
-        self.fault.inject()
+        try:
+            self.fault.inject()
+        except _AWAY as error:  # the other fault of the round has the server that this one asks
+            self.missed = f"{type(error).__name__}: {error}".strip()
         if not self.planned.kind.from_heal:
             self.watch = self._scene.sampler.watch(self.at)
 
     def heal(self) -> None:
         began = time.time()
-        self.fault.heal()
+        with suppress(*_AWAY if self.missed else ()):
+            self.fault.heal()
         if self.planned.kind.from_heal:
             self.watch = self._scene.sampler.watch(began)
         self.until = time.time()
@@ -98,6 +109,10 @@ def _round(
         weather.stuck.append(f"round {number}: " + " and ".join(each.planned.kind.name for each in running))
     for each in running:
         assert each.watch is not None
+        if each.missed:
+            scene.site.timeline.note(round=number, missed=each.planned.kind.name, reason=each.missed)
+            said(f"{number:4} {each.planned.kind.name:24} could not be had: {each.missed}")
+            continue
         struck = Struck(
             each.planned.kind.name, each.fault.target, each.at, len(running) == 1,
             each.watch.first_seconds, each.watch.all_seconds,
