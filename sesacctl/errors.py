@@ -121,6 +121,18 @@ class LedgerNotWritten(CheckFailed):
     )
 
 
+class PartitionMissing(CheckFailed):
+    """The topic has no such partition."""
+
+    default_hint = "sesacctl topics describe"
+
+
+class OffsetMissing(CheckFailed):
+    """The log does not hold this offset."""
+
+    default_hint = "sesacctl topics describe"
+
+
 class EventTooLarge(CheckFailed):
     """An event is larger than Kafka takes."""
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin_client
-from sesacctl.broker.topics import described
+from sesacctl.broker.topic_state import existing_topics
+from sesacctl.broker.topics import YOUNG_SECONDS, described, raise_missing
 from sesacctl.events import PARTITIONS, Kind
 from sesacctl.settings import Settings
+from sesacctl.waiting import wait_until
 
 _EARLIEST, _LATEST = -2, -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """What one partition's log holds: offsets from `start` up to but not including `end`, the high watermark.
+
+    `stable_end` is the last stable offset: what is behind it waits for the end of another producer's transaction.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    stable_end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +74,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             for name in kinds
             for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
         ]
-        starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
-        # In this order: what was the end before and is not stable now waits for a transaction, and is not merely newer.
-        ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
-        stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+        bounds = _bounds(client, partitions)
         committed = _committed(client, settings.kafka_group, partitions)
     return [
         LogOffsets(
@@ -67,10 +82,58 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             topic=tp.topic,
             topic_id=UUID(str(topics[tp.topic]["topic_id"])),
             partition=tp.partition,
+            start=log.start,
+            end=log.end,
+            stable_end=log.stable_end,
+            committed=committed.get(tp),
+        )
+        for tp, log in zip(partitions, bounds, strict=True)
+    ]
+
+
+def log_bounds(settings: Settings, topic: str) -> list[LogBounds]:
+    """Every partition of any topic, by its name on the brokers, in order.
+
+    Raises:
+        TopicMissing: it does not exist.
+        ServerUnreachable: no broker answers in time.
+        ServerRefused: authentication or authorization failed.
+    """
+    with admin_client(settings) as client:
+        return _bounds(client, partitions_of(settings, client, topic))
+
+
+def partitions_of(settings: Settings, client: KafkaAdminClient, topic: str) -> list[TopicPartition]:
+    """The partitions of any topic, in order; Kafka's own errors.
+
+    Raises:
+        TopicMissing: it does not exist.
+    """
+    found: dict[str, dict[str, Any]] = {}
+
+    def look() -> bool:
+        found.update(existing_topics(client, [topic]))
+        return topic in found
+
+    if not wait_until(look, YOUNG_SECONDS):  # a broker may learn of a new topic later than its neighbour
+        raise_missing(settings, [topic], found)
+    return [
+        TopicPartition(topic, index) for index in sorted(each["partition_index"] for each in found[topic]["partitions"])
+    ]
+
+
+def _bounds(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> list[LogBounds]:
+    starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
+    # In this order: what was the end before and is not stable now waits for a transaction, and is not merely newer.
+    ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
+    stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+    return [
+        LogBounds(
+            topic=tp.topic,
+            partition=tp.partition,
             start=starts[tp].offset,
             end=max(ends[tp].offset, stable[tp].offset),
             stable_end=stable[tp].offset,
-            committed=committed.get(tp),
         )
         for tp in partitions
     ]

@@ -34,7 +34,7 @@ REPLICATION_FACTOR = 3
 # Orders, users and products are kept equally long: an order replayed from a backup must not outlive its user.
 RETENTION_MS = 30 * 24 * 3600 * 1000
 _WAIT_SECONDS = 30.0
-_YOUNG_SECONDS = 2.0
+YOUNG_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def describe(settings: Settings) -> list[TopicState]:
     names = _names(settings)
     with admin_client(settings) as client:
         states = read_topics(client, names)
-    _raise_missing(settings, names, [state.topic for state in states])
+    raise_missing(settings, names, [state.topic for state in states])
     return states
 
 
@@ -86,8 +86,8 @@ def require(settings: Settings) -> dict[str, UUID]:
         return len(found) == len(names)
 
     with admin_client(settings) as client:
-        wait_until(look, _YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
-    _raise_missing(settings, names, found)
+        wait_until(look, YOUNG_SECONDS)  # a broker may learn of a new topic later than its neighbour
+    raise_missing(settings, names, found)
     return found
 
 
@@ -100,7 +100,7 @@ def unsafe(settings: Settings) -> list[str]:
 def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:
     """Kafka's own description of the three topics, by name. Raises TopicMissing, and Kafka's own errors."""
     found = existing_topics(client, names := _names(settings))
-    _raise_missing(settings, names, found)
+    raise_missing(settings, names, found)
     return found
 
 
@@ -122,7 +122,7 @@ def init(settings: Settings, *, dry_run: bool = False) -> TopicsResult:
         existing = setup.read([topic for topic, change in created.items() if change is None])
         changed = {state.topic: setup.reconcile(state, wanted[state.topic]) for state in existing}
         changes = [change for topic in wanted if (change := created[topic] or changed.get(topic))]
-        _raise_missing(settings, list(wanted), [change.topic for change in changes])
+        raise_missing(settings, list(wanted), [change.topic for change in changes])
         setup.wait_until_known([change.topic for change in changes if change.action == "created"])
     return TopicsResult(topics=changes, warnings=setup.warnings, dry_run=dry_run)
 
@@ -164,7 +164,7 @@ class _Setup:
             found[:] = read_topics(self._client, topics)
             return len(found) == len(topics)
 
-        if not wait_until(look, _YOUNG_SECONDS if self._refused else _WAIT_SECONDS) and self._refused:
+        if not wait_until(look, YOUNG_SECONDS if self._refused else _WAIT_SECONDS) and self._refused:
             raise self._refused
         return found
 
@@ -238,6 +238,11 @@ def _names(settings: Settings) -> list[str]:
     return [settings.topic(kind) for kind in PARTITIONS]
 
 
-def _raise_missing(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
+def raise_missing(settings: Settings, names: Sequence[str], found: Iterable[str]) -> None:
+    """Nothing if all of `names` were found.
+
+    Raises:
+        TopicMissing: they were not.
+    """
     if missing := [name for name in names if name not in set(found)]:
         raise TopicMissing(f"topic {', '.join(missing)} does not exist on {', '.join(settings.brokers)}")
