@@ -124,13 +124,13 @@ class LedgerNotWritten(CheckFailed):
 class PartitionMissing(CheckFailed):
     """The topic has no such partition."""
 
-    default_hint = "sesacctl topics describe"
+    default_hint = "sesacctl topics list"
 
 
 class OffsetMissing(CheckFailed):
     """The log does not hold this offset."""
 
-    default_hint = "sesacctl topics describe"
+    default_hint = "sesacctl topics list"
 
 
 class EventTooLarge(CheckFailed):

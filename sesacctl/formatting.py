@@ -1,6 +1,10 @@
-"""Numbers as people read them: how many, how large, how long."""
+"""Numbers and times as people read them: how many, how large, how long, when."""
 
 from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import overload
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
@@ -26,3 +30,22 @@ def duration_text(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 2 or not seconds else f"{seconds:.1f} s"
+
+
+def time_text(at: datetime) -> str:
+    """`2026-11-22 20:00:00Z`: UTC, in whole seconds; commands that take a time take it like this, in quotes."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+@overload
+def readable(raw: bytes) -> str: ...
+@overload
+def readable(raw: bytes | None) -> str | None: ...
+def readable(raw: bytes | None) -> str | None:
+    """Bytes as text as far as they are UTF-8, the others as escapes; None stays. Not yet safe for a terminal."""
+    return None if raw is None else raw.decode("utf-8", errors="backslashreplace")
+
+
+def base64_text(raw: bytes | None) -> str | None:
+    """Bytes in base64; None stays."""
+    return None if raw is None else b64encode(raw).decode()

@@ -66,16 +66,19 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return _escaped(json.dumps(document, ensure_ascii=False, default=str))
+        return escaped(json.dumps(document, ensure_ascii=False, default=str))
 
 
-def _escaped(document: str) -> str:
-    """JSON escapes only the first 32 of the characters that can drive a terminal."""
+def escaped(document: str) -> str:
+    """A JSON document without characters that can drive a terminal: JSON itself escapes only the first 32 of them.
+
+    Newlines stay: in JSON they are between values only.
+    """
     if document.isascii():
         return document.replace("\x7f", "\\u007f")
     return "".join(
-        json.dumps(character)[1:-1] if unicodedata.category(character) in _CATEGORIES else character
-        for character in document
+        json.dumps(each)[1:-1] if each != "\n" and unicodedata.category(each) in _CATEGORIES else each
+        for each in document
     )
 
 

@@ -74,7 +74,7 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
             for name in kinds
             for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
         ]
-        bounds = _bounds(client, partitions)
+        bounds = bounds_of(client, partitions)
         committed = _committed(client, settings.kafka_group, partitions)
     return [
         LogOffsets(
@@ -100,7 +100,7 @@ def log_bounds(settings: Settings, topic: str) -> list[LogBounds]:
         ServerRefused: authentication or authorization failed.
     """
     with admin_client(settings) as client:
-        return _bounds(client, partitions_of(settings, client, topic))
+        return bounds_of(client, partitions_of(settings, client, topic))
 
 
 def partitions_of(settings: Settings, client: KafkaAdminClient, topic: str) -> list[TopicPartition]:
@@ -122,7 +122,8 @@ def partitions_of(settings: Settings, client: KafkaAdminClient, topic: str) -> l
     ]
 
 
-def _bounds(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> list[LogBounds]:
+def bounds_of(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> list[LogBounds]:
+    """What the logs of these partitions hold, in the same order; Kafka's own errors."""
     starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
     # In this order: what was the end before and is not stable now waits for a transaction, and is not merely newer.
     ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))

@@ -82,6 +82,11 @@ class RecordReader:
         """Disconnect."""
         self._consumer.close(autocommit=False)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to any broker."""
+        return clients.is_connected(self._consumer)
+
     def read(
         self, topic: str, partition: int, start: int, *, end: int, seconds: float | None = None
     ) -> Iterator[Record]:

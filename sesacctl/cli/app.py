@@ -25,7 +25,7 @@ COMMANDS = {
     "config": ("config:app", "Write, show and check the settings"),
     "db": ("db:app", "Schema, migrations, checks and sample data"),
     "cache": ("cache:app", "The cache worker and its controls"),
-    "topics": ("topics:app", "Create and describe the three topics"),
+    "topics": ("topics:app", "Create and describe the three topics, and look at messages"),
     "produce": ("produce:app", "Send orders made from the cache to Kafka"),
     "consume": ("consume:app", "Store events from Kafka in PostgreSQL, exactly once"),
     "offsets": ("offsets:app", "Consume again, skip, or continue after a log was cut"),

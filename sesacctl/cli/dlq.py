@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import LONG, MOST_ROWS, Output, OutputOption, YesOption
 from sesacctl.envelopes import Envelope
@@ -184,7 +185,7 @@ def _one(letter: DeadLetter) -> Table:
 
 
 def _plain(base64: str | None) -> str:
-    return "(null)" if base64 is None else b64decode(base64).decode("utf-8", errors="backslashreplace")
+    return "(null)" if base64 is None else formatting.readable(b64decode(base64))
 
 
 def _replayed(result: Replayed) -> Table:

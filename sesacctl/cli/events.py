@@ -87,7 +87,7 @@ def _table(result: EventCheck) -> Table:
             event.kind or "unknown",
             event.id,
             "stored" if event.reason is None else f"dead letter: {event.reason}",
-            event.created_at.isoformat() if event.created_at else None,
+            event.created_at,
             event.detail,
         )
         for event in result.events

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import TypeVar
 
 import typer
@@ -17,10 +18,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sesacctl import formatting
 from sesacctl.cli.options import Output, shared
 from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
-from sesacctl.log import is_only_json, printable, write
+from sesacctl.log import escaped, is_only_json, printable, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ def is_live(console: Console) -> bool:
 
 
 def text(value: object, style: str = "") -> Text:
-    """`value` for a terminal: no markup, no control characters; numbers with thousands separators."""
+    """`value` for a terminal: no markup, no control characters; thousands separators, and one form of times."""
+    if isinstance(value, datetime):
+        return Text(formatting.time_text(value), style=style)
     shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     return Text(printable(shown), style=style)
 
@@ -113,7 +117,7 @@ def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> 
         documents = document if output is Output.JSONL else [{"items": document}]
     for body in documents:
         indent = 2 if output is Output.JSON else None
-        print(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent))
+        print(escaped(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent)))
     sys.stdout.flush()
 
 

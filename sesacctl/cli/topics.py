@@ -1,4 +1,4 @@
-"""sesacctl topics: init, describe."""
+"""sesacctl topics: init, describe, list, peek."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import typer
 from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
+from sesacctl.cli.peek import peek
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from sesacctl.broker.topic_list import TopicSummary
     from sesacctl.broker.topic_state import TopicState
     from sesacctl.broker.topics import TopicsResult
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Create and describe the three topics.\n\nExample: sesacctl topics init",
+    help="Create and describe the three topics, and look at messages.\n\nExample: sesacctl topics init",
 )
+app.command()(peek)
 
 
 @app.command()
@@ -52,6 +55,30 @@ def describe(output: OutputOption = Output.TABLE) -> None:
     from sesacctl.broker import topics
 
     render.show(topics.describe(settings), output, _states)
+
+
+@app.command("list")
+def list_(output: OutputOption = Output.TABLE) -> None:
+    """Every topic that this user may see, the pipeline's first; those that Kafka keeps for itself are left out.
+
+    Example: sesacctl topics list
+    """
+    settings = options.begin()
+    from sesacctl.broker import topic_list
+    from sesacctl.events import PARTITIONS
+
+    found = topic_list.list_topics(settings)
+    render.show(found, output, _names)
+    if missing := [settings.topic(kind) for kind in PARTITIONS if kind not in {each.kind for each in found}]:
+        render.say(f"the pipeline has no topic {', '.join(missing)} yet")
+        render.next_command("sesacctl topics init")
+
+
+def _names(found: list[TopicSummary]) -> Table:
+    rows = [(each.topic, each.kind, each.partitions, each.replicas, each.offsets) for each in found]
+    return render.table(
+        f"Topics: {len(found)}", ("topic", "pipeline's", "partitions", "replicas", "offsets in the logs"), rows
+    )
 
 
 def _changes(result: TopicsResult) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import execute_values
 
-from sesacctl import files
+from sesacctl import files, formatting
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
 from sesacctl.envelopes import Envelope
@@ -136,20 +135,12 @@ def _read(
             created_at=row[6],
             discarded_at=row[7],
             record_time=row[8],
-            key=_text(key),
-            value=_text(value),
-            key_base64=_base64(key),
-            value_base64=_base64(value),
+            key=formatting.readable(key),
+            value=formatting.readable(value),
+            key_base64=formatting.base64_text(key),
+            value_base64=formatting.base64_text(value),
             headers=[tuple(header) for header in row[11]],
         )
-
-
-def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode("utf-8", errors="backslashreplace")
-
-
-def _base64(raw: bytes | None) -> str | None:
-    return None if raw is None else b64encode(raw).decode()
 
 
 def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False, unwrap: Envelope | None = None) -> Replayed:
