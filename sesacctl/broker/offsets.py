@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,16 +67,27 @@ def log_offsets(settings: Settings) -> list[LogOffsets]:
         ServerUnreachable: no broker answers in time.
         ServerRefused: authentication or authorization failed.
     """
-    kinds = {settings.topic(kind): kind for kind in PARTITIONS}
+    with looking_at_logs(settings) as look:
+        return look()
+
+
+@contextmanager
+def looking_at_logs(settings: Settings) -> Iterator[Callable[[], list[LogOffsets]]]:
+    """What reads `log_offsets`, as often as it is called, over the same connections; errors as there."""
     with admin_client(settings) as client:
-        topics = described(settings, client)
-        partitions = [
-            TopicPartition(name, index)
-            for name in kinds
-            for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
-        ]
-        bounds = bounds_of(client, partitions)
-        committed = _committed(client, settings.kafka_group, partitions)
+        yield lambda: _log_offsets(settings, client)
+
+
+def _log_offsets(settings: Settings, client: KafkaAdminClient) -> list[LogOffsets]:
+    kinds = {settings.topic(kind): kind for kind in PARTITIONS}
+    topics = described(settings, client)
+    partitions = [
+        TopicPartition(name, index)
+        for name in kinds
+        for index in sorted(entry["partition_index"] for entry in topics[name]["partitions"])
+    ]
+    bounds = bounds_of(client, partitions)
+    committed = _committed(client, settings.kafka_group, partitions)
     return [
         LogOffsets(
             kind=kinds[tp.topic],

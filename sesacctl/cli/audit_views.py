@@ -84,6 +84,7 @@ def _deep(deep: DeepAudit) -> Table:
     rows: list[tuple[str, object]] = [
         ("records read again", deep.read),
         ("  in their table", deep.found),
+        ("    with a patch of dlq replay", deep.patched),
         ("  dead letters or parked", deep.kept),
         ("  missing", deep.missing),
         ("expired, cannot be read", deep.expired),

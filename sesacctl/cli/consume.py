@@ -36,7 +36,8 @@ def consume(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", help="Reset the group's offsets first: earliest, latest, an ISO 8601 time or an offset."
+            "--from",
+            help="Reset the group's offsets first, as `offsets reset --to`: earliest, latest, -1h, …",
         ),
     ] = None,
     topics_wanted: Annotated[
@@ -68,6 +69,7 @@ def consume(
     from sesacctl.pipeline.audit.until_empty import UntilEmpty
     from sesacctl.pipeline.supervise import prerequisites
     from sesacctl.pipeline.supervise.supervisor import Supervisor
+    from sesacctl.pipeline.watch.lag_history import recording
     from sesacctl.pipeline.watch.metric_families import of_consume
     from sesacctl.pipeline.watch.pages import page
 
@@ -89,7 +91,7 @@ def consume(
             done=UntilEmpty(settings, kinds) if until_empty else None,
         )
         shown.ready_unless(supervisor.problem)
-        with render.reporting(output, _table, _line) as show:
+        with render.reporting(output, _table, _line) as show, recording(settings):
 
             def on_report(report: ConsumeReport) -> None:
                 shown.publish(of_consume(supervisor.everything()))

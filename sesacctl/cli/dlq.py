@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +19,12 @@ from sesacctl.errors import CheckFailed, UsageError
 from sesacctl.events import Kind
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
-    from sesacctl.pipeline.repair.dead_letters import DeadLetter, Filter, Replayed
+    from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
+    from sesacctl.pipeline.repair.letters import DeadLetter, LetterPage
+    from sesacctl.pipeline.sink.patches import Patch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,8 +39,18 @@ ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, s
 SinceOption = Annotated[float | None, options.duration_option("Only those newer than this.", "--since")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen to them; change nothing.")]
+DiscardedOption = Annotated[
+    bool, typer.Option("--discarded", help="Only those that were discarded, or stored with a patch.")
+]
+PatchOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--patch", metavar="FILE", help="Apply this JSON merge patch (RFC 7396) to each value; - is standard input."
+    ),
+]
 UnwrapOption = Annotated[Envelope | None, typer.Option(help="Store the event that is in such an envelope.")]
 _DETAIL_SHOWN = 240
+_KEY_SHOWN = 60
 
 
 @app.command("list")
@@ -43,17 +58,24 @@ def list_(
     topic: TopicOption = None,
     reason: ReasonOption = None,
     since: SinceOption = None,
+    discarded: DiscardedOption = False,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=MOST_ROWS, help="At most this many.")] = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """The newest refused records: where they came from and why they were refused.
+    """The newest refused records: when and why they were refused, where they came from; how many, by reason.
+
+    With -o jsonl a record a line; -o json has `total`, `by_reason`, and how many are `beyond` the limit.
 
     Example: sesacctl dlq list --reason invalid_json --since 1h
     """
     settings = options.begin()
     from sesacctl.pipeline.repair import dead_letters
 
-    render.show(dead_letters.find(settings, _filter(None, topic, reason, since), limit=limit), output, _list)
+    page = dead_letters.page(settings, _filter(None, topic, reason, since, discarded=discarded), limit=limit)
+    if output is Output.JSONL:
+        render.show(page.items, output, lambda _: _list(page))
+    else:
+        render.show(page, output, _list)
 
 
 @app.command()
@@ -80,6 +102,7 @@ def replay(
     every: AllOption = False,
     dry_run: DryRunOption = False,
     unwrap: UnwrapOption = None,
+    patch: PatchOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Try refused records again through the sink; what can be stored now leaves the dead letters.
@@ -87,16 +110,31 @@ def replay(
     With --unwrap, an event in that envelope is taken out of it first. A row that is there already is not updated: an
     update in a Debezium envelope is a duplicate, or a conflict where amounts differ.
 
-    Example: sesacctl dlq replay --reason orphan --dry-run
+    With --patch, what the patch makes of the JSON value is stored, and the letter is kept with its original bytes and
+    the patch, as one that is discarded: `audit --deep` and `--values` hold the row against both. A patch that sets the
+    column that records are keyed by, such as the user_id of an order, stands for the key, too.
+
+    Examples: sesacctl dlq replay --reason orphan --dry-run · sesacctl dlq replay --id 7 --patch fix.json
     """
     wanted = _chosen(ids, topic, reason, since, every)
+    change = None if patch is None else _read_patch(patch)
     settings = options.begin()
     from sesacctl.pipeline.repair import dead_letters
 
-    result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap)
+    result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap, patch=change)
     render.show(result, output, _replayed)
     if result.refused:
         raise CheckFailed(f"{sum(result.refused.values())} were refused again", hint="sesacctl dlq list")
+
+
+def _read_patch(file: Path) -> Patch:
+    from sesacctl.pipeline.sink.patches import read_patch
+
+    try:
+        return read_patch(options.read_file(file))
+    except ValueError as error:
+        name = options.file_name(file)
+        raise UsageError(f"{name}: {error}", hint="sesacctl dlq replay --help") from None
 
 
 @app.command()
@@ -125,30 +163,40 @@ def discard(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="Written whole or not at all; one JSON object a line.")],
+    file: Annotated[
+        Path, typer.Argument(help="Written whole or not at all; one JSON object a line. - is standard output.")
+    ],
+    ids: IdOption = None,
     topic: TopicOption = None,
     reason: ReasonOption = None,
     since: SinceOption = None,
+    discarded: DiscardedOption = False,
 ) -> None:
     """Write refused records, raw bytes included, to a file.
 
-    Example: sesacctl dlq export dead.jsonl
+    Examples: sesacctl dlq export dead.jsonl · sesacctl dlq export - --id 7
     """
     settings = options.begin()
     from sesacctl.pipeline.repair import dead_letters
 
-    number = dead_letters.export(settings, _filter(None, topic, reason, since), file)
+    wanted = _filter(ids, topic, reason, since, discarded=discarded)
+    if str(file) == "-":
+        dead_letters.write_lines(settings, wanted, sys.stdout)
+        return
+    number = dead_letters.export(settings, wanted, file)
     render.say(f"{number} dead letters written to {file}")
 
 
-def _filter(ids: list[int] | None, topic: Kind | None, reason: str | None, since: float | None) -> Filter:
+def _filter(
+    ids: list[int] | None, topic: Kind | None, reason: str | None, since: float | None, *, discarded: bool = False
+) -> Filter:
     from sesacctl.events import Reason
     from sesacctl.pipeline.repair.dead_letters import Filter
 
     if reason is not None and reason not in list(Reason):
         raise UsageError(f"there is no reason '{reason}'", hint=f"one of: {', '.join(Reason)}")
     after = None if since is None else datetime.now(UTC) - timedelta(seconds=since)
-    return Filter(ids=tuple(ids or ()), topic=topic, reason=reason, since=after)
+    return Filter(ids=tuple(ids or ()), topic=topic, reason=reason, since=after, discarded=discarded)
 
 
 def _chosen(ids: list[int] | None, topic: Kind | None, reason: str | None, since: float | None, every: bool) -> Filter:
@@ -157,12 +205,24 @@ def _chosen(ids: list[int] | None, topic: Kind | None, reason: str | None, since
     return _filter(ids, topic, reason, since)
 
 
-def _list(letters: list[DeadLetter]) -> Table:
+def _list(page: LetterPage) -> RenderableType:
+    from rich.console import Group
+
     rows = [
-        (letter.id, f"{letter.topic}-{letter.partition}@{letter.offset}", letter.reason, letter.detail[:_DETAIL_SHOWN])
-        for letter in letters
+        (
+            letter.id,
+            letter.created_at,
+            f"{letter.topic}-{letter.partition}@{letter.offset}",
+            "(null)" if letter.key is None else letter.key[:_KEY_SHOWN],
+            letter.reason,
+            letter.detail[:_DETAIL_SHOWN],
+        )
+        for letter in page.items
     ]
-    return render.table(f"Dead letters: {len(letters)} shown", ("id", "position", "reason", "detail"), rows)
+    title = f"Dead letters: {len(page.items):,} of {page.total:,} shown"
+    grid = render.table(title, ("id", "refused", "position", "key", "reason", "detail"), rows)
+    counts = ", ".join(f"{reason} {number:,}" for reason, number in page.by_reason.items())
+    return Group(grid, render.text(f"by reason: {counts}")) if counts else grid
 
 
 def _one(letter: DeadLetter) -> Table:
@@ -177,6 +237,8 @@ def _one(letter: DeadLetter) -> Table:
             "sent": letter.record_time,
             "refused": letter.created_at,
             "discarded": letter.discarded_at,
+            "stored with a patch": letter.patched_at,
+            "patch": None if letter.patch is None else json.dumps(letter.patch, ensure_ascii=False),
             "headers": ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in letter.headers) or None,
             "key": letter.key,
             "value": letter.value,
@@ -191,6 +253,7 @@ def _plain(base64: str | None) -> str:
 def _replayed(result: Replayed) -> Table:
     title = "Replay (dry run: nothing was changed)" if result.dry_run else "Replay"
     refused = {f"refused: {reason}": number for reason, number in result.refused.items()}
+    named = {f"{each.id}: {each.reason}": each.detail[:_DETAIL_SHOWN] for each in result.named}
     return render.details(
-        title, {"tried": result.tried, "stored": result.stored, "duplicates": result.duplicates, **refused}
+        title, {"tried": result.tried, "stored": result.stored, "duplicates": result.duplicates, **refused, **named}
     )

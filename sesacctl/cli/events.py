@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import files
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, UsageError
@@ -60,24 +59,12 @@ def check(
     from sesacctl import settings
     from sesacctl.pipeline.contract.check import check as check_events
 
-    result = check_events(_read(file), kind, settings.load().event_timezone)
+    result = check_events(options.read_file(file), kind, settings.load().event_timezone)
     if not result.events:
-        raise UsageError(f"{_name(file)} holds no event", hint="sesacctl events check --help")
+        raise UsageError(f"{options.file_name(file)} holds no event", hint="sesacctl events check --help")
     render.show(result, output, _table)
     if result.refused:
         raise CheckFailed(f"{result.refused} of {len(result.events)} would be refused", hint="sesacctl events schema")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return files.read_all(sys.stdin.buffer, "-") if str(file) == "-" else files.read_bytes(file)
-    except (OSError, AttributeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is closed"
-        raise UsageError(f"{_name(file)} cannot be read: {words}", hint="sesacctl events check --help") from None
-
-
-def _name(file: Path) -> str:
-    return "standard input" if str(file) == "-" else str(file)
 
 
 def _table(result: EventCheck) -> Table:

@@ -1,7 +1,8 @@
-"""sesacctl offsets: reset, accept-cut."""
+"""sesacctl offsets: show, reset, accept-cut."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,23 +13,81 @@ from sesacctl.cli.options import Output, OutputOption, YesOption
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from sesacctl.pipeline.audit.partitions import PartitionProgress
     from sesacctl.pipeline.repair.reset_offsets import Move
     from sesacctl.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Move the consumers' offsets in PostgreSQL.\n\nExample: sesacctl offsets reset --to earliest --dry-run",
+    help="The consumers' offsets in PostgreSQL: show and move them.\n\nExample: sesacctl offsets show",
 )
 
 GroupOption = Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")]
 TopicsOption = Annotated[str, typer.Option("--topics", help="Only these: orders, users, products.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would move and be given up; move nothing.")]
+PartitionsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "-p", "--partition", min=0, max=2**31 - 1, help="Only this one of each topic; may be given several times."
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would move and be given up, and do not even ask.")
+]
+
+
+@app.command("show")
+def show_(
+    topics_wanted: TopicsOption = "orders,users,products",
+    partitions: PartitionsOption = None,
+    group: GroupOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Where the group stands in each partition: PostgreSQL's offsets, which decide, and the copy of them in Kafka.
+
+    Example: sesacctl offsets show --topics orders
+    """
+    settings = options.begin(kafka_group=group)
+    from sesacctl.pipeline.audit.partitions import read_partitions
+    from sesacctl.pipeline.repair.reset_offsets import choose
+
+    found = choose(read_partitions(settings), options.kinds(topics_wanted), partitions or ())
+    render.show(found, output, _offsets)
+
+
+def _offsets(partitions: list[PartitionProgress]) -> Table:
+    rows = [
+        (
+            f"{part.topic}-{part.partition}",
+            part.log_start,
+            part.first,
+            part.next,
+            part.log_end,
+            part.lag,
+            part.kafka_offset,
+            _record_time(part),
+        )
+        for part in partitions
+    ]
+    columns = ("partition", "log start", "began at", "next", "log end", "lag", "in Kafka", "last record of")
+    return render.table("Offsets", columns, rows)
+
+
+def _record_time(part: PartitionProgress) -> datetime | None:
+    last = part.mark.last_timestamp if part.mark else None
+    return None if last is None or last < 0 else datetime.fromtimestamp(last / 1000, UTC)
 
 
 @app.command()
 def reset(
-    to: Annotated[str, typer.Option("--to", help="`earliest`, `latest`, an ISO 8601 time or an offset.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="earliest, latest, an offset, -1h, or a time (UTC): 2026-11-22T20:00, 'yesterday 20:00'.",
+        ),
+    ],
     topics_wanted: TopicsOption = "orders,users,products",
+    partitions: PartitionsOption = None,
     group: GroupOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -36,12 +95,15 @@ def reset(
 ) -> None:
     """Consume again from an offset, or skip to one. Rows stay; what was stored before comes again as duplicates.
 
-    Example: sesacctl offsets reset --to earliest --topics orders --dry-run
+    It shows what would move, and moves it only after a yes: typed, or given as --yes. Without a terminal to ask on it
+    is a dry run.
+
+    Examples: sesacctl offsets reset --to earliest · sesacctl offsets reset --to -1h --topics orders -p 3
     """
     settings = options.begin(kafka_group=group)
     from sesacctl.pipeline.repair import reset_offsets
 
-    moves = reset_offsets.plan(settings, options.kinds(topics_wanted), to)
+    moves = reset_offsets.plan(settings, options.kinds(topics_wanted), to, numbers=partitions or ())
     _carry_out(settings, moves, dry_run=dry_run, yes=yes, output=output)
 
 
@@ -68,9 +130,12 @@ def _carry_out(settings: Settings, moves: list[Move], *, dry_run: bool, yes: boo
     render.show(moves, output, table)
     if not moves:
         render.say("nothing to move")
-    elif not dry_run:
+    elif dry_run or not (yes or render.can_ask()):
+        render.say("dry run: nothing was moved")
+        render.next_command("the same command with --yes")
+    else:
         confirm_and_move(settings, moves, yes=yes)
-    render.next_command("sesacctl consume --until-empty, then sesacctl audit")
+        render.next_command("sesacctl consume --until-empty, then sesacctl audit")
 
 
 def confirm_and_move(settings: Settings, moves: list[Move], *, yes: bool) -> None:

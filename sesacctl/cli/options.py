@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,8 @@ from typer.main import get_command
 from typer.models import OptionInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typer._click import Command, Context, Parameter
 
     from sesacctl.events import Kind
@@ -109,6 +112,27 @@ def duration_option(help_text: str, name: str) -> OptionInfo:
     """A Typer option that takes a duration and returns seconds."""
     found: OptionInfo = typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
     return found
+
+
+def read_file(file: Path) -> bytes:
+    """All of a file that was named on the command line; `-` is standard input.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from sesacctl import files
+    from sesacctl.errors import UsageError
+
+    try:
+        return files.read_all(sys.stdin.buffer, "-") if str(file) == "-" else files.read_bytes(file)
+    except (OSError, AttributeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is closed"
+        raise UsageError(f"{file_name(file)} cannot be read: {words}", hint="another file") from None
+
+
+def file_name(file: Path) -> str:
+    """What to call it in a message."""
+    return "standard input" if str(file) == "-" else str(file)
 
 
 def given(context: typer.Context, *names: str) -> str | None:

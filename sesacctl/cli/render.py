@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SCHEMA_VERSION = 1
+BARS = "▁▂▃▄▅▆▇█"
 T = TypeVar("T")
 
 # Of output that goes to a file or a pipe, unless COLUMNS says otherwise.
@@ -224,7 +225,8 @@ def show_error(error: SesacctlError) -> None:
         stderr.print(Text("next:  ", style="dim") + text(error.hint, "bold"), soft_wrap=True)
 
 
-def _can_ask() -> bool:
+def can_ask() -> bool:
+    """Whether there is a person on a terminal who can be asked."""
     return sys.stdin is not None and sys.stdin.isatty() and not is_only_json()
 
 
@@ -237,7 +239,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not _can_ask():
+    if not can_ask():
         raise UsageError(f"{question} There is no terminal to ask on.", hint="the same command with --yes")
     try:
         agreed = typer.confirm(printable(question), err=True)
@@ -253,7 +255,7 @@ def ask(question: str, *, default: str) -> str | None:
     Raises:
         Declined: there was no answer.
     """
-    if not _can_ask():
+    if not can_ask():
         return None
     try:
         return str(typer.prompt(printable(question), default=default, err=True))
@@ -286,6 +288,13 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
         return
     with stderr.status(text(f"{what} …")) as spinner, job_control(stderr):
         yield lambda step: spinner.update(text(step))
+
+
+def sparkline(values: Sequence[float | None]) -> Text:
+    """A bar for each value, relative to the largest; a space where it is not known."""
+    most = max((value for value in values if value is not None), default=0)
+    bars = ("" if value is None else BARS[min(7, int(value / most * 7.999))] if most else BARS[0] for value in values)
+    return Text("".join(bar or " " for bar in bars), "cyan" if most else "dim")
 
 
 def details(title: str, values: Mapping[str, object]) -> Table:

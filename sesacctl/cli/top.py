@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_BARS = "▁▂▃▄▅▆▇█"
 _CELL = 8
 _HOSTS = 6  # so many lines there is room for
 # Seven stages and the names of the lines side by side.
@@ -135,8 +134,4 @@ def _short(number: float) -> str:
 
 
 def _trend(stage: Stage) -> Text:
-    last = stage.history[-_CELL:]
-    most = max(last, default=0.0)
-    if not most:
-        return Text(_BARS[0] * len(last), "dim")
-    return Text("".join(_BARS[min(7, int(rate / most * 7.999))] for rate in last), "cyan")
+    return render.sparkline(stage.history[-_CELL:])

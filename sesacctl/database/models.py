@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from sqlalchemy import (
     CHAR,
+    JSON,
     BigInteger,
     CheckConstraint,
     Computed,
@@ -169,7 +170,11 @@ def _kept_once(table: str) -> UniqueConstraint:
 
 
 class DeadLetter(_RawRecord, Base):
-    """A record that cannot be stored, and why; never deleted, at most marked as discarded."""
+    """A record that cannot be stored, and why; never deleted, at most marked as discarded.
+
+    One that was stored with a `patch` keeps its bytes, and is discarded too. `patched_at` is NULL again once it was
+    read and refused once more.
+    """
 
     __tablename__ = "dead_letters"
     __table_args__ = (_kept_once("dead_letters"), Index("ix_dead_letters_reason", "reason"))
@@ -178,6 +183,8 @@ class DeadLetter(_RawRecord, Base):
     detail: Mapped[str]
     created_at: Mapped[Now]
     discarded_at: Mapped[Time | None]
+    patch: Mapped[Any | None] = mapped_column(JSON)
+    patched_at: Mapped[Time | None]
 
 
 class ParkedEvent(_RawRecord, Base):

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "dlq discard": ["--all", "--yes"],
     "dlq export": ["letters.jsonl"],
     "events check": ["event.json"],
+    "topics peek": ["orders"],
     "offsets reset": ["--to", "earliest", "--dry-run"],
     "top": ["--once", "--every", "0.1"],
     "metrics": ["--once"],

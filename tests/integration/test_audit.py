@@ -220,10 +220,12 @@ def test_where_a_start_is(consumed: Settings) -> None:
     assert after("3") == {3}
     assert after("2000-01-01") == {0}
     assert after("1969-12-31T23:59:59.999+00:00") == {0}, "which is -1 ms, and would be the latest for Kafka"
-    assert after("2999-01-01T00:00:00+09:00") == set()
+    assert after("-1h") == {0}
+    assert after("yesterday 20:00") == {0}
     assert reset_offsets.plan(consumed, (USERS,), "earliest") == []
-    with pytest.raises(UsageError):
-        reset_offsets.plan(consumed, (ORDERS,), "yesterday")
+    for nowhere in ("2999-01-01T00:00:00+09:00", "noon"):
+        with pytest.raises(UsageError):
+            reset_offsets.plan(consumed, (ORDERS,), nowhere)
 
 
 def test_only_the_wanted_topics_are_consumed(settings: Settings, sesacctl: Cli) -> None:

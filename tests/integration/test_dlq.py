@@ -135,6 +135,39 @@ def test_export_holds_the_raw_bytes_and_is_whole_or_not_there(conflicts: Setting
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["dead.jsonl"]
 
 
+@pytest.mark.usefixtures("conflicts")
+def test_list_says_when_which_key_and_how_many_by_reason(sesacctl: Cli) -> None:
+    page = json.loads(sesacctl("dlq", "list", "-n", "1", "-o", "json").stdout)
+    assert (len(page["items"]), page["total"], page["beyond"]) == (1, 3, 2)
+    assert page["by_reason"] == {"conflict": 2, "invalid_json": 1}
+    assert len(sesacctl("dlq", "list", "-o", "jsonl").stdout.splitlines()) == 3
+    shown = " ".join(sesacctl("dlq", "list", COLUMNS="80").stdout.split())
+    assert "Dead letters: 3 of 3 shown" in shown
+    assert "by reason: conflict 2, invalid_json 1" in shown
+    letter = page["items"][0]
+    assert letter["key"] == "u1"
+    assert f"{letter['created_at'][:10]} {letter['created_at'][11:19]}Z" in sesacctl("dlq", "show", letter["id"]).stdout
+    for width in ("40", "80", "120"):
+        assert "u1" in sesacctl("dlq", "list", COLUMNS=width).stdout
+
+
+def test_discarded_ones_can_be_listed_and_exported(conflicts: Settings, sesacctl: Cli) -> None:
+    dead_letters.discard(conflicts, Filter(reason="conflict"))
+    page = json.loads(sesacctl("dlq", "list", "--discarded", "-o", "json").stdout)
+    assert ({each["reason"] for each in page["items"]}, page["total"]) == ({"conflict"}, 2)
+    assert len(sesacctl("dlq", "export", "-", "--discarded").stdout.splitlines()) == 2
+    assert json.loads(sesacctl("dlq", "list", "-o", "json").stdout)["total"] == 1
+
+
+def test_export_to_standard_output_has_only_what_is_named(conflicts: Settings, sesacctl: Cli) -> None:
+    letters = dead_letters.find(conflicts, Filter(), limit=3)
+    done = sesacctl("dlq", "export", "-", "--id", letters[0].id, "--id", letters[2].id)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, [row["id"] for row in rows]) == (0, sorted([letters[0].id, letters[2].id]))
+    assert not {"\x1b", "\u202e"} & set(done.stdout)
+    assert not (sesacctl.folder / "-").exists()
+
+
 def test_a_missing_dead_letter_is_an_error(settings: Settings) -> None:
     with pytest.raises(DeadLetterMissing):
         dead_letters.show(settings, 1)

@@ -45,6 +45,10 @@ KEYS: dict[str, str] = {
         items[].partitions[].partition items[].partitions[].replicas items[].partitions[].under_replicated
         items[].retention_ms items[].size_bytes items[].topic items[].topic_id items[].under_replicated
         items[].unsafe""",
+    "topics list": "items[].kind items[].offsets items[].partitions items[].replicas items[].topic",
+    "topics peek orders": """
+        items[].headers items[].id items[].key items[].key_base64 items[].kind items[].offset items[].partition
+        items[].problem items[].size items[].time items[].topic items[].value items[].value_base64""",
     "produce --count 3": """
         ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate
         rate_now refused seconds sent waiting_for""",
@@ -73,13 +77,14 @@ KEYS: dict[str, str] = {
         accepted events[].action events[].created_at events[].detail events[].id events[].kind events[].line
         events[].reason events[].unknown_fields refused""",
     "dlq list": """
-        items[].created_at items[].detail items[].discarded_at items[].headers items[].id items[].key
-        items[].key_base64 items[].offset items[].partition items[].reason items[].record_time items[].topic
-        items[].value items[].value_base64""",
+        beyond by_reason.invalid_json items[].created_at items[].detail items[].discarded_at items[].headers items[].id
+        items[].key items[].key_base64 items[].offset items[].partition items[].patch items[].patched_at
+        items[].reason items[].record_time items[].topic items[].value items[].value_base64 total""",
     "dlq show 1": """
-        created_at detail discarded_at headers id key key_base64 offset partition reason record_time topic value
-        value_base64""",
-    "dlq replay --all --dry-run": "dry_run duplicates refused.invalid_json stored tried",
+        created_at detail discarded_at headers id key key_base64 offset partition patch patched_at reason
+        record_time topic value value_base64""",
+    "dlq replay --all --dry-run": """
+        dry_run duplicates named[].detail named[].id named[].reason refused.invalid_json stored tried""",
     "audit": """
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep duplicated elsewhere.orders elsewhere.products elsewhere.users
@@ -94,7 +99,8 @@ KEYS: dict[str, str] = {
     "audit --values": """
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut
-        deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.read
+        deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.patched
+        deep.read
         duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
         group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired

@@ -13,7 +13,9 @@ from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
 from sesacctl.events import CODECS, Kind, Malformed, Row
 from sesacctl.pipeline.audit.partitions import PartitionProgress
+from sesacctl.pipeline.audit.patched import patches_of
 from sesacctl.pipeline.audit.reread import Log
+from sesacctl.pipeline.sink.patches import Patch, decode_patched
 from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
 
@@ -54,13 +56,15 @@ class DeepAudit:
     """Every record below PostgreSQL's offsets, read again; `expired` ones are gone from the log's start.
 
     `missing` counts all, `named` has the first hundred. `kept` are there byte for byte as dead letters or parked
-    events. `cut` offsets are beyond the log's end: it was truncated. `compared` has the columns that were held against
-    the event, for each table, and is empty if none were; `different` counts the events whose row differs in one of
-    them, and `named_different` has the first hundred columns.
+    events. Of those `found`, `patched` were stored by `dlq replay --patch`: their row is held against what the patch
+    makes of the event. `cut` offsets are beyond the log's end: it was truncated. `compared` has the columns that were
+    held against the event, for each table, and is empty if none were; `different` counts the events whose row differs
+    in one of them, and `named_different` has the first hundred columns.
     """
 
     read: int
     found: int
+    patched: int
     kept: int
     expired: int
     cut: int
@@ -91,6 +95,7 @@ def deep_audit(settings: Settings, partitions: Sequence[PartitionProgress], *, v
     return DeepAudit(
         read=looks.counts["read"],
         found=looks.counts["found"],
+        patched=looks.counts["patched"],
         kept=looks.counts["kept"],
         expired=log.expired,
         cut=sum(part.cut for part in wanted),
@@ -113,10 +118,15 @@ class _Looks:
         self._group = group
 
     def look_up(self, cursor: extensions.cursor, part: PartitionProgress, records: Sequence[RecordLike]) -> None:
-        """Look for records of one partition, in the order of their offsets; two queries."""
+        """Look for records of one partition, in the order of their offsets; three queries."""
         # In this order: running consumers move events from there into the tables, and never back.
-        kept = _kept(cursor, self._group, part, records)
-        events = {record.offset: _event(part.kind, record) for record in records if record.offset not in kept}
+        patches = patches_of(cursor, self._group, part, records)
+        kept = _kept(cursor, self._group, part, records) - patches.keys()
+        events = {
+            record.offset: _event(part.kind, record, patches.get(record.offset))
+            for record in records
+            if record.offset not in kept
+        }
         columns = self.compared.get(part.kind, ())
         there = _rows(cursor, part.kind, [_id(part.kind, event) for event in events.values() if event], columns)
         self.counts.update(read=len(records), kept=len(kept))
@@ -130,6 +140,7 @@ class _Looks:
                     self.missing.append(MissingEvent(position=position, id=name))
                 continue
             self.counts["found"] += 1
+            self.counts["patched"] += offset in patches
             expected = tuple([getattr(event, column) for column in columns])
             if any(row != expected for row in rows):
                 self.counts["different"] += 1
@@ -146,9 +157,11 @@ class _Looks:
         ][: MOST_NAMED - len(self.different)]
 
 
-def _event(kind: Kind, record: RecordLike) -> Row | None:
-    """The event; also one in an envelope, which may have been stored by `dlq replay --unwrap`."""
+def _event(kind: Kind, record: RecordLike, patch: Patch | None) -> Row | None:
+    """The event; also one in an envelope or with a patch, as `dlq replay --unwrap` and `--patch` have stored it."""
     try:
+        if patch is not None:
+            return decode_patched(kind, record, patch)
         return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
     except Malformed:
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from sesacctl.broker.offsets import LogOffsets, log_offsets
+from sesacctl.broker.offsets import LogOffsets, looking_at_logs
 from sesacctl.broker.transactions import OpenTransaction, open_transactions
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
@@ -25,7 +25,8 @@ class PartitionProgress:
 
     `first`, `next` and `mark` are None for a partition that no consumer of the group has taken up yet. Between
     `log_stable_end` and `log_end` are records that wait for the end of another producer's transaction. `cut_log` is the
-    verdict that stands on the log.
+    verdict that stands on the log. `lag`: offsets that were in the log when it was read, and that PostgreSQL did not
+    have a moment later.
     """
 
     kind: Kind
@@ -41,16 +42,16 @@ class PartitionProgress:
     counts: Counts
     mark: LogMark | None = None
     cut_log: CutLog | None = None
+    lag: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        begin = self.log_start if self.next is None else self.next
+        object.__setattr__(self, "lag", max(0, self.log_end - begin))
 
     @property
     def key(self) -> PartitionKey:
         """What `sink_offsets` is keyed by, besides the group."""
         return self.topic_id, self.partition
-
-    @property
-    def lag(self) -> int:
-        """Offsets in the log that PostgreSQL does not have yet."""
-        return max(0, self.log_end - (self.log_start if self.next is None else self.next))
 
     @property
     def held(self) -> int:
@@ -74,7 +75,10 @@ class PartitionProgress:
 
 
 def read_partitions(settings: Settings) -> list[PartitionProgress]:
-    """Every partition of the three topics for the group of the settings. PostgreSQL is read first.
+    """Every partition of the three topics for the group of the settings, as of one moment.
+
+    Kafka's ends are read first: what is produced until PostgreSQL answers is no part of the lag. Where PostgreSQL is
+    further by then, Kafka is asked once more whether its log has come as far, or was cut.
 
     Raises:
         ServerUnreachable: a server cannot be reached.
@@ -82,8 +86,24 @@ def read_partitions(settings: Settings) -> list[PartitionProgress]:
         TopicMissing: one of the topics does not exist.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    stored, cuts = _stored(settings)
-    return [_join(log, stored.get(log.key), cuts.get(log.key)) for log in log_offsets(settings)]
+    group = settings.kafka_group
+    with transaction(settings, command="progress") as cursor:
+        cursor.connection.autocommit = True  # Kafka is asked meanwhile
+        row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
+        with looking_at_logs(settings) as look:
+            logs = look()
+            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)
+            ahead = {log.key for log in logs if log.key in stored and stored[log.key].mark.next_offset > log.end}
+            later = {log.key: log for log in look()} if ahead else {}
+    return [_join(_now(log, stored, later.get(log.key)), stored.get(log.key), cuts.get(log.key)) for log in logs]
+
+
+def _now(log: LogOffsets, stored: Mapping[PartitionKey, StoredPartition], later: LogOffsets | None) -> LogOffsets:
+    """The log when PostgreSQL was read: it ended at least where PostgreSQL was, unless it is shorter still."""
+    if log.key not in stored or later is None or (reached := stored[log.key].mark.next_offset) <= log.end:
+        return log
+    end = min(reached, later.end)
+    return replace(later, end=end, stable_end=min(end, later.stable_end))
 
 
 def held_back(settings: Settings, partitions: Sequence[PartitionProgress]) -> list[OpenTransaction]:
@@ -99,14 +119,12 @@ def held_back(settings: Settings, partitions: Sequence[PartitionProgress]) -> li
 
 def next_offsets(settings: Settings) -> dict[PartitionKey, int]:
     """PostgreSQL's next offset of every partition that the group has taken up."""
-    return {key: stored.mark.next_offset for key, stored in _stored(settings)[0].items()}
-
-
-def _stored(settings: Settings) -> tuple[dict[PartitionKey, StoredPartition], dict[PartitionKey, CutLog]]:
-    group = settings.kafka_group
     with transaction(settings, command="progress") as cursor:
         row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
-        return offsets.read_partitions(cursor, group), read_open(cursor, group)
+        return {
+            key: stored.mark.next_offset
+            for key, stored in offsets.read_partitions(cursor, settings.kafka_group).items()
+        }
 
 
 def _join(log: LogOffsets, stored: StoredPartition | None, cut: CutLog | None) -> PartitionProgress:

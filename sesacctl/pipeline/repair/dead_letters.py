@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from psycopg2.extras import execute_values
-
-from sesacctl import files, formatting
+from sesacctl import files
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
-from sesacctl.events import PARTITIONS
+from sesacctl.log import escaped
+from sesacctl.pipeline.repair.another_try import settle_letters, try_letters
+from sesacctl.pipeline.repair.letters import DeadLetter, LetterPage, read_letters
 from sesacctl.pipeline.sink import offsets
-from sesacctl.pipeline.sink.counts import Counts, PartitionKey
-from sesacctl.pipeline.sink.retained import KeptRecord, forget, select, settle, try_again
+from sesacctl.pipeline.sink.patches import Patch
+from sesacctl.pipeline.sink.retained import KeptRecord, select
+from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
 _CHUNK = 500
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which dead letters: all that match every given part. Discarded ones only when they are named by id."""
+    """Which dead letters: all that match every given part.
+
+    Those that are discarded, or stored with a patch, only when they are named by id; with `discarded` only those.
+    """
 
     ids: tuple[int, ...] = ()
     topic: str | None = None
     reason: str | None = None
     since: datetime | None = None
+    discarded: bool = False
 
     def where(self, settings: Settings) -> tuple[str, list[Any]]:
         """A condition and its values."""
@@ -52,40 +58,35 @@ class Filter:
             if value is not None:
                 parts.append(column)
                 values.append(value)
-        if not self.ids:
+        if self.discarded:
+            parts.append("discarded_at IS NOT NULL")
+        elif not self.ids:
             parts.append("discarded_at IS NULL")
         return " AND ".join(parts), values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """One refused record; `key` and `value` as text as far as they are text, the bytes in base64."""
+class RefusedAgain:
+    """A dead letter that was tried, and why it stays."""
 
     id: int
-    topic: str
-    partition: int
-    offset: int
     reason: str
     detail: str
-    created_at: datetime
-    discarded_at: datetime | None
-    record_time: datetime | None
-    key: str | None
-    value: str | None
-    key_base64: str | None
-    value_base64: str | None
-    headers: list[tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What became of dead letters that were tried again; `refused` by reason: they stay, with the new reason."""
+    """What became of dead letters that were tried again; `refused` by reason, and the first twenty of them `named`.
+
+    They stay, with the new reason; after a try with a patch with their old one, as their bytes are as they were.
+    """
 
     dry_run: bool
     tried: int
     stored: int
     duplicates: int
     refused: dict[str, int]
+    named: list[RefusedAgain]
 
 
 def find(settings: Settings, wanted: Filter, *, limit: int) -> list[DeadLetter]:
@@ -97,7 +98,18 @@ def find(settings: Settings, wanted: Filter, *, limit: int) -> list[DeadLetter]:
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     with _transaction(settings, "dlq-list") as cursor:
-        return list(_read(cursor, *wanted.where(settings), order="id DESC", limit=limit))
+        return list(read_letters(cursor, *wanted.where(settings), order="id DESC", limit=limit))
+
+
+def page(settings: Settings, wanted: Filter, *, limit: int) -> LetterPage:
+    """The newest dead letters first, and how many there are; errors as `find`."""
+    with _transaction(settings, "dlq-list") as cursor:
+        where, values = wanted.where(settings)
+        items = list(read_letters(cursor, where, values, order="id DESC", limit=limit))
+        cursor.execute(f"SELECT reason, count(*) FROM dead_letters WHERE {where} GROUP BY 1 ORDER BY 2 DESC, 1", values)
+        by_reason = dict(cursor.fetchall())
+    total = max(len(items), sum(by_reason.values()))  # some may have been replayed between the two looks
+    return LetterPage(items=items, total=total, beyond=total - len(items), by_reason=by_reason)
 
 
 def show(settings: Settings, letter_id: int) -> DeadLetter:
@@ -115,38 +127,18 @@ def show(settings: Settings, letter_id: int) -> DeadLetter:
     return found[0]
 
 
-def _read(
-    cursor: extensions.cursor, where: str, values: list[Any], *, order: str, limit: int | None
-) -> Iterator[DeadLetter]:
-    cursor.execute(
-        f'SELECT id, topic, partition, "offset", reason, detail, created_at, discarded_at, record_time, key, value,'
-        f" headers FROM dead_letters WHERE {where} ORDER BY {order} LIMIT %s",
-        [*values, limit],
-    )
-    for row in cursor:
-        key, value = (None if column is None else bytes(column) for column in row[9:11])
-        yield DeadLetter(
-            id=row[0],
-            topic=row[1],
-            partition=row[2],
-            offset=row[3],
-            reason=row[4],
-            detail=row[5],
-            created_at=row[6],
-            discarded_at=row[7],
-            record_time=row[8],
-            key=formatting.readable(key),
-            value=formatting.readable(value),
-            key_base64=formatting.base64_text(key),
-            value_base64=formatting.base64_text(value),
-            headers=[tuple(header) for header in row[11]],
-        )
-
-
-def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False, unwrap: Envelope | None = None) -> Replayed:
+def replay(
+    settings: Settings,
+    wanted: Filter,
+    *,
+    dry_run: bool = False,
+    unwrap: Envelope | None = None,
+    patch: Patch | None = None,
+) -> Replayed:
     """Try dead letters again through the sink; what is stored, or is there already, leaves `dead_letters`.
 
-    `unwrap`: where a record is such an envelope, store the event that is in it.
+    `unwrap`: where a record is such an envelope, store the event that is in it. `patch`: store what this makes of each;
+    these stay in `dead_letters`, byte for byte, discarded and with the patch, for audits.
 
     Raises:
         ServerUnreachable: PostgreSQL cannot be reached; chunks of 500 that were done before stay done.
@@ -154,15 +146,23 @@ def replay(settings: Settings, wanted: Filter, *, dry_run: bool = False, unwrap:
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     outcome: Counter[str] = Counter()
+    named: list[RefusedAgain] = []
     last, tried = 0, 0
     while ids := _next_ids(settings, wanted, last):
         last = ids[-1]
         with _transaction(settings, "dlq-replay", commit=not dry_run) as cursor:
             records = _lock(cursor, settings, ids)
-            outcome += _replay_chunk(cursor, settings, records, unwrap)
+            results = try_letters(cursor, settings, records, unwrap, patch)
+            outcome += settle_letters(cursor, settings, results, patch)
         tried += len(records)
+        named += [
+            RefusedAgain(id=record.id, reason=refusal.reason, detail=refusal.detail)
+            for record, refusal in results
+            if refusal is not None and refusal.failure is not Failure.DUPLICATE
+        ][: _NAMED - len(named)]
     stored, duplicates = outcome.pop("stored", 0), outcome.pop("duplicates", 0)
-    return Replayed(dry_run=dry_run, tried=tried, stored=stored, duplicates=duplicates, refused=dict(outcome))
+    refused = dict(outcome)
+    return Replayed(dry_run=dry_run, tried=tried, stored=stored, duplicates=duplicates, refused=refused, named=named)
 
 
 def _next_ids(settings: Settings, wanted: Filter, last: int) -> list[int]:
@@ -180,37 +180,6 @@ def _lock(cursor: extensions.cursor, settings: Settings, ids: Sequence[int]) -> 
     if keys := cursor.fetchall():
         offsets.lock(cursor, settings.kafka_group, keys)
     return select(cursor, "dead_letters", "id = ANY(%s) ORDER BY id", (ids,), lock="FOR UPDATE")
-
-
-def _replay_chunk(
-    cursor: extensions.cursor, settings: Settings, records: Sequence[KeptRecord], unwrap: Envelope | None
-) -> Counter[str]:
-    kinds = {settings.topic(kind): kind for kind in PARTITIONS}
-    known = [record for record in records if record.topic in kinds]
-    results = try_again(cursor, kinds, known, settings.event_timezone, unwrap=unwrap)
-    outcome: Counter[str] = Counter()
-    changes: defaultdict[PartitionKey, Counts] = defaultdict(Counts)
-    done, refused = [], []
-    for record in known:
-        refusal = results[record.id]
-        name: str | None = settle(changes, record, "dead", refusal)
-        if name:
-            done.append(record.id)
-        else:
-            assert refusal is not None
-            name = refusal.reason.value
-            refused.append((record.id, name, refusal.detail))
-        outcome[name] += 1
-    offsets.adjust_counters(cursor, settings.kafka_group, changes)
-    forget(cursor, "dead_letters", done)
-    if refused:
-        execute_values(
-            cursor,
-            "UPDATE dead_letters AS d SET reason = v.reason, detail = v.detail"
-            " FROM (VALUES %s) AS v (id, reason, detail) WHERE d.id = v.id",
-            refused,
-        )
-    return outcome
 
 
 def count(settings: Settings, wanted: Filter) -> int:
@@ -243,18 +212,21 @@ def export(settings: Settings, wanted: Filter, path: Path) -> int:
         ServerRefused: PostgreSQL refused: wrong credentials or a missing right.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    written = 0
     try:
-        with (
-            files.replacing(path) as file,
-            _transaction(settings, "dlq-export", on_server="letters") as cursor,
-        ):
-            for letter in _read(cursor, *wanted.where(settings), order="id", limit=None):
-                document = {name: getattr(letter, name) for name in DeadLetter.__slots__}
-                file.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
-                written += 1
+        with files.replacing(path) as file:
+            return write_lines(settings, wanted, file)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}", hint="another file") from None
+
+
+def write_lines(settings: Settings, wanted: Filter, file: TextIO) -> int:
+    """Write dead letters to an open file as they come; errors as `find`."""
+    written = 0
+    with _transaction(settings, "dlq-export", on_server="letters") as cursor:
+        for letter in read_letters(cursor, *wanted.where(settings), order="id", limit=None):
+            document = {name: getattr(letter, name) for name in DeadLetter.__slots__}
+            file.write(escaped(json.dumps(document, ensure_ascii=False, default=str)) + "\n")
+            written += 1
     return written
 
 

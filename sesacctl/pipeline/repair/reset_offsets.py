@@ -10,11 +10,12 @@ from uuid import UUID
 
 from sesacctl.broker.offsets import offsets_at
 from sesacctl.database.connections import transaction
-from sesacctl.errors import UsageError
+from sesacctl.errors import PartitionMissing
 from sesacctl.events import Kind
 from sesacctl.pipeline.audit.log_identity import LOOK_SECONDS, find_cuts
 from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.audit.row_counts import select_row_counts
+from sesacctl.pipeline.repair import targets
 from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog
@@ -48,29 +49,51 @@ class Move:
         return self.topic_id, self.partition
 
 
-def plan(settings: Settings, kinds: Sequence[Kind], start: str) -> list[Move]:
-    """Where `start` is in each partition: `earliest`, `latest`, an ISO 8601 time, or an offset, kept within the log.
+def plan(settings: Settings, kinds: Sequence[Kind], start: str, *, numbers: Sequence[int] = ()) -> list[Move]:
+    """Where `start` is in each partition, kept within the log; `numbers`: only in these partitions of each topic.
+
+    `start` is as `targets.parse` reads it: `earliest`, `latest`, a time, how long ago, or an offset.
 
     Raises:
         UsageError: `start` is something else.
+        PartitionMissing: a topic has no partition of one of these numbers.
         ServerUnreachable: a server cannot be reached.
         ServerRefused: a server refused: wrong credentials or a missing right.
         TopicMissing: one of the topics does not exist.
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
-    partitions = [part for part in read_partitions(settings) if part.kind in kinds]
-    if start == "earliest":
-        targets = [part.log_start for part in partitions]
-    elif start == "latest":
-        targets = [part.log_end for part in partitions]
-    elif start.isdecimal():
-        targets = [int(start)] * len(partitions)
+    target = targets.parse(start, datetime.now(UTC))
+    partitions = choose(read_partitions(settings), kinds, numbers)
+    if isinstance(target, datetime):
+        found = offsets_at(settings, [(part.topic, part.partition) for part in partitions], target)
+        places = [found.get((part.topic, part.partition), part.log_end) for part in partitions]
+    elif isinstance(target, int):
+        places = [target] * len(partitions)
     else:
-        found = offsets_at(settings, [(part.topic, part.partition) for part in partitions], _time(start))
-        targets = [found.get((part.topic, part.partition), part.log_end) for part in partitions]
+        places = [part.log_start if target == targets.EARLIEST else part.log_end for part in partitions]
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
-    moves = [_move(part, target, cuts.get(part.key)) for part, target in zip(partitions, targets, strict=True)]
+    moves = [_move(part, place, cuts.get(part.key)) for part, place in zip(partitions, places, strict=True)]
     return [move for move in moves if move.before != move.after or move.cut]
+
+
+def choose(
+    partitions: Sequence[PartitionProgress], kinds: Sequence[Kind], numbers: Sequence[int]
+) -> list[PartitionProgress]:
+    """Those of the topics of these kinds; only the `numbers` of each, if there are some.
+
+    Raises:
+        PartitionMissing: a topic has no partition of one of these numbers.
+    """
+    wanted = [part for part in partitions if part.kind in kinds]
+    for topic in dict.fromkeys(part.topic for part in wanted):
+        there = [part.partition for part in wanted if part.topic == topic]
+        for number in numbers:
+            if number not in there:
+                raise PartitionMissing(
+                    f"{topic} has no partition {number}: it has 0 to {max(there)}",
+                    hint="choose topics that have it: --topics orders",
+                )
+    return [part for part in wanted if not numbers or part.partition in numbers]
 
 
 def plan_cuts(settings: Settings) -> list[Move]:
@@ -121,18 +144,6 @@ def _carry_rows_over(cursor: extensions.cursor, settings: Settings, moves: Seque
                 cursor.execute(
                     "INSERT INTO row_changes (table_name, change, reason) VALUES (%s, %s, %s)", (kind, change, reason)
                 )
-
-
-def _time(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"'{text}' is not earliest, latest, an offset or a time such as 2026-11-22T20:00",
-            hint="sesacctl offsets reset --help",
-        ) from None
-    # Kafka takes -1 ms for the latest offset, -2 ms for the earliest.
-    return max(at if at.tzinfo else at.replace(tzinfo=UTC), datetime.fromtimestamp(0, UTC))
 
 
 def move(settings: Settings, moves: Sequence[Move]) -> None:

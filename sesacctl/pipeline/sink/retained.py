@@ -17,6 +17,7 @@ from sesacctl.errors import CheckFailed
 from sesacctl.events import CODECS, LAST_MS, Kind, Malformed, Row
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
+from sesacctl.pipeline.sink.patches import Patch, decode_patched
 from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.staging import write_staged
 
@@ -66,7 +67,7 @@ def save_dead_letters(
         execute_values(
             cursor,
             f"INSERT INTO dead_letters AS old ({_RAW}, reason, detail, counted) VALUES %s ON CONFLICT ({_RECORD})"
-            " DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL,"
+            " DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL, patched_at = NULL,"
             " counted = old.counted OR EXCLUDED.counted",
             [(*_raw(group, refusal), refusal.reason.value, refusal.detail, counted) for refusal in refusals],
         )
@@ -123,11 +124,12 @@ def try_again(
     zone: tzinfo = UTC,
     *,
     unwrap: Envelope | None = None,
+    patch: Patch | None = None,
 ) -> dict[int, Refusal | None]:
     """Store kept records through the sink's own path; for each id why it was refused, None if it is stored now.
 
-    `kind_of` has the kind of event for each topic name, `zone` is that of event times that have none; `unwrap`: take
-    the event out of that envelope where the record is one. In the caller's transaction.
+    `kind_of` has the kind of event for each topic name, `zone` is that of event times that have none; `patch`: change
+    the value first; `unwrap`: take the event out of that envelope where it is one. In the caller's transaction.
 
     Raises:
         psycopg2.Error: of class INFRA or STOP; nothing is to be committed.
@@ -138,7 +140,7 @@ def try_again(
         kind = kind_of[record.topic]
         batch = Batch(kind, record.topic, record.topic_id, record.partition, 0, 0, ())
         try:
-            row, _ = _decode(kind, record, zone, unwrap)
+            row = _decode(kind, record, zone, unwrap, patch)
         except Malformed as error:
             outcome[record.id] = malformed(error, record, batch)
         else:
@@ -150,9 +152,11 @@ def try_again(
     return outcome
 
 
-def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None) -> tuple[Row, bool]:
+def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None, patch: Patch | None) -> Row:
+    if patch is not None:
+        return decode_patched(kind, record, patch, zone, unwrap=unwrap)
     arguments = record.key, record.value, record.timestamp, zone
-    return envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments)
+    return (envelopes.decode(kind, *arguments, only=unwrap) if unwrap else CODECS[kind].decode(*arguments))[0]
 
 
 def settle(
@@ -172,6 +176,20 @@ def move_count(changes: Mapping[PartitionKey, Counts], record: KeptRecord, origi
         changes[record.source].move(origin, to)
 
 
+def keep_patched(cursor: extensions.cursor, ids: Sequence[int], patch: Patch) -> None:
+    """Keep locked dead letters that are stored now with a patch: their bytes, and the patch beside them.
+
+    Raises:
+        CheckFailed: a trigger or a policy did not let some be changed; they would be counted again.
+    """
+    cursor.execute(
+        "UPDATE dead_letters SET patch = %s, patched_at = now(), counted = false,"
+        " discarded_at = coalesce(discarded_at, now()) WHERE id = ANY(%s)",
+        (Json(patch), list(ids)),
+    )
+    _require_all(cursor, "dead_letters", "changed", len(ids))
+
+
 def forget(cursor: extensions.cursor, table: str, ids: Sequence[int]) -> None:
     """Delete locked records that are settled now.
 
@@ -179,8 +197,12 @@ def forget(cursor: extensions.cursor, table: str, ids: Sequence[int]) -> None:
         CheckFailed: a trigger or a policy kept some; they would be counted again.
     """
     cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", (list(ids),))
-    if cursor.rowcount != len(ids):
+    _require_all(cursor, table, "deleted", len(ids))
+
+
+def _require_all(cursor: extensions.cursor, table: str, what: str, number: int) -> None:
+    if cursor.rowcount != number:
         raise CheckFailed(
-            f"{table}: PostgreSQL deleted {cursor.rowcount} of {len(ids)} rows and raised nothing",
+            f"{table}: PostgreSQL {what} {cursor.rowcount} of {number} rows and raised nothing",
             hint=f"drop the trigger or the policy that keeps rows of {table}; then the same command again",
         )

@@ -196,6 +196,8 @@ NEEDS: dict[str, set[str]] = {
     "cache fairness --simulate --rounds 2": set(),
     "topics init": {"kafka"},
     "topics describe": {"kafka"},
+    "topics list": {"kafka"},
+    "topics peek orders": {"kafka"},
     "produce": {"kafka", "redis"},
     "consume": {"kafka", "psycopg2"},
     "lag": {"kafka", "psycopg2"},

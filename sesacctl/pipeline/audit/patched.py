@@ -1,0 +1,45 @@
+"""Records whose event was stored with a patch: they differ from their log by a person's decision, and by no more."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sesacctl.pipeline.audit.partitions import PartitionProgress
+from sesacctl.pipeline.sink.patches import Patch, read_patch
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+    from sesacctl.pipeline.sink.record_like import RecordLike
+
+
+def patches_of(
+    cursor: extensions.cursor, group: str, part: PartitionProgress, records: Sequence[RecordLike]
+) -> dict[int, Patch]:
+    """By offset the patch with which a record of one partition was stored, whose bytes are kept as a dead letter.
+
+    The position alone says nothing: after a log was cut, another record may have it.
+    """
+    cursor.execute(
+        'SELECT "offset", key, value, headers, patch::text FROM dead_letters WHERE consumer_group = %s'
+        ' AND topic_id = %s AND partition = %s AND "offset" BETWEEN %s AND %s AND patched_at IS NOT NULL',
+        (group, part.topic_id, part.partition, records[0].offset, records[-1].offset),
+    )
+    letters = cursor.fetchall()
+    if not letters:
+        return {}
+    by_offset = {record.offset: record for record in records}
+    found = {}
+    for offset, key, value, headers, patch in letters:
+        record = by_offset.get(offset)
+        unpacked = [(b64decode(name), None if each is None else b64decode(each)) for name, each in headers]
+        raw = (_bytes(key), _bytes(value), unpacked)
+        if record is not None and raw == (record.key, record.value, list(record.headers)):
+            found[offset] = read_patch(patch.encode())
+    return found
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
