@@ -64,11 +64,21 @@ KEYS: dict[str, str] = {
         drain_seconds group held_back lag partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
         partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
-        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end
-        partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
+        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].lag
+        partitions[].log_end partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
         partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
         partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
         partitions[].topic_id places produced_rate stored_rate verdict window""",
+    "offsets show": """
+        items[].counts.ahead items[].counts.control items[].counts.dead items[].counts.duplicates
+        items[].counts.expired items[].counts.parked items[].counts.stored items[].counts.unknown_fields
+        items[].cut_log items[].first items[].kafka_offset items[].kind items[].lag items[].log_end
+        items[].log_stable_end items[].log_start items[].mark.last_crc items[].mark.last_offset
+        items[].mark.last_timestamp items[].mark.leader_epoch items[].mark.next_offset items[].next
+        items[].partition items[].topic items[].topic_id""",
+    "lag --history 30m": """
+        begin end every gaps[].begin gaps[].end group samples[].at samples[].lag.orders samples[].lag.products
+        samples[].lag.users""",
     "offsets reset --to earliest --dry-run": """
         items[].after items[].again items[].before items[].cut items[].given_up items[].kind items[].partition
         items[].topic items[].topic_id""",
@@ -92,7 +102,7 @@ KEYS: dict[str, str] = {
         partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates
         partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
         partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
-        partitions[].kind partitions[].log_end partitions[].log_stable_end partitions[].log_start
+        partitions[].kind partitions[].lag partitions[].log_end partitions[].log_stable_end partitions[].log_start
         partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
         partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
         partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
@@ -105,8 +115,8 @@ KEYS: dict[str, str] = {
         group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
         partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
-        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end
-        partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
+        partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].lag
+        partitions[].log_end partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
         partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
         partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
         partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",

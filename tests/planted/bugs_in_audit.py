@@ -6,6 +6,8 @@ from tests.planted.plant import Plant
 
 _AUDIT = "tests/integration/test_audit.py"
 _AUDIT_LEDGER = "tests/integration/test_audit_ledger.py"
+_DLQ_PATCH = "tests/integration/test_dlq_patch.py"
+_OFFSETS = "tests/integration/test_offsets.py"
 _DLQ_UNWRAP = "tests/integration/test_dlq_unwrap.py"
 _HEALTH_SERVERS = "tests/integration/test_health_servers.py"
 _PARKED = "tests/integration/test_parked.py"
@@ -44,8 +46,8 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/audit/reread.py",
         (
             (
-                "        if not left:\n            return\n        consumer",
-                "        left = set(sorted(left)[:1])\n        if not left:\n            return\n        consumer",
+                "        if not starts:\n            return\n",
+                "        starts = dict(sorted(starts.items())[:1])\n        if not starts:\n            return\n",
             ),
         ),
         (f"{_AUDIT}::test_a_deep_audit_finds_every_event",),
@@ -53,7 +55,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "deep-audit-skips-the-last-record",
         "sesacctl/pipeline/audit/reread.py",
-        (("if record.offset < self._ends[tp]]", "if record.offset + 1 < self._ends[tp]]"),),
+        (("ends=self._ends):", "ends={where: end - 1 for where, end in self._ends.items()}):"),),
         (f"{_AUDIT}::test_a_deep_audit_finds_every_event",),
     ),
     Plant(
@@ -83,8 +85,8 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/audit/partitions.py",
         (
             (
-                "return max(0, self.log_end - (self.log_start if self.next is None else self.next))",
-                "return max(0, (self.log_start if self.next is None else self.next) - self.log_end)",
+                "max(0, self.log_end - begin)",
+                "max(0, begin - self.log_end)",
             ),
         ),
         (f"{_AUDIT}::test_lag_counts_what_is_not_stored_and_calls_it_stalled",),
@@ -94,11 +96,36 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/audit/partitions.py",
         (
             (
-                "(self.log_start if self.next is None else self.next)",
-                "(self.log_end if self.next is None else self.next)",
+                "begin = self.log_start if self.next is None else self.next",
+                "begin = self.log_end if self.next is None else self.next",
             ),
         ),
         (f"{_HEALTH_SERVERS}::test_events_without_consumers_are_unhealthy",),
+    ),
+    Plant(
+        "postgres-read-before-kafka",
+        "sesacctl/pipeline/audit/partitions.py",
+        (
+            (
+                "            logs = look()\n"
+                "            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n",
+                "            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n"
+                "            logs = look()\n",
+            ),
+        ),
+        (f"{_OFFSETS}::test_what_comes_between_two_reads_is_no_lag",),
+    ),
+    Plant(
+        "log-that-grew-taken-for-a-cut-one",
+        "sesacctl/pipeline/audit/partitions.py",
+        (("later = {log.key: log for log in look()} if ahead else {}", "later: dict[PartitionKey, LogOffsets] = {}"),),
+        (f"{_OFFSETS}::test_what_is_stored_between_two_reads_is_no_cut",),
+    ),
+    Plant(
+        "patched-letter-counts-as-kept",
+        "sesacctl/pipeline/audit/deep.py",
+        (("part, records) - patches.keys()", "part, records)"),),
+        (f"{_DLQ_PATCH}::test_audits_hold_the_row_against_the_patched_event",),
     ),
     Plant(
         "missing-is-never-negative",

@@ -66,7 +66,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "replayed-letter-stays",
-        "sesacctl/pipeline/repair/dead_letters.py",
+        "sesacctl/pipeline/repair/another_try.py",
         (('    forget(cursor, "dead_letters", done)\n', "    _ = forget\n"),),
         (f"{_DLQ}::test_replay_stores_what_now_fits_and_updates_the_counters",),
     ),

@@ -201,6 +201,8 @@ NEEDS: dict[str, set[str]] = {
     "produce": {"kafka", "redis"},
     "consume": {"kafka", "psycopg2"},
     "lag": {"kafka", "psycopg2"},
+    "offsets show": {"kafka", "psycopg2"},
+    "offsets reset --to earliest --dry-run": {"kafka", "psycopg2"},
     "dlq list": {"psycopg2"},
     "dlq show 1": {"psycopg2"},
     "dlq replay --all": {"psycopg2"},
