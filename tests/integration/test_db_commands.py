@@ -137,7 +137,7 @@ def test_migrations_are_refused_on_the_transaction_pooler(bare_sesacctl: Cli) ->
 def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> None:
     revisions.downgrade(settings, "0002")
     planned = document(sesacctl, "db", "migrate", "--dry-run")
-    assert [step["revision"] for step in planned["steps"]] == ["0003", "0004", "0005", "0006"]
+    assert [step["revision"] for step in planned["steps"]] == ["0003", "0004", "0005", "0006", "0007"]
     assert not planned["applied"]
     sql = sesacctl("db", "migrate", "--sql").stdout
     assert "CREATE TABLE sink_offsets" in sql
@@ -149,8 +149,8 @@ def test_dry_run_and_sql_change_nothing(settings: Settings, sesacctl: Cli) -> No
 @pytest.mark.usefixtures("settings")
 def test_migrate_and_downgrade(sesacctl: Cli) -> None:
     undone = document(sesacctl, "db", "downgrade", "-1")
-    assert (undone["applied"], undone["current"], undone["target"]) == (True, "0006", "0005")
-    assert document(sesacctl, "db", "migrate", "+1")["target"] == "0006"
+    assert (undone["applied"], undone["current"], undone["target"]) == (True, "0007", "0006")
+    assert document(sesacctl, "db", "migrate", "+1")["target"] == "0007"
     assert "nothing to do" in sesacctl("db", "migrate").stdout
     done = sesacctl("db", "migrate", "0815")
     assert done.returncode == 2
@@ -190,7 +190,7 @@ def test_nothing_is_migrated_on_another_machine_without_a_yes(
     settings = server.settings(postgres_db="far")
     assert revisions.current(settings) == "0003"
     assert with_environment(bare_sesacctl, far)("db", *command, "--yes").returncode == 0
-    assert revisions.current(settings) == ("0002" if command[0] == "downgrade" else "0006")
+    assert revisions.current(settings) == ("0002" if command[0] == "downgrade" else "0007")
 
 
 def test_unversioned_remote_tables_are_adopted_only_with_yes(
