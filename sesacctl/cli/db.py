@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import db_forget, db_views, render
+from sesacctl.cli import db_dump, db_forget, db_views, render
 from sesacctl.cli.options import LONG, MOST, Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
@@ -225,5 +225,5 @@ def _seeding(users: int, products: int) -> Iterator[Callable[[str, int], None]]:
         yield on_progress
 
 
-for each in (db_forget.forget, db_forget.prune):
+for each in (db_forget.forget, db_forget.prune, db_dump.dump, db_dump.restore):
     app.command()(each)

@@ -124,7 +124,7 @@ def _certificate(found: Certificate) -> RenderableType:
     return Group(
         render.details(f"Certificate for user {found.user_id}", values),
         *_kafka(found),
-        *map(render.text, _notes(found)),
+        *map(render.text, found.notes),
     )
 
 

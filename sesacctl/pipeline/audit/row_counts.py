@@ -15,7 +15,7 @@ from sesacctl.pipeline.audit.removals import Removals
 from sesacctl.pipeline.sink import forgotten, offsets
 from sesacctl.settings import Settings
 
-_READ = (offsets.TABLE, "row_changes", *CODECS, "dead_letters", forgotten.TABLE)
+_READ = ("row_changes", *CODECS, "dead_letters", forgotten.TABLE)
 _BOUND = 600  # counting takes as long as the tables are large
 
 
@@ -53,7 +53,7 @@ def count_rows(settings: Settings) -> tuple[dict[str, RowCounts], Removals]:
     with transaction(settings, command="audit", bound=_BOUND) as cursor:
         cursor.connection.set_session(isolation_level=extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
         # Before the snapshot: TRUNCATE and a restore between two looks would make rows seem gone.
-        cursor.execute(f"LOCK TABLE {', '.join(_READ)} IN ACCESS SHARE MODE")
+        cursor.execute(f"LOCK TABLE {offsets.TABLE}, {', '.join(_READ)} IN ACCESS SHARE MODE")
         return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}, removals.read(cursor)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REASON = "db forget"
 _NOTES = (
-    "The user id stays, as the key of the orders: whoever knows it still knows whose they are.",
+    "The user id stays, as the key of the orders: who knows whose it is still knows whose they are.",
     "Consumed again, records of this user are stored without anything personal.",
     "Not reached: backups and dumps, exported dead letters, logs, standby servers until they follow, old versions of"
     " rows until VACUUM; records of producers that put keys into other partitions than Kafka's clients do.",
@@ -40,8 +40,8 @@ class Certificate:
 
     `at` is PostgreSQL's time, `forgotten_at` when it was first done. `user_row`, `parked` and `dead_letters` are rows
     that were overwritten; of `orders`, those in `orders_erased` held something personal. `cached`: the user was in the
-    cache. `kafka` are the records with the user's key that are still there, None if Kafka was not read. `notes` say what stays,
-    and what was not reached.
+    cache. `kafka` are the records with the user's key that are still there, None if Kafka was not read. `notes` say
+    what stays, and what was not reached.
     """
 
     user_id: str

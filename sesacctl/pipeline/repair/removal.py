@@ -80,6 +80,14 @@ def remove_user(settings: Settings, user_id: str, order_ids: Sequence[str] = (),
     return Removed(user_id=user_id, orders=orders, users=users, parked=parked, letters=letters)
 
 
+def delete_user(cursor: extensions.cursor, user_id: str) -> None:
+    """Delete a registered user with all that is of them, however many orders there are; in the caller's transaction."""
+    _delete_parked(cursor, user_id)
+    cursor.execute(f"DELETE FROM {ORDERS} WHERE user_id = %s", (user_id,))
+    write_down(cursor, ORDERS, int(cursor.rowcount), reason=REMOVED)
+    delete_rows(cursor, USERS, [user_id], reason=REMOVED)
+
+
 def lock_out_writers(cursor: extensions.cursor) -> None:
     """Wait until no refresh of the cache and no step of a consumer is under way, and keep others from beginning.
 

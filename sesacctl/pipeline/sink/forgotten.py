@@ -1,7 +1,7 @@
 """Users who were forgotten: what comes of them, now or again, is stored without anything personal.
 
-The list is in `forgotten_users`. Whoever adds to it locks `sink_offsets` as a whole, which every step of a sink uses
-from its fence to its COMMIT: a step has stored its rows before the list grows, or has read the longer list.
+The list is in `forgotten_users`. What adds to it locks `sink_offsets` as a whole, which every step of a sink uses from
+its fence to its COMMIT: a step has stored its rows before the list grows, or has read the longer list.
 """
 
 from __future__ import annotations
