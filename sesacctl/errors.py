@@ -151,6 +151,12 @@ class AlreadySeeded(CheckFailed):
     default_hint = "sesacctl db seed --append, if you want more"
 
 
+class UserMissing(CheckFailed):
+    """There is no such user."""
+
+    default_hint = "sesacctl consume --until-empty, if the user may still be in Kafka; then the same command again"
+
+
 class DeadLetterMissing(CheckFailed):
     """There is no such dead letter."""
 

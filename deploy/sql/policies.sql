@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     FOREACH table_name IN ARRAY ARRAY[
         'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'log_cuts', 'row_changes',
-        'sesacctl_version'
+        'forgotten_users', 'sesacctl_version'
     ] LOOP
         CONTINUE WHEN to_regclass(format('%I.%I', place, table_name)) IS NULL;
         EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', place, table_name);

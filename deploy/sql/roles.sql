@@ -51,7 +51,7 @@ BEGIN
     -- Tables that are there already.
     FOREACH table_name IN ARRAY ARRAY[
         'users', 'products', 'orders', 'sink_offsets', 'dead_letters', 'parked_events', 'log_cuts', 'row_changes',
-        'sesacctl_version'
+        'forgotten_users', 'sesacctl_version'
     ] LOOP
         CONTINUE WHEN to_regclass(format('%I.%I', place, table_name)) IS NULL;
         EXECUTE format('ALTER TABLE %I.%I OWNER TO sesac_migrate', place, table_name);

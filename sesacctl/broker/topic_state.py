@@ -16,6 +16,7 @@ from sesacctl.waiting import wait_until
 
 SAFE = {"cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
 """Compaction deletes records from the middle of a log; an unclean election cuts its end."""
+_RETENTION = ("retention.ms", "segment.ms", "cleanup.policy")
 _AGREE_SECONDS = 5.0
 
 
@@ -46,6 +47,14 @@ class TopicState:
     min_insync_replicas: int
     unsafe: list[str]
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """For how long a topic keeps a record at most; None: without limit, or not by time. `sentence` says why."""
+
+    milliseconds: int | None
+    sentence: str
 
 
 def existing_topics(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -82,6 +91,19 @@ def read_topics(client: KafkaAdminClient, names: Sequence[str]) -> list[TopicSta
 def unsafe_settings(client: KafkaAdminClient, names: Sequence[str]) -> list[str]:
     """Settings of these topics with which Kafka may lose what it has acknowledged; none where they may not be read."""
     return [f"{name}: {each}" for name, found in _configs(client, names).items() for each in _unsafe(found)]
+
+
+def retention_of(client: KafkaAdminClient, name: str) -> Retention:
+    """Of one topic: a record goes with its segment, which takes others in for `segment.ms` before it can expire."""
+    configs = _configs(client, [name]).get(name) or {}
+    found = {each: str(configs[each]["value"]) for each in _RETENTION if each in configs}
+    if len(found) < len(_RETENTION):
+        return Retention(milliseconds=None, sentence="the topic's settings may not be read (DescribeConfigs)")
+    sentence = ", ".join(f"{each}={value}" for each, value in found.items())
+    kept, segment = int(found["retention.ms"]), int(found["segment.ms"])
+    if kept < 0 or "delete" not in found["cleanup.policy"]:
+        return Retention(milliseconds=None, sentence=f"{sentence}: it does not expire by time")
+    return Retention(milliseconds=kept + segment, sentence=sentence)
 
 
 def max_batch_bytes(client: KafkaAdminClient, name: str) -> int | None:

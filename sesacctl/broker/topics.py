@@ -17,10 +17,12 @@ from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import (
     SAFE,
     PartitionState,
+    Retention,
     TopicState,
     brokers_with,
     existing_topics,
     read_topics,
+    retention_of,
     unsafe_settings,
 )
 from sesacctl.errors import ServerRefused, TopicMissing
@@ -95,6 +97,12 @@ def unsafe(settings: Settings) -> list[str]:
     """Settings of the three topics with which Kafka may lose what it has acknowledged; errors as `described`."""
     with admin_client(settings) as client:
         return unsafe_settings(client, list(described(settings, client)))
+
+
+def retentions(settings: Settings) -> dict[str, Retention]:
+    """For how long each of the three topics keeps a record, by name; errors as `describe`."""
+    with admin_client(settings) as client:
+        return {name: retention_of(client, name) for name in described(settings, client)}
 
 
 def described(settings: Settings, client: KafkaAdminClient) -> dict[str, dict[str, Any]]:

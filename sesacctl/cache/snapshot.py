@@ -67,6 +67,32 @@ def publish(
     return generation
 
 
+def is_cached(redis: Redis, table: Table, row_id: str) -> bool:
+    """Whether readers may draw this row; errors as `read_rounds`."""
+    with translate_errors(redis):
+        try:
+            return bool(redis.hmget(live_key(table), [row_id])[0])
+        except ResponseError as error:
+            if not _not_ours(error):
+                raise
+            return False
+
+
+def take_out(redis: Redis, table: Table, row_id: str) -> None:
+    """Take a row out of the live hash, if it is there, and move the generation on: readers look within a second.
+
+    Raises:
+        ServerUnreachable: Redis cannot be reached, or is not ready; the row may be out already.
+        ServerRefused: Redis refused: wrong credentials or a missing right; the row is where it was.
+        ServerFull: Redis is at its `maxmemory`; the row is where it was.
+    """
+    if is_cached(redis, table, row_id):
+        with translate_errors(redis), redis.pipeline(transaction=True) as pipeline:
+            pipeline.hdel(live_key(table), row_id)
+            pipeline.hincrby(META, "generation", 1)
+            pipeline.execute()
+
+
 def adopt_rounds(redis: Redis) -> None:
     """Take over the rounds that were noted under an older sesacctl's key, which an ACL for `cache:*` does not reach."""
     with translate_errors(redis), redis.pipeline(transaction=False) as pipeline:

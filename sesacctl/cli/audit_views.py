@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sesacctl import formatting
 from sesacctl.cli import render
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def tables(result: AuditResult) -> RenderableType:
         shown.append(_deep(result.deep))
     if result.ledger:
         shown.append(_ledger(result.ledger))
+    if result.forgotten:
+        users = formatting.plural(result.forgotten, "user is", "users are")
+        shown.append(render.text(f"{users} forgotten: of these, only ids and amounts are as in Kafka"))
     shown += [render.text(f"{each.topic}-{each.partition}: {each.cut.detail}") for each in result.cuts]
     shown += [render.text(each.sentence) for each in result.held_back]
     shown += [render.text(f"{each}: Kafka may lose what it has acknowledged") for each in result.unsafe]
@@ -68,11 +72,12 @@ def verdict(result: AuditResult) -> str:
     if not result.ok:
         return "FAILED"
     accounted = "every offset accounted for"
+    pruned = f"; {formatting.plural(result.pruned, 'order', 'orders')} pruned by age" if result.pruned else ""
     if given_up := result.counts.expired:
-        return f"{accounted}; {given_up:,} given up (gone from Kafka before they were stored)"
-    if _may_hide(result) and not (result.deep and not result.deep.expired):
-        return f"{accounted}, and at least as many rows as were stored"
-    return "nothing that was consumed is lost"
+        return f"{accounted}; {given_up:,} given up (gone from Kafka before they were stored){pruned}"
+    if _may_hide(result) and not (result.deep and not (result.deep.expired or result.deep.removed)):
+        return f"{accounted}, and at least as many rows as were stored{pruned}"
+    return f"nothing that was consumed is lost{pruned}"
 
 
 def _may_hide(result: AuditResult) -> bool:
@@ -86,6 +91,7 @@ def _deep(deep: DeepAudit) -> Table:
         ("  in their table", deep.found),
         ("    with a patch of dlq replay", deep.patched),
         ("  dead letters or parked", deep.kept),
+        ("  removed: pruned, or of a removed user", deep.removed),
         ("  missing", deep.missing),
         ("expired, cannot be read", deep.expired),
         ("cut off the log, cannot be read", deep.cut),
@@ -107,6 +113,7 @@ def _ledger(found: LedgerAudit) -> Table:
         ("  stored", found.stored),
         ("  parked", found.parked),
         ("  dead letters", found.dead),
+        ("  nowhere, may have been pruned or erased", found.removed),
         ("  missing", found.missing),
         ("sent, never acknowledged", found.unacknowledged),
         ("  stored anyway", found.unacknowledged_stored),

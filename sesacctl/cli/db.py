@@ -1,4 +1,4 @@
-"""`db init|migrate|downgrade|check|seed`."""
+"""`db init|migrate|downgrade|check|seed`, and the table of all `db` commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import db_views, render
+from sesacctl.cli import db_dump, db_forget, db_views, render
 from sesacctl.cli.options import LONG, MOST, Output, OutputOption, YesOption, begin, duration_option
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Schema, migrations, checks and sample data.\n\nExample: sesacctl db init --with-seed",
+    help="Schema, migrations, checks, sample data, and what a database keeps.\n\nExample: sesacctl db init --with-seed",
 )
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for the database instead of failing at once.")]
@@ -223,3 +223,7 @@ def _seeding(users: int, products: int) -> Iterator[Callable[[str, int], None]]:
             bars.update(task.id, completed=rows, visible=True, description=f"{table} {rate}")
 
         yield on_progress
+
+
+for each in (db_forget.forget, db_forget.prune, db_dump.dump, db_dump.restore):
+    app.command()(each)

@@ -63,19 +63,19 @@ MOST = 10**12
 MOST_ROWS = 1_000_000  # that are shown, or held in memory, at once
 LONG = 2**63 - 1  # PostgreSQL's bigint
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _METAVAR = "DURATION"
 _DURATIONS = "50, 30s, 10m or 2h"
 _LONGEST = 10 * 365 * 86_400.0
 
 
 def duration(text: str | float) -> float:
-    """`50`, `30s`, `10m` or `2h` in seconds.
+    """`50`, `30s`, `10m`, `2h` or `90d` in seconds.
 
     Raises:
         typer.BadParameter: not such a duration, not above zero, or longer than ten years.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(text).strip(), re.ASCII)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(text).strip(), re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds <= 0:
         raise typer.BadParameter(f"'{text}' is not a duration such as {_DURATIONS}")

@@ -42,7 +42,7 @@ register_uuid()  # topic ids, as values and in rows
 # `localhost` may be two addresses, each tried for this long: a one-shot command gives up within ten seconds.
 CONNECT_SECONDS = 4
 STATEMENT_SECONDS = 30.0
-_SOCKET = {
+SOCKET = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -54,10 +54,10 @@ _SOCKET = {
 _SERVER_SOCKET = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', false)"
     for name, value in {
-        "tcp_keepalives_idle": _SOCKET["keepalives_idle"],
-        "tcp_keepalives_interval": _SOCKET["keepalives_interval"],
-        "tcp_keepalives_count": _SOCKET["keepalives_count"],
-        "tcp_user_timeout": _SOCKET["tcp_user_timeout"],
+        "tcp_keepalives_idle": SOCKET["keepalives_idle"],
+        "tcp_keepalives_interval": SOCKET["keepalives_interval"],
+        "tcp_keepalives_count": SOCKET["keepalives_count"],
+        "tcp_user_timeout": SOCKET["tcp_user_timeout"],
     }.items()
 )
 
@@ -110,7 +110,7 @@ def connect(settings: Settings, *, command: str, bound: float = STATEMENT_SECOND
         warn_of_unverified_host()
     parameters = {
         **location.parameters,
-        **_SOCKET,
+        **SOCKET,
         "application_name": f"sesacctl/{command}",
         "client_encoding": "utf8",
         "connect_timeout": CONNECT_SECONDS,

@@ -18,7 +18,7 @@ from sesacctl.database.samples import seed
 from sesacctl.database.schema import adoption, plan, revisions, times
 from sesacctl.database.schema import state as state_module
 from sesacctl.database.schema.dependants import Dependant, require_none
-from sesacctl.errors import DatabaseMissing, SesacctlError
+from sesacctl.errors import AlreadySeeded, DatabaseMissing, SesacctlError
 from sesacctl.settings import DbType, Settings
 
 if TYPE_CHECKING:
@@ -153,8 +153,18 @@ def initialize(
         created_database=created,
         created_schema=created_schema,
         timestamps_in=timestamps_in,
-        seeded=seed.seed(settings, on_progress=on_progress) if with_seed and seed.is_empty(settings) else None,
+        seeded=_seed_empty(settings, on_progress) if with_seed else None,
     )
+
+
+def _seed_empty(settings: Settings, on_progress: seed.Progress) -> seed.Seeded | None:
+    """Sample rows, but only where there is neither a user nor a product; None where there are."""
+    if not seed.is_empty(settings):
+        return None
+    try:
+        return seed.seed(settings, on_progress=on_progress)
+    except AlreadySeeded:  # the first ones have just come
+        return None
 
 
 def _found(settings: Settings, state: state_module.State) -> Initialized:

@@ -183,6 +183,8 @@ class DeadLetter(_RawRecord, Base):
     detail: Mapped[str]
     created_at: Mapped[Now]
     discarded_at: Mapped[Time | None]
+    # Since then it has no bytes: its user was forgotten.
+    erased_at: Mapped[Time | None]
     patch: Mapped[Any | None] = mapped_column(JSON)
     patched_at: Mapped[Time | None]
 
@@ -232,5 +234,20 @@ class RowChange(Base):
     id: Mapped[Serial]
     table_name: Mapped[str] = mapped_column(String(63))
     change: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[Text50]
+    at: Mapped[Now]
+    # Of orders that were pruned: all of them were made before then.
+    made_before: Mapped[Time | None]
+
+
+class ForgottenUser(Base):
+    """A user whose records in Kafka are not to bring anything personal back, or, if `removed`, nothing at all."""
+
+    __tablename__ = "forgotten_users"
+    __table_args__ = (UniqueConstraint("user_id", name="uq_forgotten_users_user_id"),)
+
+    id: Mapped[Serial]
+    user_id: Mapped[str] = mapped_column(String(50))
+    removed: Mapped[bool] = mapped_column(server_default=sql("false"))
     reason: Mapped[Text50]
     at: Mapped[Now]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes",
-    "sesacctl_version",
+    "forgotten_users", "sesacctl_version",
 )  # fmt: skip
 COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # The functions of PostgreSQL 15 to 18 that raise it: messages are translated, and other missing rights have the code.

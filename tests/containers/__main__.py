@@ -48,7 +48,7 @@ def play(project: Project, names: list[str]) -> list[str]:
 def clean(project: Project) -> None:
     """Take all away, volumes too."""
     project.docker("rm", "-f", LEDGER_CONTAINER, check=False)
-    project.compose("--profile", "seed", "down", "-v", "--remove-orphans", check=False)
+    project.compose("down", "-v", "--remove-orphans", check=False)
 
 
 def main() -> int:

@@ -78,7 +78,7 @@ print(json.dumps({host: [topics.count('orders'), len(topics)] for host, topics i
 def up(project: Project, say: Say) -> None:
     """From nothing to a loop that turns."""
     began, load = time.monotonic(), os.getloadavg()[0]
-    project.compose("--profile", "seed", "up", "-d")
+    project.compose("up", "-d")
     project.wait_rise(_SOME, _TURN_SECONDS)
     seconds = time.monotonic() - began
     say(f"the loop turns after {seconds:.0f} s, begun at a load of {load:.0f}")

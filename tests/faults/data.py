@@ -11,7 +11,10 @@ from tests.faults import evidence
 from tests.faults.fault import Fault, Kind
 from tests.faults.site import ORDERS
 
-TABLES = ("users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes")
+TABLES = (
+    *("users", "products", "orders", "sink_offsets", "dead_letters", "parked_events", "log_cuts", "row_changes"),
+    "forgotten_users",
+)
 
 
 class OlderDump(Fault):

@@ -14,6 +14,7 @@ from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit import deep as deep_audit
+from sesacctl.pipeline.audit import kept
 from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.produce.ledger import Ledger
@@ -58,7 +59,7 @@ def test_a_deep_audit_names_what_is_in_no_table(consumed: Settings, sesacctl: Cl
 
 
 def test_deep_audit_allows_a_parked_order_stored_meanwhile(consumed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, rows = deep_audit._kept, deep_audit._rows
+    kept_offsets, rows = kept.kept_offsets, deep_audit._rows
 
     def then_store(looked: Any) -> Any:
         """An audit's look, and what a consumer does right after it."""
@@ -75,7 +76,7 @@ def test_deep_audit_allows_a_parked_order_stored_meanwhile(consumed: Settings, m
 
         return look
 
-    monkeypatch.setattr(deep_audit, "_kept", then_store(kept))
+    monkeypatch.setattr(deep_audit, "kept_offsets", then_store(kept_offsets))
     monkeypatch.setattr(deep_audit, "_rows", then_store(rows))
     [partition] = [part for part in read_partitions(consumed) if part.counts.parked]
     result = deep_audit.deep_audit(consumed, [partition])

@@ -99,7 +99,11 @@ def test_the_worker_runs_the_loop_and_no_ddl(roles: Settings) -> None:
 def test_the_reader_checks_and_changes_nothing(roles: Settings) -> None:
     reader = role(roles, "readonly")
     assert check.verdict(check.check(reader)) is None
-    assert {kind: found.rows for kind, found in count_rows(reader).items()} == {"orders": 0, "users": 0, "products": 0}
+    assert {kind: found.rows for kind, found in count_rows(reader)[0].items()} == {
+        "orders": 0,
+        "users": 0,
+        "products": 0,
+    }
     for statement in (*DDL, "UPDATE users SET name = 'x'", "INSERT INTO users (user_id, name) VALUES ('a', 'b')"):
         refused(reader, statement)
 

@@ -166,7 +166,7 @@ def test_a_reset_waits_for_its_partitions_step(rig: Rig, pool: ThreadPoolExecuto
     assert (beside.store([message(order(1))]), beside.waited) == (Counts(stored=1), True)
     beside.result()
     assert rig.offsets() == (0, Counts())
-    rows = count_rows(rig.settings)[ORDERS]
+    rows = count_rows(rig.settings)[0][ORDERS]
     assert (rows.rows, rows.expected) == (1, 1)
 
 

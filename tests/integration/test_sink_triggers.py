@@ -271,7 +271,7 @@ def test_a_row_that_a_trigger_drops_is_never_counted_as_stored(rig: Rig, when: s
     else:
         trigger(rig, "DELETE FROM orders WHERE order_id = NEW.order_id", condition=IS_ODD)
         rig.store(with_one(ODD))
-        expected = count_rows(rig.settings)
+        expected, _ = count_rows(rig.settings)
         assert expected["orders"].rows == 12
 
 

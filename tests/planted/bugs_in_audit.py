@@ -21,11 +21,12 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "audit-blind-to-envelopes",
-        "sesacctl/pipeline/audit/deep.py",
+        "sesacctl/pipeline/audit/kept.py",
         (
+            ("from sesacctl.events import Kind,", "from sesacctl.events import CODECS, Kind,"),
             (
-                "return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]",
-                "return CODECS[kind].decode(record.key, record.value, record.timestamp)[0]",
+                "return envelopes.decode(kind, record.key, record.value, record.timestamp, zone)[0]",
+                "return CODECS[kind].decode(record.key, record.value, record.timestamp, zone)[0]",
             ),
         ),
         (f"{_DLQ_UNWRAP}::test_an_unwrap_stores_what_fits_and_every_audit_stays_true",),
@@ -71,7 +72,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "deep-audit-takes-another-topics-letters",
-        "sesacctl/pipeline/audit/deep.py",
+        "sesacctl/pipeline/audit/kept.py",
         (
             (
                 "consumer_group = %s AND topic_id = %s AND partition",

@@ -41,7 +41,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "no-idle-timeout",
         "sesacctl/pipeline/sink/offsets.py",
-        ((" SET LOCAL idle_in_transaction_session_timeout = '20s';", ""),),
+        (("; SET LOCAL idle_in_transaction_session_timeout = '20s'", ""),),
         (f"{_SINK_LOCKS}::test_what_holds_offsets_waits_and_idles_for_seconds_only",),
     ),
     Plant(

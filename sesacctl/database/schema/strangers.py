@@ -42,6 +42,7 @@ FIRST_REVISION = {
     **dict.fromkeys(("users", "products", "orders"), "0001"),
     **dict.fromkeys(("sink_offsets", "dead_letters", "parked_events"), "0004"),
     **dict.fromkeys(("log_cuts", "row_changes"), "0005"),
+    "forgotten_users": "0007",
 }
 _FOUND = """
 SELECT c.relname, c.relkind, pg_get_userbyid(c.relowner), obj_description(c.oid, 'pg_class'),

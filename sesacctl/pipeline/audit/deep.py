@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sesacctl import envelopes
 from sesacctl.database.connections import transaction
 from sesacctl.database.row_values import CHANGEABLE
-from sesacctl.events import CODECS, Kind, Malformed, Row
+from sesacctl.events import CODECS, Kind, Row
+from sesacctl.pipeline.audit import removals
+from sesacctl.pipeline.audit.kept import event_of, kept_offsets
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.audit.patched import patches_of
+from sesacctl.pipeline.audit.removals import Removals
 from sesacctl.pipeline.audit.reread import Log
-from sesacctl.pipeline.sink.patches import Patch, decode_patched
 from sesacctl.pipeline.sink.staging import IDENTITY
 from sesacctl.settings import Settings
 
@@ -56,16 +56,19 @@ class DeepAudit:
     """Every record below PostgreSQL's offsets, read again; `expired` ones are gone from the log's start.
 
     `missing` counts all, `named` has the first hundred. `kept` are there byte for byte as dead letters or parked
-    events. Of those `found`, `patched` were stored by `dlq replay --patch`: their row is held against what the patch
-    makes of the event. `cut` offsets are beyond the log's end: it was truncated. `compared` has the columns that were
-    held against the event, for each table, and is empty if none were; `different` counts the events whose row differs
-    in one of them, and `named_different` has the first hundred columns.
+    events, or without what was personal of a user who was forgotten. Of those `found`, `patched` were stored by
+    `dlq replay --patch`: their row is held against what the patch makes of the event. `removed` are in no table, as
+    orders pruned by age and rows of removed users are: one that went otherwise cannot be told from these. `cut` offsets
+    are beyond the log's end: it was truncated. `compared` has the columns that were held against the event, for each
+    table, and is empty if none were; `different` counts the events whose row differs in one of them, and
+    `named_different` has the first hundred columns.
     """
 
     read: int
     found: int
     patched: int
     kept: int
+    removed: int
     expired: int
     cut: int
     missing: int
@@ -86,7 +89,7 @@ def deep_audit(settings: Settings, partitions: Sequence[PartitionProgress], *, v
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     wanted = [part for part in partitions if part.taken]
-    log, looks = Log(settings, wanted), _Looks(settings.kafka_group, COMPARED if values else {})
+    log, looks = Log(settings, wanted), _Looks(settings, COMPARED if values else {})
     with transaction(settings, command="audit", bound=600) as cursor:
         cursor.connection.autocommit = True  # reading takes long, and each look is to see what is there by then
         for part, records in log.chunks():
@@ -97,6 +100,7 @@ def deep_audit(settings: Settings, partitions: Sequence[PartitionProgress], *, v
         found=looks.counts["found"],
         patched=looks.counts["patched"],
         kept=looks.counts["kept"],
+        removed=looks.counts["removed"],
         expired=log.expired,
         cut=sum(part.cut for part in wanted),
         missing=looks.counts["missing"],
@@ -110,34 +114,35 @@ def deep_audit(settings: Settings, partitions: Sequence[PartitionProgress], *, v
 class _Looks:
     """What became of the records so far."""
 
-    def __init__(self, group: str, compared: Mapping[Kind, tuple[str, ...]]) -> None:
+    def __init__(self, settings: Settings, compared: Mapping[Kind, tuple[str, ...]]) -> None:
         self.compared = compared
         self.counts = Counter[str]()
         self.missing: list[MissingEvent] = []
         self.different: list[DifferentRow] = []
-        self._group = group
+        self._settings = settings
 
     def look_up(self, cursor: extensions.cursor, part: PartitionProgress, records: Sequence[RecordLike]) -> None:
         """Look for records of one partition, in the order of their offsets; three queries."""
         # In this order: running consumers move events from there into the tables, and never back.
-        patches = patches_of(cursor, self._group, part, records)
-        kept = _kept(cursor, self._group, part, records) - patches.keys()
+        zone = self._settings.event_timezone
+        patches = patches_of(cursor, self._settings.kafka_group, part, records)
+        kept = kept_offsets(cursor, self._settings, part, records) - patches.keys()
         events = {
-            record.offset: _event(part.kind, record, patches.get(record.offset))
+            record.offset: event_of(part.kind, record, zone, patches.get(record.offset))
             for record in records
             if record.offset not in kept
         }
         columns = self.compared.get(part.kind, ())
         there = _rows(cursor, part.kind, [_id(part.kind, event) for event in events.values() if event], columns)
         self.counts.update(read=len(records), kept=len(kept))
+        lawful: Removals | None = None
         for offset, event in events.items():
             position = f"{part.topic}-{part.partition}@{offset}"
             name = _id(part.kind, event) if event else None
             rows = there.get(name)
             if event is None or name is None or rows is None:
-                self.counts["missing"] += 1
-                if len(self.missing) < MOST_NAMED:
-                    self.missing.append(MissingEvent(position=position, id=name))
+                lawful = lawful or removals.read(cursor)
+                self._count_absent(position, name, lawful=event is not None and lawful.explain(event))
                 continue
             self.counts["found"] += 1
             self.counts["patched"] += offset in patches
@@ -145,6 +150,14 @@ class _Looks:
             if any(row != expected for row in rows):
                 self.counts["different"] += 1
                 self._name_different(position, part.kind, name, expected, rows)
+
+    def _count_absent(self, position: str, name: str | None, *, lawful: bool) -> None:
+        if lawful:
+            self.counts["removed"] += 1
+            return
+        self.counts["missing"] += 1
+        if len(self.missing) < MOST_NAMED:
+            self.missing.append(MissingEvent(position=position, id=name))
 
     def _name_different(
         self, position: str, kind: Kind, name: str, expected: tuple[object, ...], rows: Sequence[tuple[object, ...]]
@@ -155,16 +168,6 @@ class _Looks:
             for column, wanted, found in zip(self.compared[kind], expected, row, strict=True)
             if found != wanted
         ][: MOST_NAMED - len(self.different)]
-
-
-def _event(kind: Kind, record: RecordLike, patch: Patch | None) -> Row | None:
-    """The event; also one in an envelope or with a patch, as `dlq replay --unwrap` and `--patch` have stored it."""
-    try:
-        if patch is not None:
-            return decode_patched(kind, record, patch)
-        return envelopes.decode(kind, record.key, record.value, record.timestamp)[0]
-    except Malformed:
-        return None
 
 
 def _id(kind: Kind, event: Row) -> str:
@@ -181,34 +184,3 @@ def _rows(
     for row in cursor.fetchall():
         found.setdefault(row[0], []).append(row[1:])
     return found
-
-
-def _kept(cursor: extensions.cursor, group: str, part: PartitionProgress, records: Sequence[RecordLike]) -> set[int]:
-    """The offsets of the records that are kept byte for byte. One statement: a parked event may become a dead letter.
-
-    The position alone says nothing: after a log was cut, another record may have it.
-    """
-    position = 'consumer_group = %s AND topic_id = %s AND partition = %s AND "offset" BETWEEN %s AND %s'
-    values = (group, part.topic_id, part.partition, records[0].offset, records[-1].offset)
-    cursor.execute(
-        f'SELECT "offset", key, value, headers FROM dead_letters WHERE {position}'
-        f' UNION ALL SELECT "offset", key, value, headers FROM parked_events WHERE {position}',
-        (*values, *values),
-    )
-    kept: defaultdict[int, list[tuple[object, ...]]] = defaultdict(list)
-    for offset, key, value, headers in cursor.fetchall():
-        unpacked = [(b64decode(name), _unpacked(each)) for name, each in headers]
-        kept[offset].append((_bytes(key), _bytes(value), unpacked))
-    return {
-        record.offset
-        for record in records
-        if record.offset in kept and (record.key, record.value, list(record.headers)) in kept[record.offset]
-    }
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
-
-
-def _unpacked(value: str | None) -> bytes | None:
-    return None if value is None else b64decode(value)

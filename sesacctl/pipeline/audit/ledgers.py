@@ -12,6 +12,8 @@ import msgspec
 
 from sesacctl.database.connections import transaction
 from sesacctl.events import CODECS, ORDERS, Kind, Malformed
+from sesacctl.pipeline.audit import removals
+from sesacctl.pipeline.audit.removals import Removals
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
 
@@ -30,17 +32,19 @@ Name = tuple[Kind, str]
 class LedgerAudit:
     """Events by what the ledger says of them and what the tables have.
 
-    Acknowledged ones are `stored`, or kept by this group: `parked` or `dead` (letters), found by their ids. `missing`
-    are neither, `doubled` are in their table more than once: both break the promise, and `named` has the first hundred
-    ids. Events that were sent and never acknowledged may be there once or not at all. `unknown` orders are stored and
-    in no ledger: proof of a fault only if these ledgers are those of all producers that ever wrote to the topic, hence
-    only told.
+    Acknowledged ones are `stored`, or kept by this group: `parked` or `dead` (letters), found by their ids. Of those
+    that are neither, `removed` may have gone lawfully (`Removals.explain_ids`), the others are `missing`; `doubled` are
+    in their table more than once. The last two break the promise; `named` has the first hundred ids of these three.
+    Events that were sent and never acknowledged may be there once or not at all. `unknown` orders are stored and in no
+    ledger: proof of a fault only if these ledgers are those of all producers that ever wrote to the topic, hence only
+    told.
     """
 
     acknowledged: int
     stored: int
     parked: int
     dead: int
+    removed: int
     missing: int
     unacknowledged: int
     unacknowledged_stored: int
@@ -84,26 +88,30 @@ def ledger_audit(settings: Settings, acknowledged: Mapping[Name, bool]) -> Ledge
             # Once more, after that look: a running consumer may have moved a parked one into its table before it.
             times |= _times_stored(cursor, absent - kept.keys())
         unknown = _unknown(cursor.connection, acknowledged)
-    return _result(acknowledged, times, kept, unknown)
+        lawful = removals.read(cursor)
+    return _result(acknowledged, times, kept, unknown, lawful)
 
 
 def _result(
-    acknowledged: Mapping[Name, bool], times: Mapping[Name, int], kept: Mapping[Name, str], unknown: int
+    acknowledged: Mapping[Name, bool],
+    times: Mapping[Name, int],
+    kept: Mapping[Name, str],
+    unknown: int,
+    lawful: Removals,
 ) -> LedgerAudit:
     total = Counter(acknowledged.values())
     stored = Counter(acknowledged[name] for name in times)
     states = Counter(kept.values())
-    wrong = [
-        name
-        for name, acked in acknowledged.items()
-        if times.get(name, 0) > 1 or (acked and name not in times and name not in kept)
-    ]
+    nowhere = [name for name, acked in acknowledged.items() if acked and name not in times and name not in kept]
+    removed = lawful.explain_ids([row_id for kind, row_id in nowhere if kind == ORDERS], len(nowhere))
+    wrong = [name for name, times_stored in times.items() if times_stored > 1] + nowhere
     return LedgerAudit(
         acknowledged=total[True],
         stored=stored[True],
         parked=states[_PARKED],
         dead=states[_DEAD],
-        missing=total[True] - stored[True] - len(kept),
+        removed=removed,
+        missing=len(nowhere) - removed,
         unacknowledged=total[False],
         unacknowledged_stored=stored[False],
         doubled=sum(each > 1 for each in times.values()),

@@ -24,7 +24,8 @@ def patches_of(
     """
     cursor.execute(
         'SELECT "offset", key, value, headers, patch::text FROM dead_letters WHERE consumer_group = %s'
-        ' AND topic_id = %s AND partition = %s AND "offset" BETWEEN %s AND %s AND patched_at IS NOT NULL',
+        ' AND topic_id = %s AND partition = %s AND "offset" BETWEEN %s AND %s AND patched_at IS NOT NULL'
+        " AND erased_at IS NULL",
         (group, part.topic_id, part.partition, records[0].offset, records[-1].offset),
     )
     letters = cursor.fetchall()

@@ -34,7 +34,8 @@ class AuditResult:
     `missing` are offsets that no counter accounts for, events that the deep audit found in no table, and acknowledged
     ones that are nowhere. `cuts` are the logs that are not those that were stored, `cut` the stored offsets that are
     beyond the end of one. For each table, at least `gone` rows that were stored are there no longer, and at least
-    `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone. `held_back` is the part of
+    `elsewhere` rows came neither from the sink nor from `db seed`: as many more may be gone. `pruned` orders
+    went lawfully, by age; the rows of `forgotten` users have nothing personal. `held_back` is the part of
     the lag that cannot be read yet; `unsafe` are settings of topics with which Kafka may lose acknowledged records.
     """
 
@@ -49,6 +50,8 @@ class AuditResult:
     rows: dict[str, int]
     gone: dict[str, int]
     elsewhere: dict[str, int]
+    pruned: int
+    forgotten: int
     cuts: list[CutPartition] = field(default_factory=list)
     unsafe: list[str] = field(default_factory=list)
     held_back: list[OpenTransaction] = field(default_factory=list)
@@ -80,7 +83,7 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
     for partition in partitions:
         counts.add(partition.counts)
     cuts = find_cuts(settings, partitions, seconds=LOOK_SECONDS)
-    tables = count_rows(settings)
+    tables, lawful = count_rows(settings)
     deeper = deep_audit(settings, partitions, values=values) if deep or values else None
     told = ledger_audit(settings, written_down) if ledgers else None
     missing = sum(abs(partition.missing) for partition in partitions)  # one too many does not make up for one too few
@@ -101,6 +104,8 @@ def audit(settings: Settings, *, deep: bool = False, values: bool = False, ledge
         rows={kind: table.rows for kind, table in tables.items()},
         gone=gone,
         elsewhere={kind: table.elsewhere for kind, table in tables.items()},
+        pruned=lawful.pruned,
+        forgotten=lawful.forgotten,
         cuts=[
             CutPartition(topic=part.topic, partition=part.partition, cut=cuts[part.key])
             for part in partitions

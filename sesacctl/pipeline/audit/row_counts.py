@@ -10,9 +10,12 @@ from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
 from sesacctl.database.cursors import fetch_row
 from sesacctl.events import CODECS, Kind
-from sesacctl.pipeline.sink import offsets
+from sesacctl.pipeline.audit import removals
+from sesacctl.pipeline.audit.removals import Removals
+from sesacctl.pipeline.sink import forgotten, offsets
 from sesacctl.settings import Settings
 
+_READ = ("row_changes", *CODECS, "dead_letters", forgotten.TABLE)
 _BOUND = 600  # counting takes as long as the tables are large
 
 
@@ -39,8 +42,8 @@ class RowCounts:
         return max(0, self.rows - self.expected)
 
 
-def count_rows(settings: Settings) -> dict[str, RowCounts]:
-    """For each table, in one snapshot; writers are not held up.
+def count_rows(settings: Settings) -> tuple[dict[str, RowCounts], Removals]:
+    """For each table, in one snapshot, and what was removed lawfully; writers are not held up.
 
     Raises:
         ServerUnreachable: PostgreSQL cannot be reached.
@@ -50,8 +53,8 @@ def count_rows(settings: Settings) -> dict[str, RowCounts]:
     with transaction(settings, command="audit", bound=_BOUND) as cursor:
         cursor.connection.set_session(isolation_level=extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
         # Before the snapshot: TRUNCATE and a restore between two looks would make rows seem gone.
-        cursor.execute(f"LOCK TABLE {offsets.TABLE}, row_changes, {', '.join(CODECS)} IN ACCESS SHARE MODE")
-        return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}
+        cursor.execute(f"LOCK TABLE {offsets.TABLE}, {', '.join(_READ)} IN ACCESS SHARE MODE")
+        return {kind: select_row_counts(cursor, settings, kind) for kind in CODECS}, removals.read(cursor)
 
 
 def select_row_counts(cursor: extensions.cursor, settings: Settings, kind: Kind) -> RowCounts:

@@ -33,21 +33,32 @@ def refresh_statement(tables: Sequence[Table], *, size: int, fresh: int) -> str:
 
     Of these, `fresh` are never cached and the others the oldest, topped up from either side. The first row is
     `(NULL, whether this is the only refresh now, {"now": time, table: {"fresh": count, "stamp": time}} as JSON)`, the
-    others are `(table, id, JSON)`. A stamp is ahead of `now` where the clock was set back.
+    others are `(table, id, JSON)`. A stamp is ahead of `now` where the clock was set back. Users who were forgotten
+    have their turn as others, but are not returned.
     """
     limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
     parts = [f"gate AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({GATE}) AS open, {limits})"]
     parts += [_table_parts(table, size, fresh) for table in tables]
-    facts = ", ".join(
-        f"""'{table}', json_build_object('fresh', (SELECT count(*) FROM {table}_picked WHERE fresh),
-            'stamp', (SELECT at FROM {table}_stamp))"""
-        for table in tables
+    facts = ", ".join(_facts(table) for table in tables)
+    stamped = " UNION ALL ".join(
+        f"SELECT '{table}', id, body FROM {table}_stamped WHERE {_is_shown(table, 'stamped')}" for table in tables
     )
-    stamped = " UNION ALL ".join(f"SELECT '{table}', id, body FROM {table}_stamped" for table in tables)
     return (
         f"WITH {', '.join(parts)} SELECT NULL, open::text, json_build_object('now', now(), {facts})::text FROM gate"
         f" UNION ALL {stamped}"
     )
+
+
+def _facts(table: Table) -> str:
+    fresh = f"SELECT count(*) FROM {table}_picked WHERE fresh AND {_is_shown(table, 'picked')}"
+    return f"'{table}', json_build_object('fresh', ({fresh}), 'stamp', (SELECT at FROM {table}_stamp))"
+
+
+def _is_shown(table: Table, part: str) -> str:
+    """Not those who were forgotten: nobody is to draw them. They keep their turn, so that no bound depends on them."""
+    if table != "users":
+        return "true"
+    return f"NOT EXISTS (SELECT FROM forgotten_users f WHERE f.user_id = {table}_{part}.id)"
 
 
 def _table_parts(table: Table, size: int, fresh: int) -> str:

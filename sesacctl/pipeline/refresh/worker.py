@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 60.0
 """More than a round can take, with every wait for a server at its limit."""
+EMPTY_SECONDS = 5.0
+"""Between rounds that found an empty table: its first rows are to be in the cache soon."""
 _MOST_DOUBLINGS = 10
 
 
@@ -54,6 +56,11 @@ class RefreshResult:
     at: datetime | None
     seconds: float
     tables: tuple[TableRefresh, ...]
+
+    @property
+    def empty(self) -> tuple[Table, ...]:
+        """The tables that have no row to cache."""
+        return () if self.skipped else tuple(each.table for each in self.tables if not each.fresh + each.aged)
 
 
 class RefreshFigures:
@@ -168,6 +175,7 @@ class Refresher:
     ) -> None:
         due, failures, started = monotonic(), 0, False
         said: str | None = None
+        empty: tuple[Table, ...] = ()
         while not stop.is_set():
             heartbeat.beat(period + ROUND_SECONDS)
             began = monotonic()
@@ -190,9 +198,13 @@ class Refresher:
             started, failures, said = True, 0, None
             self._problem = None
             self.figures.note(result)
-            _log(result)
+            if not empty or result.empty != empty:  # else it was said
+                _log(result)
             on_round(result)
-            due = _next_due(due, period)
+            if empty:
+                due = began
+            empty = result.empty
+            due = _next_due(due, min(period, EMPTY_SECONDS) if empty else period)
             stop.wait(due - monotonic())
 
     def _record(self, pick: _Pick) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg2.extras import execute_values
 
 from sesacctl.database.cursors import fetch_row
+from sesacctl.pipeline.sink import forgotten
 from sesacctl.pipeline.sink.batch import Batch, LogMark
 from sesacctl.pipeline.sink.counts import COUNTERS, Counts, PartitionKey
 
@@ -41,19 +42,34 @@ class StoredPartition:
     counts: Counts
 
 
-def lock(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+LIMITS = "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s'"
+"""Of transactions that others wait for: a stopped process must not hold its locks without end."""
+
+
+def lock(
+    cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]
+) -> tuple[dict[PartitionKey, int], int | None]:
     """Lock the partitions' offsets, in one order for everybody, so that a step and a retry never wait for each other.
 
-    Returns PostgreSQL's next offset of each partition that it knows. First in every transaction that moves an offset or
-    a counter; the limits are there because a stopped instance must not hold its partitions' rows without end.
+    Returns PostgreSQL's next offset of each partition that it knows, and the version of the list of forgotten users,
+    which comes with it at no cost. First in every transaction that moves an offset or a counter.
     """
     cursor.execute(
-        "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '20s';"
-        f" SET LOCAL TimeZone = 'UTC'; SELECT topic_id, partition, next_offset FROM {TABLE}"
+        f"{LIMITS}; SET LOCAL TimeZone = 'UTC';"
+        f" SELECT topic_id, partition, next_offset, {forgotten.VERSION} FROM {TABLE}"
         f" WHERE {_OF_KEYS} ORDER BY topic_id, partition FOR NO KEY UPDATE",
         (group, tuple(keys)),
     )
-    return {(topic_id, partition): offset for topic_id, partition, offset in cursor.fetchall()}
+    rows = cursor.fetchall()
+    return {row[:2]: row[2] for row in rows}, rows[0][3] if rows else None
+
+
+def lock_all(cursor: extensions.cursor) -> None:
+    """Wait for the transactions that move offsets or counters, and keep others from beginning: of all groups.
+
+    What they wrote is there afterwards, and those that wait see what this transaction does.
+    """
+    cursor.execute(f"{LIMITS}; LOCK TABLE {TABLE} IN EXCLUSIVE MODE")
 
 
 def read_marks(cursor: extensions.cursor, group: str, keys: Sequence[PartitionKey]) -> dict[PartitionKey, LogMark]:

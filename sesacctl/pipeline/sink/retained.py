@@ -17,6 +17,8 @@ from sesacctl.errors import CheckFailed
 from sesacctl.events import CODECS, LAST_MS, Kind, Malformed, Row
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
+from sesacctl.pipeline.sink.forgotten import RedactedRecord, redact, user_of
+from sesacctl.pipeline.sink.forgotten import read as read_forgotten
 from sesacctl.pipeline.sink.patches import Patch, decode_patched
 from sesacctl.pipeline.sink.sqlstates import Failure
 from sesacctl.pipeline.sink.staging import write_staged
@@ -66,11 +68,21 @@ def save_dead_letters(
     if refusals:
         execute_values(
             cursor,
-            f"INSERT INTO dead_letters AS old ({_RAW}, reason, detail, counted) VALUES %s ON CONFLICT ({_RECORD})"
-            " DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, discarded_at = NULL, patched_at = NULL,"
+            f"INSERT INTO dead_letters AS old ({_RAW}, reason, detail, counted, erased_at, discarded_at) VALUES %s"
+            f" ON CONFLICT ({_RECORD}) DO UPDATE SET reason = EXCLUDED.reason, detail = EXCLUDED.detail,"
+            " erased_at = EXCLUDED.erased_at, discarded_at = EXCLUDED.discarded_at, patched_at = NULL,"
             " counted = old.counted OR EXCLUDED.counted",
-            [(*_raw(group, refusal), refusal.reason.value, refusal.detail, counted) for refusal in refusals],
+            [
+                (*_raw(group, refusal), refusal.reason.value, refusal.detail, counted, *[_erased_at(refusal)] * 2)
+                for refusal in refusals
+            ],
         )
+
+
+def _erased_at(refusal: Refusal) -> datetime | None:
+    """Nothing of it can be replayed: it is resolved, too."""
+    record = refusal.record
+    return datetime.now(UTC) if isinstance(record, RedactedRecord) and record.is_erased else None
 
 
 def save_parked(cursor: extensions.cursor, group: str, refusals: Sequence[Refusal]) -> None:
@@ -145,11 +157,26 @@ def try_again(
             outcome[record.id] = malformed(error, record, batch)
         else:
             entries[kind].append(Entry(row, record, batch))
+    refusals = _redact(cursor, entries)
     for kind in WRITE_ORDER:
-        for refusal in write_staged(cursor, kind, entries[kind]):
-            assert isinstance(refusal.record, KeptRecord)
-            outcome[refusal.record.id] = refusal
+        refusals += write_staged(cursor, kind, entries[kind])
+    for refusal in refusals:
+        assert isinstance(refusal.record, KeptRecord)
+        outcome[refusal.record.id] = refusal
     return outcome
+
+
+def _redact(cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
+    """As in a step of the sink; the records stay as they are kept, for they are locked by their ids."""
+    users = {user for found in entries.values() for entry in found if (user := user_of(entry.row))}
+    if not users or not (forgotten := read_forgotten(cursor, users)):
+        return []
+    records = {id(entry): entry.record for found in entries.values() for entry in found}
+    passed_over = redact(entries, (), forgotten)
+    for found in entries.values():
+        for entry in found:
+            entry.record = records[id(entry)]
+    return passed_over
 
 
 def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None, patch: Patch | None) -> Row:

@@ -15,6 +15,7 @@ from sesacctl.pipeline.sink import log_cuts, offsets
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Refusal, decode, tally
 from sesacctl.pipeline.sink.copy_rows import copy_rows
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
+from sesacctl.pipeline.sink.forgotten import ForgottenUsers, redact
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.sink.measures import Measures
 from sesacctl.pipeline.sink.retained import save_dead_letters, save_parked
@@ -49,6 +50,7 @@ class Sink:
         self._zone = zone
         self._checkpoint = checkpoint
         self._copies = True
+        self._forgotten = ForgottenUsers()
 
     @property
     def connection(self) -> extensions.connection:
@@ -98,6 +100,7 @@ class Sink:
             with self._connection.cursor() as cursor:
                 with self._measures.timed("fence"):
                     self._fence(cursor, batches)
+                refusals += redact(entries, refusals, self._forgotten.by_id)
                 refusals += self._write(cursor, entries)
                 save_dead_letters(
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
@@ -129,8 +132,8 @@ class Sink:
         self._measures.expired[batch.topic] += batch.end - batch.next_offset
 
     def _fence(self, cursor: extensions.cursor, batches: Sequence[Batch]) -> None:
-        """Lock the partitions' offsets, and compare them with what this step saw."""
-        found = offsets.lock(cursor, self._group, [batch.key for batch in batches])
+        """Lock the partitions' offsets, and compare them with what this step saw; learn who was forgotten by now."""
+        found, version = offsets.lock(cursor, self._group, [batch.key for batch in batches])
         moved = [
             f"{b.topic}-{b.partition}: {b.next_offset} → {found.get(b.key)}"
             for b in batches
@@ -139,6 +142,7 @@ class Sink:
         if moved:
             row_security.require_all(cursor, (offsets.TABLE,))  # hidden offsets would be read again without end
             raise Fenced(", ".join(moved))
+        self._forgotten.update(cursor, version)
 
     def _write(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
         # After the fence: going back to a savepoint gives up the locks that were taken since.

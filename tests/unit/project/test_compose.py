@@ -68,13 +68,12 @@ our_services = pytest.mark.parametrize("name", OURS)
 
 def test_compose_has_the_services_of_the_pipeline() -> None:
     assert {
-        "postgres", "redis", "kafka1", "kafka2", "kafka3", "python_dev", "migrate", "topics", "cache-worker",
+        "postgres", "redis", "kafka1", "kafka2", "kafka3", "python_dev", "migrate", "topics", "seed", "cache-worker",
         "producer", "consumers",
     } == {name for name, service in SERVICES.items() if "profiles" not in service}  # fmt: skip
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]} == {
         "kafka-ui", "adminer", "metrics", "prometheus", "grafana",
     }  # fmt: skip
-    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["seed"]} == {"seed"}
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
 
 
