@@ -50,7 +50,7 @@ PatchOption = Annotated[
 ]
 UnwrapOption = Annotated[Envelope | None, typer.Option(help="Store the event that is in such an envelope.")]
 _DETAIL_SHOWN = 240
-_KEY_SHOWN = 60
+_KEY_SHOWN = 24
 
 
 @app.command("list")

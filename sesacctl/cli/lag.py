@@ -71,8 +71,9 @@ def _history(found: LagHistory) -> RenderableType:
         buckets = _buckets(found, [sample.lag[kind] for sample in found.samples])
         rows.append((kind, min(values), max(values), values[-1], render.sparkline(buckets)))
     begin, end = (formatting.time_text(at) for at in (found.begin, found.end))
-    title = f"Lag of group {found.group}, {begin} to {end}: {formatting.plural(len(found.samples), 'sample')}"
-    grid = render.table(title, ("topic", "least", "most", "last", "most of each part of the time"), rows)
+    title = f"Lag of group {found.group}, {begin} to {end}: {formatting.plural(len(found.samples), 'sample')},"
+    title += f" the last of {formatting.time_text(found.samples[-1].at)}"
+    grid = render.table(title, ("topic", "least", "most", "last", "trend"), rows)
     lines = [
         f"no sample {formatting.time_text(gap.begin)} to {formatting.time_text(gap.end)}:"
         " no supervisor sampled on this host, or a server was away"

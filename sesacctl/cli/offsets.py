@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption, YesOption
 
@@ -59,7 +60,6 @@ def _offsets(partitions: list[PartitionProgress]) -> Table:
         (
             f"{part.topic}-{part.partition}",
             part.log_start,
-            part.first,
             part.next,
             part.log_end,
             part.lag,
@@ -68,7 +68,7 @@ def _offsets(partitions: list[PartitionProgress]) -> Table:
         )
         for part in partitions
     ]
-    columns = ("partition", "log start", "began at", "next", "log end", "lag", "in Kafka", "last record of")
+    columns = ("partition", "log start", "next", "log end", "lag", "in Kafka", "last record")
     return render.table("Offsets", columns, rows)
 
 
@@ -101,8 +101,11 @@ def reset(
     Examples: sesacctl offsets reset --to earliest · sesacctl offsets reset --to -1h --topics orders -p 3
     """
     settings = options.begin(kafka_group=group)
-    from sesacctl.pipeline.repair import reset_offsets
+    from sesacctl.pipeline.repair import reset_offsets, targets
 
+    target = targets.parse(to, datetime.now(UTC))
+    if isinstance(target, datetime):
+        render.say(f"to the first record from {formatting.time_text(target)} on")
     moves = reset_offsets.plan(settings, options.kinds(topics_wanted), to, numbers=partitions or ())
     _carry_out(settings, moves, dry_run=dry_run, yes=yes, output=output)
 

@@ -291,10 +291,10 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def sparkline(values: Sequence[float | None]) -> Text:
-    """A bar for each value, relative to the largest; a space where it is not known."""
+    """A bar for each value, relative to the largest; a dot where it is not known."""
     most = max((value for value in values if value is not None), default=0)
     bars = ("" if value is None else BARS[min(7, int(value / most * 7.999))] if most else BARS[0] for value in values)
-    return Text("".join(bar or " " for bar in bars), "cyan" if most else "dim")
+    return Text("".join(bar or "·" for bar in bars), "cyan" if most else "dim")
 
 
 def details(title: str, values: Mapping[str, object]) -> Table:

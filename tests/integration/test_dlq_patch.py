@@ -145,7 +145,7 @@ def test_a_patched_record_that_is_read_again_is_dead_again(shop: Settings) -> No
     assert (counters(shop), audited(shop).ok) == ((0, 3, 1), True)
 
 
-def test_another_record_at_the_position_does_not_count_as_patched(shop: Settings) -> None:
+def test_another_record_at_the_position_is_not_the_patched_one(shop: Settings) -> None:
     """After a log was cut, a record may be where another one was patched."""
     dead_letters.replay(shop, Filter(ids=(letter_id(shop, 1),)), patch=RIGHT)
     query(shop, "UPDATE dead_letters SET value = value || '\\x20' WHERE \"offset\" = 1")

@@ -83,7 +83,7 @@ def test_dead_letters_name_the_format(shop: Settings, sesacctl: Cli) -> None:
     for offset, said in ((1, "unwrap debezium"), (3, "(op d)"), (6, "unwrap connect"), (7, "unwrap cloudevents"),
                          (8, "looks like gzip")):  # fmt: skip
         assert said in letters[offset].detail
-    shown = " ".join(sesacctl("dlq", "list").stdout.split())
+    shown = " ".join(sesacctl("dlq", "list", COLUMNS="240").stdout.split())
     assert "looks like a Debezium envelope (op c): `sesacctl dlq replay --all --unwrap debezium`" in shown
 
 

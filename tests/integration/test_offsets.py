@@ -106,7 +106,7 @@ def test_show_has_both_sides_and_the_lag(shop: Settings, sesacctl: Cli) -> None:
     [part] = json.loads(done.stdout)["items"]
     assert (part["log_start"], part["first"], part["next"], part["log_end"], part["lag"]) == (0, 0, 10, 13, 3)
     assert part["mark"]["last_offset"] == 9
-    for width in ("40", "80"):
+    for width in ("40", "120"):
         shown = sesacctl("offsets", "show", "--topics", "orders", COLUMNS=width).stdout
         assert f"{shop.topic(ORDERS)}-1" in "".join(shown.split())
     report = json.loads(sesacctl("lag", "--window", "0.1", "-o", "json").stdout)

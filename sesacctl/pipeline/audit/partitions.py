@@ -77,7 +77,7 @@ class PartitionProgress:
 def read_partitions(settings: Settings) -> list[PartitionProgress]:
     """Every partition of the three topics for the group of the settings, as of one moment.
 
-    Kafka's ends are read first: what is produced until PostgreSQL answers is no part of the lag. Where PostgreSQL is
+    Kafka's ends are read first: the lag has no part of what is produced until PostgreSQL answers. Where PostgreSQL is
     further by then, Kafka is asked once more whether its log has come as far, or was cut.
 
     Raises:

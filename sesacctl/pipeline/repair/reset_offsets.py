@@ -91,7 +91,7 @@ def choose(
             if number not in there:
                 raise PartitionMissing(
                     f"{topic} has no partition {number}: it has 0 to {max(there)}",
-                    hint="choose topics that have it: --topics orders",
+                    hint="sesacctl offsets show",
                 )
     return [part for part in wanted if not numbers or part.partition in numbers]
 
