@@ -120,4 +120,5 @@ def _ledger(found: LedgerAudit) -> Table:
         ("stored more than once", found.doubled),
         ("orders stored, in no ledger", found.unknown),
     ]
-    return render.table("Ledger", ("", "events"), rows + [("wrong", name) for name in found.named])
+    label = "wrong, or removed" if found.removed else "wrong"
+    return render.table("Ledger", ("", "events"), rows + [(label, name) for name in found.named])
