@@ -15,7 +15,7 @@ from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from sesacctl.drill.run import DrillResult
-    from sesacctl.drill.timeline import Moment
+    from sesacctl.drill.stages import Moment
     from sesacctl.settings import Settings
 
 app = typer.Typer()

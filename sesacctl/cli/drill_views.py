@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sesacctl.drill.kinds import Explanation
     from sesacctl.drill.run import DrillResult
-    from sesacctl.drill.timeline import Moment, StageRecovery
+    from sesacctl.drill.stages import Moment, StageRecovery
 
 
 def kinds(explanations: list[Explanation]) -> Table:

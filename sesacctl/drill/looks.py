@@ -13,7 +13,7 @@ from sesacctl.cache.connections import connect as connect_redis
 from sesacctl.cache.state import read_state
 from sesacctl.database.connections import transaction
 from sesacctl.drill import instances
-from sesacctl.drill.timeline import CacheLook, DatabaseLook, KafkaLook, Look, ProcessLook
+from sesacctl.drill.sights import CacheLook, DatabaseLook, KafkaLook, Look, ProcessLook
 from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.sink import offsets
 from sesacctl.pipeline.sink.counts import Counts
@@ -21,7 +21,7 @@ from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 1.5
+_ANSWER_SECONDS = 3.0  # of a busy machine
 _CLOSE_SECONDS = 10.0
 
 

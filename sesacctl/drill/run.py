@@ -21,7 +21,7 @@ from sesacctl.drill.children import Exit
 from sesacctl.drill.faults import Fault, Scene
 from sesacctl.drill.kinds import DrillKind
 from sesacctl.drill.loop import REFRESH_SECONDS, Loop
-from sesacctl.drill.timeline import Moment, Stage, StageRecovery
+from sesacctl.drill.stages import Moment, Stage, StageRecovery
 from sesacctl.drill.turning import Turning
 from sesacctl.drill.watch import Watch
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, TopicMissing, UsageError

@@ -5,10 +5,10 @@ Times are by the monotonic clock; a look that failed says so by None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterator
 
+from sesacctl.drill.sights import CacheLook, DatabaseLook, KafkaLook, Look, ProcessLook
+from sesacctl.drill.stages import STAGES, Moment, Stage, StageRecovery, State
 from sesacctl.formatting import plural
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 
@@ -18,115 +18,13 @@ _LONGEST_PAUSE, _CALM_PAUSE = 1.5, 5.0  # of what moves many times a second, and
 _MANY_WAITING = 1_000
 
 
-class Stage(StrEnum):
-    """A line of the timeline belongs to the fault itself, or to a part of the loop."""
-
-    FAULT = "fault"
-    DATABASE = "database"
-    CACHE = "cache"
-    PRODUCER = "producer"
-    BROKERS = "brokers"
-    CONSUMERS = "consumers"
-    ROWS = "rows"
-
-
-STAGES = tuple(stage for stage in Stage if stage is not Stage.FAULT)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One line: `seconds` since the fault."""
-
-    seconds: float
-    stage: Stage
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseLook:
-    """PostgreSQL's next offsets and counters; None if it does not answer."""
-
-    at: float
-    offsets: Mapping[PartitionKey, int] | None
-    counts: Counts = field(default_factory=Counts)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheLook:
-    """Rows in the cache and its generation; None if Redis does not answer."""
-
-    at: float
-    rows: int | None
-    generation: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaLook:
-    """Brokers in service, partitions whose copies are not all in sync, ends of the logs, members of the group.
-
-    Each is None if Kafka does not tell. The ends are not older than `asked_at`.
-    """
-
-    at: float
-    asked_at: float
-    brokers: int | None = None
-    out_of_sync: int | None = None
-    ends: Mapping[PartitionKey, int] | None = None
-    members: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessLook:
-    """How many instances run on this machine."""
-
-    at: float
-    instances: int
-
-
-Look = DatabaseLook | CacheLook | KafkaLook | ProcessLook
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRecovery:
-    """A stage: how often and for how long in all it did not work, and when it worked again for good, after the fault.
-
-    `back_after` is None if it never stopped, or did not come back: then `works` is False.
-    """
-
-    stage: Stage
-    works: bool
-    outages: int
-    seconds: float
-    back_after: float | None
-
-
-@dataclass(slots=True)
-class _State:
-    """Whether a stage works, and since when it does not."""
-
-    stage: Stage
-    down_since: float | None = None
-    outages: list[tuple[float, float]] = field(default_factory=list)
-
-    def put(self, at: float, *, works: bool, since: float | None = None) -> bool:
-        """Whether that is new. `since`: it did not work before it was seen."""
-        if works == (self.down_since is None):
-            return False
-        if works and self.down_since is not None:
-            self.outages.append((self.down_since, at))
-            self.down_since = None
-        else:
-            self.down_since = at if since is None else since
-        return True
-
-
 class Timeline:
     """Takes looks in the order in which they came, and says what is new; the fault is at `began`."""
 
     def __init__(self, *, instances: int, members: int, brokers: int) -> None:
         """How many there are of each while all is well."""
         self._usual = {"instances": instances, "members": members, "brokers": brokers}
-        self._states: dict[Stage, _State] = {stage: _State(stage) for stage in STAGES}
+        self._states: dict[Stage, State] = {stage: State(stage) for stage in STAGES}
         self._instances, self._members = instances, members
         self._brokers = (brokers, 0)
         self._generation: int | None = None
@@ -206,7 +104,8 @@ class Timeline:
     @property
     def trouble(self) -> str:
         """The stages that do not work, as words; empty if all do."""
-        return ", ".join(f"{stage} does not work" for stage, state in self._states.items() if state.down_since)
+        names = [stage for stage, state in self._states.items() if state.down_since is not None]
+        return f"no sign of work from {', '.join(names)}" if names else ""
 
     @property
     def is_calm(self) -> bool:
@@ -222,7 +121,7 @@ class Timeline:
     def recoveries(self, at: float) -> list[StageRecovery]:
         """How each stage came through, at this time."""
         began = at if self.began is None else self.began
-        return [_recovery(state, began, at) for state in self._states.values()]
+        return [state.recovery(began, at) for state in self._states.values()]
 
     def _put(self, stage: Stage, at: float, *, works: bool, since: float | None = None) -> bool:
         """Whether that is new; what stops working begins recovering from there."""
@@ -239,7 +138,7 @@ class Timeline:
             yield from self._see_refusals(look.counts)
             for key, offset in look.offsets.items():
                 if offset != self._stored.get(key):
-                    self._gaps.append(look.at - self._moved_at.get(key, look.at))
+                    self._note_gap(look.at, self._moved_at.get(key))
                     self._moved_at[key] = look.at
                 self._stored[key] = offset
         yield from self._see_rows(look.at)
@@ -294,13 +193,8 @@ class Timeline:
         yield from self._see_ends(look)
         if look.members is not None and look.members != self._members:
             self._members = look.members
-            usual = self._usual["members"]
             self._see_consumers(look.at)
-            yield (
-                Stage.CONSUMERS,
-                f"{look.members} of {usual} members are in the group"
-                + ("" if look.members >= usual else ": the others' partitions are given away"),
-            )
+            yield Stage.CONSUMERS, f"{look.members} of {self._usual['members']} members are in the group"
 
     def _see_brokers(self, look: KafkaLook) -> Iterator[tuple[Stage, str]]:
         if look.brokers is None or look.out_of_sync is None:
@@ -323,14 +217,18 @@ class Timeline:
                 self._target = dict(self._ends)
         if grown or self._grown_at is None:
             before, self._grown_at = self._grown_at, look.at
-            self._gaps.append(0.0 if before is None else look.at - before)
+            self._note_gap(look.at, before)
             if self._put(Stage.PRODUCER, look.at, works=True) and before is not None:
                 yield Stage.PRODUCER, f"new events again, after {look.at - before:.1f} s"
         elif self._is_silent(look.at) and self._put(Stage.PRODUCER, look.at, works=False, since=self._grown_at):
-            yield Stage.PRODUCER, "no new events in Kafka"
+            yield Stage.PRODUCER, "no new events are seen in Kafka"
 
     def _is_silent(self, at: float) -> bool:
         return self._produces and self._grown_at is not None and at - self._grown_at > self._pause
+
+    def _note_gap(self, at: float, before: float | None) -> None:
+        if self.began is None and before is not None:
+            self._gaps.append(at - before)
 
     def _see_processes(self, look: ProcessLook) -> Iterator[tuple[Stage, str]]:
         if look.instances == self._instances:
@@ -353,15 +251,3 @@ class Timeline:
     def is_over(self, at: float) -> bool:
         """Whether it has recovered, and nothing new has been seen for long enough."""
         return self.recovered is not None and self.healed is not None and at - self.healed >= SETTLE_SECONDS
-
-
-def _recovery(state: _State, began: float, at: float) -> StageRecovery:
-    outages = [each for each in state.outages if each[1] > began]
-    down = 0.0 if state.down_since is None else at - max(began, state.down_since)
-    return StageRecovery(
-        stage=state.stage,
-        works=state.down_since is None,
-        outages=len(outages) + (state.down_since is not None),
-        seconds=round(sum(end - max(began, start) for start, end in outages) + down, 1),
-        back_after=round(outages[-1][1] - began, 1) if outages and state.down_since is None else None,
-    )

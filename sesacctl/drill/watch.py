@@ -12,7 +12,9 @@ from typing import Self
 from sesacctl.drill.children import Exit
 from sesacctl.drill.looks import Looks
 from sesacctl.drill.loop import INSTANCES, Loop
-from sesacctl.drill.timeline import DatabaseLook, KafkaLook, Look, Moment, ProcessLook, Stage, Timeline
+from sesacctl.drill.sights import DatabaseLook, KafkaLook, Look, ProcessLook
+from sesacctl.drill.stages import Moment, Stage
+from sesacctl.drill.timeline import Timeline
 from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
 from sesacctl.stack.control import BROKERS
