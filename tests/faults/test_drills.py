@@ -18,6 +18,7 @@ from tests.helpers.servers import RunningStack, clean_environment, run_sesacctl
 from tests.helpers.waiting import wait_until
 
 SECONDS = 300.0
+ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 # The stage that each kind stops, which has to be seen; floods and poison stop none.
 STOPS = {
     DrillKind.INSTANCE: "rows",

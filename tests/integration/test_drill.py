@@ -33,7 +33,7 @@ KEYS = {
 
 @pytest.fixture
 def drill(sesacctl: Cli, stack: RunningStack) -> Cli:
-    """The command line with this test's part of the stack, in which few rows are: `drill` looks for the servers' own."""
+    """The command line with this test's part of the stack, in which few rows are, and the home of its servers."""
     sesacctl.environment["SESAC_HOME"] = str(stack.home)
     for command in ("db init", "db seed --users 300 --products 200", "topics init", "cache refresh"):
         done = sesacctl(*command.split())
