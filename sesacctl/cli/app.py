@@ -22,6 +22,7 @@ COMMANDS = {
     "down": ("stack:down_app", "Stop the local servers that `up` started"),
     "stack": ("stack:app", "Status, logs and settings of the local servers"),
     "demo": ("demo:app", "Run the whole loop on local servers and end with the audit"),
+    "drill": ("drill:app", "Have one fault on the local stack, watch it heal, and audit"),
     "config": ("config:app", "Write, show and check the settings"),
     "db": ("db:app", "Schema, migrations, checks and sample data"),
     "cache": ("cache:app", "The cache worker and its controls"),

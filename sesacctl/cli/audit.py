@@ -56,6 +56,15 @@ def audit(
 
     result = audit_service(settings, deep=deep, values=values, ledgers=ledger or ())
     render.show(result, output, audit_views.tables)
+    require_clean(result)
+
+
+def require_clean(result: AuditResult) -> None:
+    """Return if nothing is wrong.
+
+    Raises:
+        CheckFailed: what is, and what to do about the worst of it.
+    """
     if not result.ok:
         problems, hints = zip(*_problems(result), strict=True)
         raise CheckFailed("; ".join(problems), hint=hints[0])

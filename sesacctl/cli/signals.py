@@ -20,10 +20,11 @@ _STDOUT, _STDERR, _SHOW_CURSOR = 1, 2, b"\x1b[?25h"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def stop_event() -> threading.Event:
+def stop_event(*, only_once: bool = False) -> threading.Event:
     """An event that the first SIGTERM, SIGINT or SIGHUP sets; the second exits 130. Call it in the main thread.
 
-    SIGHUP stays ignored where it was, as under nohup.
+    SIGHUP stays ignored where it was, as under nohup. `only_once`: further ones are ignored, as what must not be left
+    half done is put right then.
     """
     stop = threading.Event()
     signals: list[int] = []
@@ -33,6 +34,8 @@ def stop_event() -> threading.Event:
         signals.append(number)
         for gone in [each for each in terminals if not os.isatty(each)]:  # closed: that is what SIGHUP says
             os.dup2(os.open(os.devnull, os.O_WRONLY), gone)
+        if len(signals) > 1 and only_once:
+            return
         if len(signals) > 1:
             if os.isatty(_STDERR):  # a live screen hides the cursor, and will not end in order
                 os.write(_STDERR, _SHOW_CURSOR)

@@ -146,7 +146,7 @@ def wait_ready(
     while not ready():
         for program in programs:
             process = processes[program.name]
-            if process is None or not _is_alive(process):
+            if process is None or not is_alive(process):
                 raise program.failed("ended while it was starting")
         if time.monotonic() > deadline or cancel.wait(_POLL_SECONDS):
             raise programs[0].failed(f"did not answer within {seconds:.0f} s")
@@ -163,25 +163,26 @@ def stop(
     running = {program.name: process for program in programs if (process := program.find()) is not None}
     left = list(running.values())
     for process in left:
-        _signal(process, how)
+        send_signal(process, how)
     pause = threading.Event()
     deadline = time.monotonic() + seconds
     while left and time.monotonic() < deadline:
         pause.wait(_POLL_SECONDS)
-        before, left = len(left), [process for process in left if _is_alive(process)]
+        before, left = len(left), [process for process in left if is_alive(process)]
         if len(left) == 1 < before and last_seconds is not None:
             deadline = min(deadline, time.monotonic() + last_seconds)
     for process in left:
-        _signal(process, signal.SIGKILL)
+        send_signal(process, signal.SIGKILL)
     deadline = time.monotonic() + _KILL_SECONDS
-    while any(map(_is_alive, left)) and time.monotonic() < deadline:
+    while any(map(is_alive, left)) and time.monotonic() < deadline:
         pause.wait(_POLL_SECONDS)
     for program in programs:
         program.record.unlink(missing_ok=True)
     return list(running)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, and is not only waited for by its parent."""
     psutil = require("psutil")
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
@@ -189,7 +190,8 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _signal(process: psutil.Process, how: signal.Signals) -> None:
+def send_signal(process: psutil.Process, how: signal.Signals) -> None:
+    """Send it; nothing if the process has ended."""
     psutil = require("psutil")
     try:
         process.send_signal(how)  # psutil looks at the start time again, so that a reused pid is safe here too

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import confluent_kafka
 
+from sesacctl.drill import poison
 from tests.faults import foreign
 from tests.faults.evidence import MARK
 from tests.faults.fault import Fault, Kind, Scene
@@ -36,7 +37,7 @@ class Transaction(Fault):
             self._producer.init_transactions(_SECONDS)
             self._producer.begin_transaction()
             for _ in range(self.dice.randint(1, 200)):
-                key, value = foreign.message(foreign.order(self.dice, users, products))
+                key, value = poison.message(foreign.order(self.dice, users, products))
                 self._producer.produce(self.site.topic(ORDERS), value, key, headers=[(MARK, b"")])
             self._producer.flush(_SECONDS)
             if self._how == "committed":

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from sesacctl.stack.control import BROKERS, POSTGRES, VALKEY
 from tests.faults.fault import Fault, Kind, Scene
 from tests.faults.servers import OwnServers
-from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY
 from tests.helpers.waiting import wait_until
 
 _HOLDS = (3.0, 8.0)

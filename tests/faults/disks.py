@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from sesacctl.stack.control import BROKERS, POSTGRES
 from tests.faults import tmpfs
 from tests.faults.fault import Fault, Kind, Scene
 from tests.faults.servers import OwnServers
-from tests.faults.stack_control import BROKERS, POSTGRES
 
 _HOLDS = (2.0, 6.0)
 

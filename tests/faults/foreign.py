@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
-from uuid import uuid4
 
 import confluent_kafka
 
+from sesacctl.drill import poison
 from tests.faults.evidence import FOREIGN, MARK
 from tests.faults.site import ORDERS, Site
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-Sent = tuple[bytes | None, bytes | None]
-"""Key and value."""
+order = partial(poison.order, prefix=FOREIGN)
+hostile = partial(poison.hostile, prefix=FOREIGN)
 
 
 def producer(site: Site, **options: Any) -> confluent_kafka.Producer:
@@ -26,23 +24,6 @@ def producer(site: Site, **options: Any) -> confluent_kafka.Producer:
     )
 
 
-def order(dice: Random, users: list[str], products: list[str], **values: Any) -> dict[str, Any]:
-    """A whole event with an order that no one else has."""
-    row = {
-        "order_id": f"{FOREIGN}{uuid4().hex[:20]}",
-        "user_id": dice.choice(users),
-        "product_id": dice.choice(products),
-        "quantity": dice.randint(1, 9),
-        "total_amount": dice.randint(0, 10**6),
-    }
-    return {"event_type": "order_created", "timestamp": datetime.now(UTC).isoformat(), "order": row | values}
-
-
-def message(event: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Key and value, as they should be."""
-    return event["order"]["user_id"].encode(), json.dumps(event, ensure_ascii=False).encode()
-
-
 def parents(site: Site) -> tuple[list[str], list[str]]:
     """Ids of some users and products that are there; asked for once, as PostgreSQL may be away later."""
     if site.parents is None:
@@ -50,79 +31,6 @@ def parents(site: Site) -> tuple[list[str], list[str]]:
         products = site.query("SELECT product_id FROM products ORDER BY product_id LIMIT 200")
         site.parents = [row[0] for row in users], [row[0] for row in products]
     return site.parents
-
-
-_VALUES: tuple[bytes | None, ...] = (
-    *(None, b"", b"{", b"null", b"[]", b'"text"', b"0", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b"{}" * 3),
-    *(
-        b'{"order":null}',
-        b'{"order":{}}',
-        b'{"event_type":"order_created"}',
-        b'{"event_type":"user_created","user":{}}',
-    ),
-    *(
-        b"[" * 20_000,
-        b'{"order":' * 5_000,
-        b'{"a":1e999}',
-        b'{"quantity":' + b"9" * 400 + b"}",
-        b"\x00\x00\x00\x00\x01{}",
-    ),
-)
-# Of an order that is right otherwise.
-_WRONG: tuple[dict[str, Any], ...] = (
-    *({"quantity": value} for value in (0, -1, 2**31, 1.5, "1", None, True)),
-    *({"total_amount": value} for value in (-1, 2**63, float("nan"), float("inf"))),
-    *({"order_id": value} for value in ("", "x" * 51, None, 7, "\x00", "\ud800")),
-    *({"user_id": value} for value in ("nobody", "u\x00", "'; DROP TABLE orders; --", "\\N", "\t\n")),
-    *({"created_at": value} for value in ("yesterday", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 5)),
-    *({"payment_method": value} for value in ("\\.", "a\tb\nc", "😀" * 10, "x" * 21)),
-)
-_HARMLESS: tuple[dict[str, Any], ...] = (
-    {"status": "\\N"}, {"category": "a\tb\\c\r\n"}, {"user_region": "서울 \u202e"}, {"unknown": {"deep": [1, {}]}},
-)  # fmt: skip
-
-
-def hostile(dice: Random, users: list[str], products: list[str]) -> Iterator[Sent]:
-    """Messages without end: from a corpus, broken ones, ones that are right in all but one thing, and repeated ones."""
-    sent: list[Sent] = []
-    while True:
-        kind = dice.randrange(7)
-        event = order(dice, users, products)
-        key, value = message(event)
-        if kind == 0:
-            yield dice.choice((None, b"", key, b"\xff")), dice.choice(_VALUES)
-        elif kind == 1:
-            yield key, _with(event, dice.choice(_WRONG))
-        elif kind == 2:
-            harmless = _with(event, dice.choice(_HARMLESS))
-            yield key, dice.choice((harmless, json.dumps(event["order"]).encode()))  # a bare row is one, too
-        elif kind == 3:
-            yield dice.choice((None, b"", b"another", key[:-1])), value
-        elif kind == 4:
-            yield key, _mutated(dice, value)
-        elif kind == 5 and sent:
-            again_key, again = dice.choice(sent)  # the same once more, or with another body
-            assert again is not None
-            yield again_key, dice.choice((again, again.replace(b'"quantity": ', b'"quantity": 1')))
-        else:
-            sent.append((key, value))
-            yield key, value
-
-
-def _with(event: dict[str, Any], values: dict[str, Any]) -> bytes:
-    text = json.dumps(event | {"order": event["order"] | values}, ensure_ascii=False)
-    return text.encode("utf-8", errors="surrogatepass")
-
-
-def _mutated(dice: Random, value: bytes) -> bytes:
-    """Cut short, or with some bytes changed, left out or doubled."""
-    data = bytearray(value)
-    if dice.random() < 0.2:
-        return bytes(data[: dice.randrange(len(data))])
-    for _ in range(dice.randint(1, 4)):
-        place = dice.randrange(len(data))
-        data[place : place + 1] = dice.choice((b"", bytes([dice.randrange(256)]), data[place : place + 1] * 2))
-    return bytes(data)
 
 
 class Hostile:

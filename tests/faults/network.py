@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from sesacctl.stack.control import BROKERS, POSTGRES, VALKEY
 from tests.faults.fault import Fault, Kind, Scene
-from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY
 from tests.helpers.proxy import DOWN, UP, Proxy
 
 _SHORT, _LONG = (1.0, 3.0), (1.0, 4.0, 12.0)

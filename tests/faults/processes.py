@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
 import psutil
 
+from sesacctl.drill import instances
 from tests.faults.fault import Fault, Kind, Scene
 from tests.helpers.waiting import wait_until
 
@@ -49,20 +48,13 @@ class InstanceSignal(Fault):
 
     def inject(self) -> None:
         """Send it to those that run."""
-        pids: Sequence[int] = self.site.children["supervisor"].members()
-        for number in self._numbers:
-            if number < len(pids):
-                with suppress(psutil.Error):
-                    process = psutil.Process(pids[number])
-                    process.send_signal(self._how)
-                    self._stopped.append(process)
+        pid = self.site.children["supervisor"].pid
+        self._stopped = instances.send(instances.of_supervisor(pid) if pid else [], self._numbers, self._how)
 
     def heal(self) -> None:
         """Continue what was stopped."""
         if self._how is signal.SIGSTOP:
-            for process in self._stopped:
-                with suppress(psutil.Error):
-                    process.send_signal(signal.SIGCONT)
+            instances.resume(self._stopped)
 
 
 class ForkServerKill(Fault):
@@ -74,9 +66,8 @@ class ForkServerKill(Fault):
         """Kill it."""
         pid = self.site.children["supervisor"].pid
         with suppress(psutil.Error):
-            for child in psutil.Process(pid).children() if pid else ():
-                if "forkserver" in " ".join(child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
+            if pid and (server := instances.fork_server(pid)) is not None:
+                server.kill()
 
 
 def _child(name: str, verb: str, how: signal.Signals) -> Kind:

@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from sesacctl.drill.children import Exit
 from tests.faults import audits, evidence, foreign, oracle
 from tests.faults.audits import Audited
-from tests.faults.children import Exit
 from tests.faults.fault import Kind, Scene
 from tests.faults.footprint import Footprint
 from tests.faults.ledger_lines import KINDS

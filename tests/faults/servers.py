@@ -11,8 +11,9 @@ import psutil
 import psycopg2
 from redis import RedisError
 
+from sesacctl.stack.control import BROKERS, POSTGRES, VALKEY
 from tests.faults.fault import Fault, Kind, Scene
-from tests.faults.stack_control import BROKERS, POSTGRES, VALKEY, OwnStack
+from tests.faults.stack_control import OwnStack
 from tests.helpers.waiting import wait_until
 
 _DOWN = (0.0, 1.0, 4.0)

@@ -17,9 +17,11 @@ from typing import Any
 import psycopg2
 from redis import Redis
 
+from sesacctl.drill.children import Child, Exit, Keeper
+from sesacctl.stack.control import POSTGRES, VALKEY
 from sesacctl.stack.postgres import PORT as POSTGRES_PORT
-from tests.faults.children import Child, Exit, Keeper, bare_environment
-from tests.faults.stack_control import POSTGRES, VALKEY, OwnStack
+from tests.faults.children import bare_environment
+from tests.faults.stack_control import OwnStack
 from tests.faults.tmpfs import SmallDisk, why_not
 from tests.helpers.proxy import Proxy, tcp, unix
 

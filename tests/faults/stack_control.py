@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +18,10 @@ import psycopg2
 from confluent_kafka.admin import AdminClient
 
 from sesacctl.stack import stack
-from sesacctl.stack.kafka import Kafka
+from sesacctl.stack.control import BROKERS, POSTGRES, SERVERS, VALKEY, ServerControl
 from sesacctl.stack.layout import Layout
 from sesacctl.stack.ports import HOST
-from sesacctl.stack.postgres import PORT, Postgres
-from sesacctl.stack.process import Program
-from sesacctl.stack.process import stop as stop_programs
-from sesacctl.stack.valkey import Valkey
+from sesacctl.stack.postgres import PORT
 from tests.faults.children import ROOT, bare_environment
 from tests.faults.hosts import Hosts
 from tests.faults.tmpfs import SmallDisk, why_not
@@ -33,11 +29,7 @@ from tests.helpers.cut_logs import CHECKPOINTS
 from tests.helpers.proxy import Proxy, tcp, unix
 from tests.helpers.waiting import wait_until
 
-POSTGRES, VALKEY = "postgres", "valkey"
-BROKERS = ("kafka-1", "kafka-2", "kafka-3")
-SERVERS = (POSTGRES, VALKEY, *BROKERS)
 _UP_SECONDS = 120.0
-_STOP_SECONDS = 30.0
 _FAILING_SECONDS = 2.0
 _TICK_SECONDS = 0.05
 
@@ -48,7 +40,7 @@ class OwnStack:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.proxies = {name: Proxy() for name in SERVERS}
-        self.programs: dict[str, Program] = {}
+        self._control: ServerControl | None = None
         self._ports: list[list[int]] = []
         self.disks: dict[str, SmallDisk] = {}
         self.hosts: Hosts | None = None
@@ -70,21 +62,12 @@ class OwnStack:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        layout = Layout(self.home)
-        state = layout.load()
-        self._postgres, self._valkey = Postgres(layout, state), Valkey(layout, state)
-        self.programs = {POSTGRES: self._postgres.program, VALKEY: self._valkey.program}
-        self._broker_environment: dict[str, str] = {}
-        for program in Kafka(layout, state).programs:
-            process = program.find()
-            assert process is not None
-            self._broker_environment = {"CLASSPATH": process.environ()["CLASSPATH"]}
-            self.programs[program.name] = replace(program, argv=tuple(process.cmdline()))
-        self._ports = state.kafka_ports
-        self.postgres_folder = str(self._postgres.socket_folder)
-        self.valkey_port = self._valkey.port
+        self._control = ServerControl(self.home)
+        self._ports = Layout(self.home).load().kafka_ports
+        self.postgres_folder = str(self.servers.postgres.socket_folder)
+        self.valkey_port = self.servers.valkey.port
         self.proxies[POSTGRES].target = unix(f"{self.postgres_folder}/.s.PGSQL.{PORT}")
-        self.proxies[VALKEY].target = tcp(self._valkey.port)
+        self.proxies[VALKEY].target = tcp(self.valkey_port)
         if not why_not():
             self._use_disks()
         self.versions = self.version()
@@ -118,7 +101,7 @@ class OwnStack:
         with (data / "pg_hba.conf").open("a") as file:
             file.write("host all all samenet trust\n")
         self.proxies[VALKEY].close()
-        self.proxies[VALKEY] = Proxy(tcp(self._valkey.port), address=hosts.server)
+        self.proxies[VALKEY] = Proxy(tcp(self.valkey_port), address=hosts.server)
         for name in (POSTGRES, *BROKERS):
             self.start(name)
         admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
@@ -140,32 +123,24 @@ class OwnStack:
         port, _ = self._ports[number] if self._ports else Layout(self.home).load().kafka_ports[number]
         return tcp(port)()
 
+    @property
+    def servers(self) -> ServerControl:
+        """What starts and signals them; they are up."""
+        assert self._control is not None
+        return self._control
+
     def process(self, name: str) -> psutil.Process | None:
         """The running server."""
-        return self.programs[name].find()
+        return self.servers.process(name)
 
     def send(self, name: str, how: signal.Signals) -> None:
         """A signal to a server; after SIGKILL, return when it is gone."""
-        if (process := self.process(name)) is None:
-            return
-        process.send_signal(how)
-        if how is signal.SIGKILL:
-            wait_until(lambda: not _runs(process), message=f"{name} is still there")
+        self.servers.send(name, how)
 
     def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a server that is down, as it was started first; it answers later."""
-        if self.process(name) is not None:
-            return
-        if name in BROKERS:
-            place = self.hosts.within(BROKERS.index(name)) if self.hosts else nullcontext()
-            with place:
-                self.programs[name].spawn({**self._broker_environment, **(environment or {})})
-        elif environment:
-            self.programs[name].spawn(environment)
-        elif name == POSTGRES:
-            self._postgres.start(threading.Event())
-        else:
-            self._valkey.start(threading.Event())
+        with self.hosts.within(BROKERS.index(name)) if self.hosts and name in BROKERS else nullcontext():
+            self.servers.start(name, environment)
 
     def start_if_it_fails(self, name: str) -> None:
         """Start a server that has ended, or does within some seconds; one that answers goes on."""
@@ -176,8 +151,7 @@ class OwnStack:
 
     def stop(self, name: str) -> None:
         """End a server in order."""
-        how = signal.SIGINT if name == POSTGRES else signal.SIGTERM
-        stop_programs([self.programs[name]], how, seconds=_STOP_SECONDS)
+        self.servers.stop(name)
 
     def complete(self) -> None:
         """Have every server run again."""
@@ -216,7 +190,7 @@ class OwnStack:
     def close(self) -> None:
         """End everything, and delete the data."""
         for name in SERVERS:
-            if self.programs.get(name):
+            if self._control is not None:
                 self.send(name, signal.SIGCONT)
         for proxy in self.proxies.values():
             proxy.close()
@@ -226,10 +200,3 @@ class OwnStack:
         for disk in self.disks.values():
             disk.unmount()
         stack.down(self.home, purge=True, on_step=lambda _text: None)
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from sesacctl.drill.poison import Sent
 from tests.faults import foreign, kinds
 from tests.faults.audits import AUDITS, Audited, disagreements
 from tests.faults.children import ROOT
@@ -173,7 +174,7 @@ def test_a_body_is_the_same_however_it_is_written() -> None:
 
 
 def test_hostile_messages_are_those_of_their_seed() -> None:
-    def some(seed: int) -> list[foreign.Sent]:
+    def some(seed: int) -> list[Sent]:
         return list(islice(foreign.hostile(Random(seed), ["u1"], ["p1"]), 300))
 
     found = some(1)
