@@ -13,7 +13,7 @@ from sesacctl.cli.boundary import run
 TYPE_CHECKING = False  # importing `typing` for it would take a third of the time that `--version` has
 if TYPE_CHECKING:
     import typer
-    from typer._click import Command, Context
+    from typer._click import Command, Context, HelpFormatter
 
 LONGEST_ARGUMENT = 4096  # of characters, as `home.LONGEST_VALUE`, which takes longer to import
 # Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
@@ -58,8 +58,15 @@ def build() -> typer.Typer:
     import typer
     from typer.core import TyperCommand, TyperGroup
 
+    from sesacctl.cli.help_style import fit
+
     class LazyGroup(TyperGroup):
         """Shows the commands from the table; imports only the one that is called."""
+
+        def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+            fit(self)
+            formatter.width = self.context_settings.get("terminal_width", formatter.width)
+            super().format_help(ctx, formatter)
 
         def list_commands(self, _ctx: Context) -> list[str]:
             return list(COMMANDS)

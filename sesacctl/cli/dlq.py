@@ -79,6 +79,7 @@ def replay(
     every: AllOption = False,
     dry_run: DryRunOption = False,
     unwrap: UnwrapOption = None,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Try refused records again through the sink; what can be stored now leaves the dead letters.
@@ -89,7 +90,7 @@ def replay(
     Example: sesacctl dlq replay --reason orphan --dry-run
     """
     wanted = _chosen(ids, topic, reason, since, every)
-    settings = options.begin()
+    settings = options.begin(yes=None if dry_run else yes)
     from sesacctl.pipeline.repair import dead_letters
 
     result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap)
@@ -112,7 +113,7 @@ def discard(
     Example: sesacctl dlq discard --id 7
     """
     wanted = _chosen(ids, topic, reason, since, every)
-    settings = options.begin()
+    settings = options.begin(yes=yes)
     from sesacctl.pipeline.repair import dead_letters
 
     number = dead_letters.count(settings, wanted)

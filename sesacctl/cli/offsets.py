@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import options, render
+from sesacctl.cli import advice, options, render
 from sesacctl.cli.options import Output, OutputOption, YesOption
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ app = typer.Typer(
 )
 
 GroupOption = Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")]
-TopicsOption = Annotated[str, typer.Option("--topics", help="Only these: orders, users, products.")]
+TopicsOption = Annotated[str, typer.Option("--topics", help="Only these, with commas between.", metavar="TOPIC,TOPIC")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would move and be given up; move nothing.")]
 
 
 @app.command()
 def reset(
-    to: Annotated[str, typer.Option("--to", help="`earliest`, `latest`, an ISO 8601 time or an offset.")],
+    to: Annotated[
+        str, typer.Option("--to", help="Where to; TIME is in ISO 8601.", metavar="earliest|latest|TIME|OFFSET")
+    ],
     topics_wanted: TopicsOption = "orders,users,products",
     group: GroupOption = None,
     dry_run: DryRunOption = False,
@@ -38,7 +40,7 @@ def reset(
 
     Example: sesacctl offsets reset --to earliest --topics orders --dry-run
     """
-    settings = options.begin(kafka_group=group)
+    settings = options.begin(yes=None if dry_run else yes, kafka_group=group)
     from sesacctl.pipeline.repair import reset_offsets
 
     moves = reset_offsets.plan(settings, options.kinds(topics_wanted), to)
@@ -58,7 +60,7 @@ def accept_cut(
 
     Example: sesacctl offsets accept-cut --dry-run
     """
-    settings = options.begin(kafka_group=group)
+    settings = options.begin(yes=None if dry_run else yes, kafka_group=group)
     from sesacctl.pipeline.repair import reset_offsets
 
     _carry_out(settings, reset_offsets.plan_cuts(settings), dry_run=dry_run, yes=yes, output=output)
@@ -70,7 +72,7 @@ def _carry_out(settings: Settings, moves: list[Move], *, dry_run: bool, yes: boo
         render.say("nothing to move")
     elif not dry_run:
         confirm_and_move(settings, moves, yes=yes)
-    render.next_command("sesacctl consume --until-empty, then sesacctl audit")
+    render.next_command(f"{advice.store_the_rest(settings)}, then sesacctl audit")
 
 
 def confirm_and_move(settings: Settings, moves: list[Move], *, yes: bool) -> None:

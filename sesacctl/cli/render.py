@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import threading
@@ -18,33 +17,31 @@ from rich.table import Table
 from rich.text import Text
 
 from sesacctl.cli.options import Output, shared
+from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import is_only_json, printable, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from rich.progress import Progress
+
+    from sesacctl.cli.keys import Keys
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
 
-# Of output that goes to a file or a pipe, unless COLUMNS says otherwise.
-_FILE_WIDTH = 120
 # A longer word does not make a column wider: it is folded.
 _LONGEST_WORD = 16
+# Among numbers, such a short text stands on the right as they do.
+_LONGEST_FACT = 30
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def _console(file: TextIO | None, *, stderr: bool = False) -> Console:
-    width = None if "COLUMNS" in os.environ or file is None or file.isatty() else _FILE_WIDTH
-    return Console(highlight=False, width=width, stderr=stderr)
-
-
-stdout = _console(sys.stdout)
-stderr = _console(sys.stderr, stderr=True)
+# As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: whoever
+# reads a file or a log later has that at least, and a table that has no room becomes a list of its rows.
+stdout = Console(highlight=False)
+stderr = Console(highlight=False, stderr=True)
 
 
 def is_live(console: Console) -> bool:
@@ -92,8 +89,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     grid = _Grid(header_style="bold", show_header=any(columns))
     grid.heading = title
     for number, name in enumerate(columns):
-        numeric = any(isinstance(row[number], int | float) for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+        cells = [row[number] for row in rows if row[number] is not None]
+        numbers = [cell for cell in cells if isinstance(cell, int | float)]
+        # Words may be folded, numbers may not; beside a long word, a column that folds nothing takes the others' room.
+        only = bool(numbers) and len(numbers) == len(cells)
+        right = only or (bool(numbers) and max(Text(str(cell)).cell_len for cell in cells) <= _LONGEST_FACT)
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=only)
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else text("" if cell is None else cell) for cell in row))
     return grid
@@ -131,7 +132,7 @@ def watch(
     """
     in_place = output is Output.TABLE and is_live(stdout)
     shown, problem = False, ""
-    with _live(stdout, transient=False) if in_place else nullcontext() as live:
+    with live_screen(stdout) if in_place else nullcontext() as live:
         while not stop.is_set():
             try:
                 result = fetch()
@@ -158,15 +159,16 @@ def reporting(
     if output is Output.JSONL:
         yield lambda report: show(report, output, to_table)
     elif is_live(stderr) and not shared.quiet:
-        with _live(stderr, transient=True) as live:
+        with live_screen(stderr, transient=True) as live:
             yield lambda report: live.update(to_table(report), refresh=True)
     else:
         yield lambda report: say(to_line(report))
 
 
 @contextmanager
-def _live(console: Console, *, transient: bool) -> Iterator[Live]:
-    with Live(console=console, auto_refresh=False, transient=transient) as live, job_control(console, live):
+def live_screen(console: Console, *, transient: bool = False, keys: Keys | None = None) -> Iterator[Live]:
+    """A screen that is drawn again in its place; `keys` are those that are read meanwhile."""
+    with Live(console=console, auto_refresh=False, transient=transient) as live, job_control(console, live, keys):
         yield live
 
 
@@ -202,7 +204,7 @@ def next_command(command: str) -> None:
     if is_only_json():
         write("info", "next", command)
     else:
-        stderr.print(Text("next: ", style="dim") + text(command, "bold"), soft_wrap=True)
+        stderr.print(Text("next: ", style="dim") + text(as_typed(command), "bold"), soft_wrap=True)
 
 
 def show_error(error: SesacctlError) -> None:
@@ -217,15 +219,15 @@ def show_error(error: SesacctlError) -> None:
         stderr.print(text(line, "dim"), soft_wrap=True)
     stderr.print(Text("error: ", style="bold red") + text(error), soft_wrap=True)
     if error.hint:
-        stderr.print(Text("next:  ", style="dim") + text(error.hint, "bold"), soft_wrap=True)
+        stderr.print(Text("next:  ", style="dim") + text(as_typed(error.hint), "bold"), soft_wrap=True)
 
 
 def _can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and not is_only_json()
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask on stderr; continue only after a yes.
+def confirm(question: str, *, yes: bool, instead: str = "the same command with --yes") -> None:
+    """Ask on stderr; continue only after a yes. `instead`: what to run where nobody can be asked.
 
     Raises:
         UsageError: there is no terminal to ask on and `--yes` was not given.
@@ -234,7 +236,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not _can_ask():
-        raise UsageError(f"{question} There is no terminal to ask on.", hint="the same command with --yes")
+        raise UsageError(f"{question} There is no terminal to ask on.", hint=instead)
     try:
         agreed = typer.confirm(printable(question), err=True)
     except typer.Abort:
