@@ -1,6 +1,7 @@
 """What shells offer for a value: by the name of its parameter, so that every command that has one offers the same.
 
-A shell waits for it at each Tab: what takes longer than `LIMIT_SECONDS`, or fails, offers nothing and says nothing.
+A shell waits for it at each Tab: a server that does not answer within `LIMIT_SECONDS`, and whatever fails, offers
+nothing and says nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context
     from typer._click.shell_completion import CompletionItem
 
-LIMIT_SECONDS = 1.0
+LIMIT_SECONDS = 2.0
 _MOST = 50
 # A value, and what is said beside it by shells that can.
 Offer = tuple[str, str]
@@ -35,7 +36,10 @@ def _completing(offers: Callable[[str], Iterable[Offer]]) -> Callable[[Context, 
     def shell_complete(_: Context, incomplete: str) -> list[CompletionItem]:
         from typer._click.shell_completion import CompletionItem
 
-        found = _in_time(lambda: [offer for offer in offers(incomplete) if offer[0].startswith(incomplete)])
+        logging.disable(logging.CRITICAL)
+        found: list[Offer] = []
+        with suppress(Exception):
+            found = [offer for offer in offers(incomplete) if offer[0].startswith(incomplete)]
         return [CompletionItem(value, help=text or None) for value, text in found[:_MOST]]
 
     return shell_complete
@@ -48,7 +52,6 @@ def _in_time(offers: Callable[[], list[Offer]]) -> list[Offer]:
         with suppress(Exception):
             found.extend(offers())
 
-    logging.disable(logging.CRITICAL)
     # A daemon: nothing ends a wait inside a driver, and the shell does not wait for it.
     looking = threading.Thread(target=look, name="completion", daemon=True)
     looking.start()
@@ -114,12 +117,17 @@ def _revisions(_: str) -> Iterator[Offer]:
         yield revision, name.replace("_", " ")
 
 
-def _dead_letters(incomplete: str) -> Iterator[Offer]:
+def _dead_letters(incomplete: str) -> list[Offer]:
     from sesacctl.pipeline.repair.letter_ids import newest
     from sesacctl.settings import load
 
-    for letter in newest(load(), incomplete, limit=_MOST, seconds=LIMIT_SECONDS):
-        yield str(letter.id), f"{letter.reason} {letter.topic}-{letter.partition}@{letter.offset}"
+    settings = load()
+    return _in_time(
+        lambda: [
+            (str(letter.id), f"{letter.reason} {letter.topic}-{letter.partition}@{letter.offset}")
+            for letter in newest(settings, incomplete, limit=_MOST, seconds=LIMIT_SECONDS)
+        ]
+    )
 
 
 _OFFERS: dict[str, Callable[[str], Iterable[Offer]]] = {

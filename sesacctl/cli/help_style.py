@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 from typer.core import TyperArgument, TyperOption
@@ -10,13 +11,14 @@ from typer.core import TyperArgument, TyperOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from typer._click import Command, Context
+    from typer._click import Command, Context, HelpFormatter
 
 DURATION = "DURATION"
 _DURATIONS = "DURATION: 30s, 10m or 2h; a number alone is in seconds."
 # Above it, a bound is there for a slip of the hand, and is not worth a word.
 _NOTEWORTHY = 10**9
 _NARROWEST_PANEL = 72
+_INDENT = 4
 
 
 def apply(command: Command) -> None:
@@ -38,7 +40,7 @@ def apply(command: Command) -> None:
 
 def fit(command: Command) -> None:
     """In a narrow terminal, show a command or group without panels, as those would cut the names of options."""
-    make = command.get_help_option
+    make, write = command.get_help_option, command.format_help
 
     def get_help_option(ctx: Context) -> TyperOption | None:
         option = make(ctx)
@@ -46,11 +48,21 @@ def fit(command: Command) -> None:
             option.metavar = ""
         return option
 
+    def format_help(ctx: Context, formatter: HelpFormatter) -> None:
+        narrow(command, formatter)
+        write(ctx, formatter)
+
     command.get_help_option = get_help_option  # type: ignore[method-assign]
+    command.format_help = format_help  # type: ignore[method-assign]
+
+
+def narrow(command: Command, formatter: HelpFormatter) -> None:
+    """Where there is no room for two columns, write what an option is below it."""
     width = shutil.get_terminal_size().columns
     if width < _NARROWEST_PANEL:
         command.rich_markup_mode = None  # type: ignore[attr-defined]
-        command.context_settings = {**command.context_settings, "terminal_width": width}
+        formatter.width = width
+        formatter.write_dl = partial(formatter.write_dl, col_max=_INDENT)  # type: ignore[method-assign]
 
 
 def _constant(value: str | None) -> Callable[..., str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -17,7 +18,8 @@ from sesacctl.cli.signals import before_exit
 _TICK_SECONDS = 0.1
 # What a Korean keyboard sends for them.
 _KOREAN = {"ㅂ": "q", "ㅔ": "p"}
-_ESCAPE = "\x1b"
+# Arrows and the like, which are no characters.
+_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|O.)?")
 
 
 class Keys:
@@ -67,7 +69,7 @@ class Keys:
             text = ""
         if not text:  # the terminal is closed
             self.give_back()
-        return [] if text.startswith(_ESCAPE) else [_KOREAN.get(key, key) for key in text]
+        return [_KOREAN.get(key, key) for key in _SEQUENCE.sub("", text)]
 
 
 def _is_ours() -> bool:

@@ -11,11 +11,12 @@ from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sesacctl.cli.grid import Grid
 from sesacctl.cli.options import Output, shared
 from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 T = TypeVar("T")
 
-# A longer word does not make a column wider: it is folded.
-_LONGEST_WORD = 16
 # Among numbers, such a short text stands on the right as they do.
 _LONGEST_FACT = 30
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -60,41 +59,19 @@ def member_name(member: str) -> str:
     return _UUID.sub(lambda match: match[0][:8], member)
 
 
-class _Grid(Table):
-    """A table that becomes a list of its rows where it has no room; its heading may be wider than it is."""
-
-    heading = ""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.heading:
-            yield text(self.heading, "bold")
-        least = [max(_longest_word(cell) for cell in (column.header, *column.cells)) for column in self.columns]
-        if len(self.columns) <= 2 or sum(least) + 3 * len(least) + 1 <= options.max_width:
-            yield from super().__rich_console__(console, options)
-            return
-        for cells in zip(*(column.cells for column in self.columns), strict=True):
-            for column, cell in zip(self.columns, cells, strict=True):
-                if str(cell):
-                    yield Text.assemble((f"{column.header}: " if str(column.header) else "", "dim"), cell)
-            yield ""
-
-
-def _longest_word(cell: object) -> int:
-    return min(_LONGEST_WORD, max((Text(word).cell_len for word in str(cell).split()), default=0))
-
-
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A Rich table; a column is right-aligned where it holds numbers. In a narrow terminal it is a list."""
     rows = [list(row) for row in rows]
-    grid = _Grid(header_style="bold", show_header=any(columns))
-    grid.heading = title
+    grid = Grid(header_style="bold", show_header=any(columns))
+    grid.heading = text(title, "bold") if title else None
     for number, name in enumerate(columns):
         cells = [row[number] for row in rows if row[number] is not None]
         numbers = [cell for cell in cells if isinstance(cell, int | float)]
-        # Words may be folded, numbers may not; beside a long word, a column that folds nothing takes the others' room.
+        # Words may be folded, numbers may not: of a column that does not wrap, the heading would take the others' room.
         only = bool(numbers) and len(numbers) == len(cells)
         right = only or (bool(numbers) and max(Text(str(cell)).cell_len for cell in cells) <= _LONGEST_FACT)
-        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=only)
+        least = max(text(number).cell_len for number in numbers) if only else None
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", min_width=least)
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else text("" if cell is None else cell) for cell in row))
     return grid
