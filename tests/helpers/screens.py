@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -42,21 +43,28 @@ def record() -> None:
 
 
 def lost(wide: str, narrow: str) -> list[str]:
-    """The words and numbers of the wide screen that are not on the narrow one; one that is folded is there."""
-    there = _unfolded(narrow)
-    return [word for word in re.findall(rf"[^\s{_BOX}]+", wide) if word not in there]
+    """The words and numbers of the wide screen that are not on the narrow one; one that is folded is there.
+
+    The heading of a column without any value may be left out.
+    """
+    there = "".join("".join(heading + body) for heading, body in _columns(narrow))
+    words = [word for heading, body in _columns(wide) if "".join(body) for word in (*heading, *body)]
+    return [word for word in words if word not in there]
 
 
-def _unfolded(text: str) -> str:
-    """Without spaces, and with what is in the lines of one cell together."""
-    found: list[str] = []
-    columns: list[str] = []
+def _columns(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The words of each column's heading and of its cells; those of a line outside of a table are cells, too."""
+    columns: list[tuple[list[str], list[str]]] = []
     for line in text.splitlines():
         if cells := _CELLS.match(line):
             parts = re.split("[│┃]", cells[1])
-            columns = columns if len(columns) == len(parts) else [*columns, *[""] * len(parts)][-len(parts) :]
-            columns = [before + "".join(part.split()) for before, part in zip(columns, parts, strict=True)]
-        else:
-            found += [*columns, "".join(line.split())]
+            if len(columns) != len(parts):
+                yield from columns
+                columns = [([], []) for _ in parts]
+            for column, part in zip(columns, parts, strict=True):
+                column[line.startswith("│")].extend(part.split())
+        elif not set(line) <= set(_BOX):
+            yield from columns
             columns = []
-    return "".join(found + columns)
+            yield [], line.split()
+    yield from columns

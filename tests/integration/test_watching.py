@@ -104,6 +104,7 @@ def test_keys_show_partitions_and_help_and_quit(sesacctl: Cli) -> None:
         terminal.press("q")
         assert terminal.process.wait(60) == 0
         assert terminal.echoes
+        terminal.read()
         assert "\x1b[?25h" in terminal.raw  # the cursor is back
 
 
