@@ -59,4 +59,10 @@ PLANTS: tuple[Plant, ...] = (
         (("dict.fromkeys(sentence for each", "list(sentence for each"),),
         ("tests/unit/database/test_connection_errors.py::test_a_sentence_of_two_attempts_is_said_once",),
     ),
+    Plant(
+        "closing-table-with-an-old-lag",
+        "sesacctl/pipeline/consume/instance.py",
+        (("            self._look_at_lag()  # the last one shown is that of the end\n", ""),),
+        ("tests/integration/test_consume_steps.py::test_the_last_report_has_the_lag_of_the_end",),
+    ),
 )
