@@ -98,6 +98,10 @@ clean: ## Delete .venv and all caches; the local stack's data stays
 	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Of pip's output: a line for every 20 packages, and one before the longest silence.
+SHOW_PROGRESS = '/^(Collecting|Requirement already)/ { if (++n % 20 == 0) print "  " n " of " all " packages are here"; fflush() } \
+	/^Installing collected/ { if (!(unpacking++)) print "  unpacking them"; fflush() }'
+
 # The stamp comes last, so that the next run goes on where one failed; where one was killed, it begins anew.
 $(STAMP): requirements.lock pyproject.toml
 	@rm -f $@; python=; \
@@ -118,10 +122,12 @@ $(STAMP): requirements.lock pyproject.toml
 		fi; \
 	fi; \
 	touch $(HALF); \
-	echo "Installing sesacctl and its servers into $(VENV) ..." >&2; \
-	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 2 --log $(LOG) --quiet"; \
-	if ! $$pip --require-hashes -r requirements.lock >/dev/null 2>&1 || \
-	   ! $$pip --no-deps --no-build-isolation -e . >/dev/null 2>&1; then \
+	all=$$(grep -c '^[a-z].*==' requirements.lock); \
+	echo "Installing sesacctl and its servers into $(VENV): up to $$all packages, a minute or a few ..." >&2; \
+	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 2 --log $(LOG) --progress-bar off"; \
+	{ $$pip --require-hashes -r requirements.lock && $$pip --no-deps --no-build-isolation -e . && \
+		echo whole >$(HALF); } 2>&1 | awk -v all=$$all $(SHOW_PROGRESS) >&2; \
+	if ! test -s $(HALF); then \
 		rm -f $(HALF); \
 		echo "The packages could not be installed: check the network (details: $(LOG)), then run make again" >&2; \
 		exit 1; \

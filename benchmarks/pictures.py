@@ -24,7 +24,7 @@ from rich.console import Console, RenderableType
 
 from sesacctl.cli import app, render
 from sesacctl.cli.options import Output
-from sesacctl.cli.top import Board
+from sesacctl.cli.top_views import Board
 from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.watch.top import Top

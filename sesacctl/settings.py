@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from enum import StrEnum
@@ -25,6 +26,7 @@ from pydantic_settings import (
 
 from sesacctl.errors import ConfigurationError
 from sesacctl.home import DEFAULT_HOME, ENCODING, ENV_FILE, emptied, expanded, home, read_env_file, unreadable, unusable
+from sesacctl.wording import plain
 
 __all__ = ["DEFAULT_HOME", "ENV_FILE", "DbType", "Settings", "Variable", "explain", "home", "load"]
 
@@ -34,6 +36,16 @@ MASK = "********"
 _WRONG_SEPARATOR = re.compile(r"[;|\uff0c\uff1b\u3001]|(?<=[^\s,])\s+(?=[^\s,])")
 _BROKER = r"(?:\[[0-9a-fA-F:.]+\]|[^\s,\[\]]+):\d+"
 _LAST_PORT = 65535
+
+_OF_SERVERS = ("db_", "postgres_", "supabase_", "rds_", "redis_", "kafka_")
+_NOT_OF_SERVERS = frozenset({"kafka_topic_prefix", "kafka_group", "postgres_schema", "redis_db"})
+# What a pattern says that is not a choice of words.
+_PATTERNS = {
+    "kafka_topic_prefix": "it should be letters, digits, '.', '_' and '-'",
+    "sesac_metrics_host": "it should be an address or a host name, without spaces",
+    "sesac_member": "it should be letters, digits, '.', '_' and '-', at most 200",
+    "sesac_wait": "it should be a duration such as 30s, 10m or 2h, or empty",
+}
 
 # The second is where `db init` makes each revision's tables for a moment.
 _RESERVED_SCHEMAS = ("information_schema", "sesacctl_adoption")
@@ -212,6 +224,21 @@ class Settings(BaseSettings):
         """The topic's name on the brokers."""
         return self.kafka_topic_prefix + name
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether nothing names the servers: no flag, variable, `.env` or running local stack; then it is localhost."""
+        return not any(name.startswith(_OF_SERVERS) for name in self.model_fields_set - _NOT_OF_SERVERS) and not (
+            ENV_FILE.is_file()
+        )
+
+    def follows_stack(self, *names: str) -> bool:
+        """Whether these come from the running local stack, or from nowhere: then `sesacctl up` is what brings them."""
+        given = {name: getattr(self, name) for name in names if name in self.model_fields_set}
+        stack: dict[str, Any] = {}
+        with suppress(OSError, UnicodeDecodeError, ConfigurationError):
+            stack = _file(_FILES["local stack"])() if given else {}
+        return all(name in stack and str(value) == str(stack[name]) for name, value in given.items())
+
 
 # Where a file's values come from, as it is shown.
 _FILES: dict[str, Callable[[], Path]] = {".env": lambda: ENV_FILE, "local stack": lambda: home() / STACK_ENV}
@@ -314,10 +341,8 @@ def _origins() -> dict[str, str]:
 
 
 def _problems(error: ValidationError) -> dict[str, str]:
-    return {
-        str(problem["loc"][0]): problem["msg"].removeprefix("Value error, ")
-        for problem in error.errors(include_url=False, include_input=False)
-    }
+    found = {str(each["loc"][0]): each["msg"] for each in error.errors(include_url=False, include_input=False)}
+    return {name: plain(_PATTERNS.get(name, text) if "pattern" in text else text) for name, text in found.items()}
 
 
 def bad_lines(path: Path) -> list[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -28,7 +28,7 @@ class Cluster:
     `members` are ours; `foreign_members` are those of other applications in our group, as `client id at host`, and
     `group_problem` is why the members are not known.
     `unsafe`: settings of topics with which Kafka may lose what it has acknowledged. `places` are those of all members,
-    `logs` our partitions.
+    `logs` our partitions; `ends` has the end of each that has a leader.
     """
 
     brokers: tuple[int, ...]
@@ -44,6 +44,7 @@ class Cluster:
     unsafe: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     logs: tuple[LogState, ...] = ()
+    ends: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         brokers = living_brokers(client)
         found = described(settings, client)
         group = read_members(client, settings.kafka_group)
-        newest = _newest(client, found.values())
+        led = _led(found.values())
+        newest, ends = _newest(client, led), _ends(client, led)
         unsafe = tuple(unsafe_settings(client, list(found)))
     partitions = [partition for topic in found.values() for partition in topic["partitions"]]
     return Cluster(
@@ -83,6 +85,7 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         foreign_members=group.foreign,
         group_problem=group.problem,
         newest_event=newest,
+        ends=ends,
         unsafe=unsafe,
         places=group.places,
         logs=tuple(_log(name, each) for name, topic in found.items() for each in topic["partitions"]),
@@ -100,13 +103,21 @@ def _log(topic: str, entry: dict[str, Any]) -> LogState:
     )
 
 
-def _newest(client: KafkaAdminClient, topics: Iterable[dict[str, Any]]) -> float | None:
-    led = [
+def _led(topics: Iterable[dict[str, Any]]) -> list[TopicPartition]:
+    return [
         TopicPartition(topic["name"], partition["partition_index"])
         for topic in topics
         for partition in topic["partitions"]
         if partition["leader_id"] >= 0
     ]
+
+
+def _ends(client: KafkaAdminClient, led: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    found = client.list_partition_offsets(dict.fromkeys(led, OffsetSpec.LATEST))
+    return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items()}
+
+
+def _newest(client: KafkaAdminClient, led: list[TopicPartition]) -> float | None:
     found = client.list_partition_offsets(dict.fromkeys(led, OffsetSpec.MAX_TIMESTAMP))
     newest = max((answer.timestamp for answer in found.values()), default=-1)
     return newest / 1000 if newest >= 0 else None

@@ -21,7 +21,6 @@ from sesacctl.broker.security import OAUTHBEARER
 from sesacctl.errors import ServerRefused, ServerUnreachable, TopicMissing
 from sesacctl.settings import Settings
 
-REACH_HINT = "sesacctl up, or set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"
 _NOBODY_HINT = "give User:ANONYMOUS that right, or log in: set KAFKA_SECURITY_PROTOCOL and what goes with it"
 _RIGHTS_HINT = "check the rights of our client certificate's user"
 _USER_HINT = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM and the user's rights"
@@ -48,15 +47,24 @@ def translate_errors(settings: Settings) -> Iterator[None]:
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RetriableError, OSError) as error:
         raise unreachable(settings, error) from None
     except KafkaError as error:
-        raise ServerRefused(f"Kafka at {servers} refused a request: {type(error).__name__}: {error}") from None
+        raise ServerRefused(
+            f"Kafka at {servers} refused a request: {type(error).__name__}: {error}",
+            hint="sesacctl health; the brokers' logs say more",
+        ) from None
 
 
 def unreachable(settings: Settings, error: BaseException) -> ServerUnreachable:
     """The error that names the brokers and says what to do."""
     return missed.explain(settings) or ServerUnreachable(
         f"Kafka at {', '.join(settings.brokers)} cannot be reached ({type(error).__name__})",
-        hint=REACH_HINT,
+        hint=reach_hint(settings),
     )
+
+
+def reach_hint(settings: Settings) -> str:
+    """What to do when no broker answers."""
+    start = "sesacctl up" if settings.follows_stack("kafka_bootstrap_servers") else "start those brokers"
+    return f"{start}, or set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"
 
 
 def user_hint(settings: Settings) -> str:

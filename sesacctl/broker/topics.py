@@ -239,7 +239,10 @@ class _Setup:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs)
         answer = self._client.alter_configs([resource], validate_only=self._dry_run)["topic"][topic]
         if answer != "OK":  # kafka-python does not raise it
-            raise ServerRefused(f"the settings of {topic} cannot be changed: {answer}")
+            raise ServerRefused(
+                f"the settings of {topic} cannot be changed: {answer}",
+                hint="change them with the brokers' own tools, then sesacctl topics init",
+            )
 
 
 def _names(settings: Settings) -> list[str]:

@@ -23,7 +23,12 @@ ANSWER_SECONDS = 5.0
 
 
 class _Client(Redis):
-    """Names the command in its error, as pipelines do: most servers do not say which key was refused."""
+    """Names the command in its error, as pipelines do: most servers do not say which key was refused.
+
+    `of_stack`: whether it is the local stack's server that is connected to.
+    """
+
+    of_stack = False
 
     def execute_command(self, command: str, *arguments: object, **options: object) -> object:
         execute: Callable[..., object] = super().execute_command
@@ -59,7 +64,7 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
             return client
         except (ValueError, TypeError, exceptions.RedisError):
             raise ConfigurationError("REDIS_URL is not a URL such as redis://USER:PASSWORD@HOST:6379/0") from None
-    return _Client(
+    client = _Client(
         host=settings.redis_host,
         port=settings.redis_port,
         db=settings.redis_db,
@@ -68,6 +73,8 @@ def connect(settings: Settings, *, answer_seconds: float | None = None) -> Redis
         password=settings.redis_password.get_secret_value() if settings.redis_password else None,
         **options,
     )
+    client.of_stack = settings.follows_stack("redis_host", "redis_port")
+    return client
 
 
 def _greet(connection: AbstractConnection) -> None:
@@ -104,4 +111,5 @@ def translate_errors(redis: Redis) -> Iterator[None]:
         if code(error) in STALE:
             redis.connection_pool.disconnect(inuse_connections=False)
         user = redis.connection_pool.connection_kwargs.get("username") or "default"
-        raise to_sesacctl_error(error, f"Redis at {address(redis)}", user) from error
+        of_stack = getattr(redis, "of_stack", False)
+        raise to_sesacctl_error(error, f"Redis at {address(redis)}", user, of_stack=of_stack) from error

@@ -9,7 +9,8 @@ from redis import exceptions
 
 from sesacctl.errors import ServerFull, ServerRefused, ServerUnreachable, SesacctlError
 
-REACH_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
+_REACH_HINT = "start that server, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
+_STACK_HINT = "sesacctl up, or set REDIS_URL, or REDIS_HOST and REDIS_PORT"
 _LOGIN_HINT = "set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user"
 # A pipeline puts the command before the error, and with it the rows that it writes: only its name and keys are shown.
 _COMMAND = re.compile(r"^Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
@@ -102,8 +103,11 @@ def name_command(error: Exception, command: str, *arguments: object) -> None:
     error.args = (f"Command # 1 ({asked}) of pipeline caused error: {error}", *error.args[1:])
 
 
-def to_sesacctl_error(error: Exception, server: str, user: str) -> SesacctlError:
-    """An error of redis-py or of the network; `server` says which, `user` is the name that was logged in with."""
+def to_sesacctl_error(error: Exception, server: str, user: str, *, of_stack: bool) -> SesacctlError:
+    """An error of redis-py or of the network; `server` says which, `user` is the name that was logged in with.
+
+    `of_stack`: whether it is the local stack's server, or would be.
+    """
     text, known = _text(error), code(error)
     if known == "NOPERM" or text.startswith(_NO_MULTI):
         return _no_permission(str(error), text, server, user)
@@ -115,21 +119,23 @@ def to_sesacctl_error(error: Exception, server: str, user: str) -> SesacctlError
     if state is not None:
         kind = ServerUnreachable if state.passes else ServerRefused
         return kind(f"{server} {state.words}: {text}", hint=state.hint)
-    return _by_class(error, text, server)
+    return _by_class(error, text, server, _STACK_HINT if of_stack else _REACH_HINT)
 
 
-def _by_class(error: Exception, text: str, server: str) -> SesacctlError:
+def _by_class(error: Exception, text: str, server: str, reach: str) -> SesacctlError:
     match error:
         case exceptions.AuthenticationError():
             return ServerRefused(f"{server} refused: {text}", hint=_LOGIN_HINT)
         case exceptions.ResponseError():
-            return ServerRefused(f"{server} refused: {_asked(str(error))}{text}")
+            return ServerRefused(
+                f"{server} refused: {_asked(str(error))}{text}", hint="sesacctl health; the server's log says more"
+            )
         case exceptions.InvalidResponse():
-            return ServerRefused(f"{server} is not a Redis server: it does not speak the protocol", hint=REACH_HINT)
+            return ServerRefused(f"{server} is not a Redis server: it does not speak the protocol", hint=reach)
         case UnicodeError():
-            return ServerUnreachable(f"{server} cannot be reached: invalid host name", hint=REACH_HINT)
+            return ServerUnreachable(f"{server} cannot be reached: invalid host name", hint=reach)
         case _:
-            return ServerUnreachable(f"{server} cannot be reached: {text}", hint=REACH_HINT)
+            return ServerUnreachable(f"{server} cannot be reached: {text}", hint=reach)
 
 
 def _no_permission(whole: str, text: str, server: str, user: str) -> ServerRefused:

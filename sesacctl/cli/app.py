@@ -13,7 +13,7 @@ from sesacctl.cli.boundary import run
 TYPE_CHECKING = False  # importing `typing` for it would take a third of the time that `--version` has
 if TYPE_CHECKING:
     import typer
-    from typer._click import Command, Context
+    from typer._click import Command, Context, HelpFormatter
 
 LONGEST_ARGUMENT = 4096  # of characters, as `home.LONGEST_VALUE`, which takes longer to import
 # Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
@@ -59,8 +59,14 @@ def build() -> typer.Typer:
     import typer
     from typer.core import TyperCommand, TyperGroup
 
+    from sesacctl.cli.help_style import narrow
+
     class LazyGroup(TyperGroup):
         """Shows the commands from the table; imports only the one that is called."""
+
+        def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+            narrow(self, formatter)
+            super().format_help(ctx, formatter)
 
         def list_commands(self, _ctx: Context) -> list[str]:
             return list(COMMANDS)
@@ -68,8 +74,10 @@ def build() -> typer.Typer:
         def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
-        def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str, Command, list[str]]:
+        def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
             name = args[0]
+            if name not in COMMANDS and ctx.resilient_parsing:  # a shell asks what could follow: nothing
+                return None, None, args
             if name not in COMMANDS:
                 from difflib import get_close_matches
 

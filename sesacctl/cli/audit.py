@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl import formatting
-from sesacctl.cli import audit_views, options, render
+from sesacctl.cli import advice, audit_views, options, render
 from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, LogCut
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sesacctl.pipeline.audit.deep import DeepAudit
     from sesacctl.pipeline.audit.ledgers import LedgerAudit
     from sesacctl.pipeline.audit.report import AuditResult
+    from sesacctl.settings import Settings
 
 app = typer.Typer()
 _AGAIN = "restore them, or consume them again: sesacctl offsets reset --to earliest --dry-run"
@@ -56,21 +57,21 @@ def audit(
 
     result = audit_service(settings, deep=deep, values=values, ledgers=ledger or ())
     render.show(result, output, audit_views.tables)
-    require_clean(result)
+    require_clean(result, settings)
 
 
-def require_clean(result: AuditResult) -> None:
+def require_clean(result: AuditResult, settings: Settings) -> None:
     """Return if nothing is wrong.
 
     Raises:
         CheckFailed: what is, and what to do about the worst of it.
     """
     if not result.ok:
-        problems, hints = zip(*_problems(result), strict=True)
+        problems, hints = zip(*_problems(result, settings), strict=True)
         raise CheckFailed("; ".join(problems), hint=hints[0])
 
 
-def _problems(result: AuditResult) -> Iterator[tuple[str, str]]:
+def _problems(result: AuditResult, settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do about it; the worst first."""
     for each in result.cuts:
         yield f"{each.topic}-{each.partition}: {each.cut.detail}", str(LogCut.default_hint)
@@ -85,7 +86,7 @@ def _problems(result: AuditResult) -> Iterator[tuple[str, str]]:
     if result.deep:
         yield from _deep_problems(result.deep)
     if result.ledger:
-        yield from _ledger_problems(result.ledger, result.lag)
+        yield from _ledger_problems(result.ledger, result.lag, settings)
 
 
 def _deep_problems(deep: DeepAudit) -> Iterator[tuple[str, str]]:
@@ -102,12 +103,12 @@ def _deep_problems(deep: DeepAudit) -> Iterator[tuple[str, str]]:
         )
 
 
-def _ledger_problems(ledger: LedgerAudit, lag: int) -> Iterator[tuple[str, str]]:
+def _ledger_problems(ledger: LedgerAudit, lag: int, settings: Settings) -> Iterator[tuple[str, str]]:
     if ledger.missing:
         behind = f", while {formatting.plural(lag, 'offset is', 'offsets are')} not stored yet" if lag else ""
         yield (
             f"{formatting.plural(ledger.missing, 'acknowledged event is', 'acknowledged events are')} nowhere{behind}",
-            "sesacctl consume --until-empty, then the same command again" if lag else _AGAIN,
+            f"{advice.store_the_rest(settings)}, then the same command again" if lag else _AGAIN,
         )
     if ledger.doubled:
         yield (

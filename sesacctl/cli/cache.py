@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -69,6 +70,7 @@ def refresh(
     wait: WaitOption = False,
     timeout: TimeoutOption = startup.WAIT_SECONDS,
     metrics_port: MetricsPortOption = None,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Put rows from PostgreSQL into Redis: rows never cached, and the least recently cached ones.
@@ -76,11 +78,12 @@ def refresh(
     Examples: sesacctl cache refresh · sesacctl cache refresh --loop 50
     """
     _check_shares(size, fresh)
-    settings = begin()
+    settings = begin(yes=yes)
     seconds = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.refresh import prerequisites
-    from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+    from sesacctl.pipeline.refresh.figures import RefreshResult
+    from sesacctl.pipeline.refresh.worker import Refresher
     from sesacctl.pipeline.watch.metric_families import of_refresh
     from sesacctl.pipeline.watch.pages import page
 
@@ -102,7 +105,12 @@ def refresh(
                 if output is not Output.TABLE:
                     render.show(result, Output.JSONL, str)
 
-            refresher.run(stop_event(), loop, on_round=on_round)
+            began = monotonic()
+            try:
+                refresher.run(stop_event(), loop, on_round=on_round)
+            finally:
+                if output is Output.TABLE:
+                    render.stdout.print(cache_views.loop(refresher.figures, monotonic() - began))
 
 
 @app.command()
@@ -160,7 +168,7 @@ def fairness(
     """
     if not simulate and (option := given(context, *_PLAY)):
         raise UsageError(f"{option} requires --simulate", hint="sesacctl cache fairness --simulate")
-    settings = begin()
+    settings = begin(servers=not simulate)
     if simulate:
         from sesacctl.pipeline.refresh import simulation
 
@@ -191,7 +199,7 @@ def reset_aging(
 
     Example: sesacctl cache reset-aging users --dry-run
     """
-    settings = begin()
+    settings = begin(yes=None if dry_run else yes)
     from sesacctl.cli.signals import stop_event
     from sesacctl.events import CODECS, Kind
     from sesacctl.pipeline.refresh import statement as aging

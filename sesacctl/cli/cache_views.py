@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sesacctl.pipeline.refresh.fairness import Fairness
+    from sesacctl.pipeline.refresh.figures import RefreshFigures, RefreshResult
     from sesacctl.pipeline.refresh.simulation import Simulation
     from sesacctl.pipeline.refresh.statement import TableReset
     from sesacctl.pipeline.refresh.stats import CacheStats
-    from sesacctl.pipeline.refresh.worker import RefreshResult
 
 
 def refresh(result: RefreshResult) -> RenderableType:
@@ -26,6 +26,17 @@ def refresh(result: RefreshResult) -> RenderableType:
     rows = [(table.table, table.fresh, table.aged, table.fresh + table.aged) for table in result.tables]
     title = f"Generation {result.generation}, {result.seconds:.3f} s" if result.generation else "Nothing to cache"
     return render.table(title, ("table", "never cached before", "longest ago", "cached"), rows)
+
+
+def loop(figures: RefreshFigures, seconds: float) -> RenderableType:
+    """All rounds of a loop, at its end."""
+    rounds = ", ".join(f"{number:,} {what}" for what, number in figures.rounds.items() if number)
+    facts: dict[str, object] = {"time": formatting.duration_text(seconds), "rounds": rounds or "none"}
+    for table, rows in figures.rows.items():
+        facts[f"{table} cached"] = f"{rows:,}, of them {figures.fresh[table]:,} never before"
+    if figures.last is not None:
+        facts["last generation"] = figures.last.generation
+    return render.details("Refreshed", facts)
 
 
 def planned_reset(resets: tuple[TableReset, ...]) -> Table:

@@ -37,11 +37,12 @@ def consume(
         str | None,
         typer.Option(
             "--from",
-            help="Reset the group's offsets first, as `offsets reset --to`: earliest, latest, -1h, …",
+            help="Reset the group's offsets first, as `offsets reset --to` does.",
+            metavar="earliest|latest|TIME|OFFSET",
         ),
     ] = None,
     topics_wanted: Annotated[
-        str, typer.Option("--topics", help="Only these: orders, users, products.")
+        str, typer.Option("--topics", help="Only these, with commas between.", metavar="TOPIC,TOPIC")
     ] = "orders,users,products",
     park_for: Annotated[
         float, options.duration_option("How long an order waits for its user and product.", "--park-for")
@@ -62,7 +63,7 @@ def consume(
 
     Example: sesacctl consume --instances 9 --until-empty
     """
-    settings = options.begin(kafka_group=group)
+    settings = options.begin(yes=yes, kafka_group=group)
     seconds = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     kinds = options.kinds(topics_wanted)
     from sesacctl.cli.signals import stop_event
@@ -132,10 +133,11 @@ def _move(settings: Settings, kinds: tuple[Kind, ...], start: str, *, yes: bool)
 
 def _line(report: ConsumeReport) -> str:
     alive = sum(line.pid is not None for line in report.instances)
-    waiting = sorted({line.error or "" for line in report.instances if line.state == "waiting"})
+    waiting = [line.error or "" for line in report.instances if line.state == "waiting"]
     return (
         f"{report.seconds:.0f} s: {alive} of {len(report.instances)} instances, {report.rate:,.0f} events/s,"
-        f" {_others(report.totals)}, restarts {report.restarts}" + (f", waiting: {waiting[0]}" if waiting else "")
+        f" {_others(report.totals)}, restarts {report.restarts}"
+        + (f", {len(waiting)} waiting: {waiting[0]}" if waiting else "")
     )
 
 
@@ -148,7 +150,8 @@ def _table(report: ConsumeReport) -> RenderableType:
     lines = [f"Consumed {report.events:,} events in {report.seconds:.1f} s, {rate}", _others(report.totals)]
     if report.latency_p50_ms is not None:
         latency = (report.latency_p50_ms, report.latency_p95_ms, report.latency_p99_ms)
-        lines.append(f"record to COMMIT p50/p95/p99 {'/'.join(f'{ms:,.0f}' for ms in latency if ms is not None)} ms")
+        ages = "/".join(f"{ms:,.0f}" for ms in latency if ms is not None)
+        lines.append(f"age of the records at their COMMIT p50/p95/p99 {ages} ms")  # of a backlog, how old that was
     lines += [f"instance {line.instance}: {line.error}" for line in report.instances if line.error]
     table = render.table("Consumers", columns, [_row(line) for line in report.instances])
     return Group(table, *(render.text(line) for line in lines))

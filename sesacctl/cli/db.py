@@ -27,7 +27,11 @@ LockOption = Annotated[float, duration_option("How long to wait for a lock on a 
 SqlOption = Annotated[bool, typer.Option("--sql", help="Print the SQL; change nothing.")]
 TimestampsOption = Annotated[
     str | None,
-    typer.Option("--timestamps-in", help="Time zone of the times of old tables that have none, such as Asia/Seoul."),
+    typer.Option(
+        "--timestamps-in",
+        help="Time zone of the times of old tables that have none, such as Asia/Seoul.",
+        metavar="ZONE",
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would run; change nothing.")]
 # So that `-1` is a revision and not an option.
@@ -48,7 +52,7 @@ def init(
 
     Example: sesacctl db init --wait --with-seed
     """
-    settings = begin()
+    settings = begin(yes=None if dry_run else yes)
     from sesacctl.database import database, init_db
     from sesacctl.database.samples import seed
 
@@ -83,7 +87,7 @@ def migrate(
     Example: sesacctl db migrate --dry-run
     """
     _migrate(
-        begin(),
+        begin(yes=None if dry_run or sql else yes),
         revision,
         downgrade=False,
         sql=sql,
@@ -109,7 +113,14 @@ def downgrade(
     Example: sesacctl db downgrade -1 --dry-run
     """
     _migrate(
-        begin(), revision, downgrade=True, sql=sql, dry_run=dry_run, lock_timeout=lock_timeout, yes=yes, output=output
+        begin(yes=None if dry_run or sql else yes),
+        revision,
+        downgrade=True,
+        sql=sql,
+        dry_run=dry_run,
+        lock_timeout=lock_timeout,
+        yes=yes,
+        output=output,
     )
 
 
@@ -181,13 +192,14 @@ def seed(
     products: Annotated[int, typer.Option(min=0, max=MOST, help="How many products.")] = 20_000,
     append: Annotated[bool, typer.Option("--append", help="Add to the rows that are there.")] = False,
     random_seed: Annotated[int, typer.Option(min=-LONG, max=LONG, help="Seed: same seed, same rows.")] = 1,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Add sample users and products with Korean names; where there are rows already, only with --append.
 
     Example: sesacctl db seed --users 1000 --append
     """
-    settings = begin()
+    settings = begin(yes=yes)
     from sesacctl.database.samples import seed as seeds
     from sesacctl.errors import AlreadySeeded
 

@@ -28,7 +28,7 @@ def demo(
 
     Example: sesacctl demo --keep
     """
-    options.begin(sesac_log_level="warning")
+    options.begin(servers=False, sesac_log_level="warning")
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.demo import demo as demo_service
     from sesacctl.settings import home
@@ -40,7 +40,7 @@ def demo(
         try:
             # The servers of this stack, not those that the environment or `.env` names.
             servers = {name.lower(): value for name, value in stack.environment(home()).items()}
-            settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)
+            settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)  # type: ignore[arg-type]
             result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
         finally:
             if started and not keep:

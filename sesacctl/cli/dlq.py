@@ -103,6 +103,7 @@ def replay(
     dry_run: DryRunOption = False,
     unwrap: UnwrapOption = None,
     patch: PatchOption = None,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Try refused records again through the sink; what can be stored now leaves the dead letters.
@@ -118,7 +119,7 @@ def replay(
     """
     wanted = _chosen(ids, topic, reason, since, every)
     change = None if patch is None else _read_patch(patch)
-    settings = options.begin()
+    settings = options.begin(yes=None if dry_run else yes)
     from sesacctl.pipeline.repair import dead_letters
 
     result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap, patch=change)
@@ -151,7 +152,7 @@ def discard(
     Example: sesacctl dlq discard --id 7
     """
     wanted = _chosen(ids, topic, reason, since, every)
-    settings = options.begin()
+    settings = options.begin(yes=yes)
     from sesacctl.pipeline.repair import dead_letters
 
     number = dead_letters.count(settings, wanted)

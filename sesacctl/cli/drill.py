@@ -58,7 +58,7 @@ def drill(
     render.say(f"{explanation.sees} {explanation.why}")
     result = _run(settings, kind, int(time.strftime("%Y%m%d")) if seed is None else seed, output)
     render.show(result, output, drill_views.result)
-    _check(result)
+    _check(result, settings)
     render.next_command("sesacctl dlq list" if result.counts.dead else "sesacctl drill --list")
 
 
@@ -84,10 +84,10 @@ def _run(settings: Settings, kind: DrillKind, seed: int, output: Output) -> Dril
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _check(result: DrillResult) -> None:
+def _check(result: DrillResult, settings: Settings) -> None:
     from sesacctl.cli.audit import require_clean
 
-    require_clean(result.audit)
+    require_clean(result.audit, settings)
     if not result.ok:
         raise CheckFailed(
             "the audit is clean, but the loop has not recovered in time, or not everything is stored yet",

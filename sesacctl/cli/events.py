@@ -33,7 +33,7 @@ def schema(
 
     Example: sesacctl events schema orders
     """
-    options.begin()
+    options.begin(servers=False)
     from sesacctl.pipeline.contract.schema import schema as generate
 
     document = generate([kind] if kind else list(Kind))
@@ -55,7 +55,7 @@ def check(
 
     Example: sesacctl events check events.jsonl
     """
-    options.begin()
+    options.begin(servers=False)
     from sesacctl import settings
     from sesacctl.pipeline.contract.check import check as check_events
 

@@ -42,5 +42,7 @@ def main() -> None:
         if log.is_only_json():
             log.write("error", "error", str(error), exit_code=error.exit_code, next=error.hint)
             sys.exit(error.exit_code)
-        sys.stderr.write(f"error: {error}\nnext:  {error.hint}\n")
+        from sesacctl.cli.program import as_typed
+
+        sys.stderr.write(f"error: {error}\nnext:  {as_typed(error.hint or '')}\n")
         sys.exit(error.exit_code)

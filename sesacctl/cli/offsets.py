@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sesacctl import formatting
-from sesacctl.cli import options, render
+from sesacctl.cli import advice, options, render
 from sesacctl.cli.options import Output, OutputOption, YesOption
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 GroupOption = Annotated[str | None, typer.Option(help="Consumer group.", show_default="KAFKA_GROUP")]
-TopicsOption = Annotated[str, typer.Option("--topics", help="Only these: orders, users, products.")]
+TopicsOption = Annotated[str, typer.Option("--topics", help="Only these, with commas between.", metavar="TOPIC,TOPIC")]
 PartitionsOption = Annotated[
     list[int] | None,
     typer.Option(
@@ -83,7 +83,8 @@ def reset(
         str,
         typer.Option(
             "--to",
-            help="earliest, latest, an offset, -1h, or a time (UTC): 2026-11-22T20:00, 'yesterday 20:00'.",
+            help="Where to; TIME is -1h, or in UTC: 2026-11-22T20:00, 'yesterday 20:00'.",
+            metavar="earliest|latest|TIME|OFFSET",
         ),
     ],
     topics_wanted: TopicsOption = "orders,users,products",
@@ -100,7 +101,7 @@ def reset(
 
     Examples: sesacctl offsets reset --to earliest · sesacctl offsets reset --to -1h --topics orders -p 3
     """
-    settings = options.begin(kafka_group=group)
+    settings = options.begin(yes=None if dry_run else yes, kafka_group=group)
     from sesacctl.pipeline.repair import reset_offsets, targets
 
     target = targets.parse(to, datetime.now(UTC))
@@ -123,7 +124,7 @@ def accept_cut(
 
     Example: sesacctl offsets accept-cut --dry-run
     """
-    settings = options.begin(kafka_group=group)
+    settings = options.begin(yes=None if dry_run else yes, kafka_group=group)
     from sesacctl.pipeline.repair import reset_offsets
 
     _carry_out(settings, reset_offsets.plan_cuts(settings), dry_run=dry_run, yes=yes, output=output)
@@ -138,7 +139,7 @@ def _carry_out(settings: Settings, moves: list[Move], *, dry_run: bool, yes: boo
         render.next_command("the same command with --yes")
     else:
         confirm_and_move(settings, moves, yes=yes)
-        render.next_command("sesacctl consume --until-empty, then sesacctl audit")
+        render.next_command(f"{advice.store_the_rest(settings)}, then sesacctl audit")
 
 
 def confirm_and_move(settings: Settings, moves: list[Move], *, yes: bool) -> None:

@@ -14,6 +14,10 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 from typer.models import OptionInfo
 
+from sesacctl.cli import completion, help_style
+from sesacctl.cli.help_style import DURATION
+from sesacctl.wording import plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -64,8 +68,7 @@ MOST_ROWS = 1_000_000  # that are shown, or held in memory, at once
 LONG = 2**63 - 1  # PostgreSQL's bigint
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_METAVAR = "DURATION"
-_DURATIONS = "50, 30s, 10m or 2h"
+_DURATIONS = "30s, 10m, 2h or 7d; a number alone is in seconds"
 _LONGEST = 10 * 365 * 86_400.0
 
 
@@ -110,7 +113,7 @@ def kinds(text: str) -> tuple[Kind, ...]:
 
 def duration_option(help_text: str, name: str) -> OptionInfo:
     """A Typer option that takes a duration and returns seconds."""
-    found: OptionInfo = typer.Option(name, help=f"{help_text} Such as {_DURATIONS}.", parser=duration, metavar=_METAVAR)
+    found: OptionInfo = typer.Option(name, help=help_text, parser=duration, metavar=DURATION)
     return found
 
 
@@ -148,19 +151,22 @@ def share(command: Command) -> None:
     The defaults of durations are shown as a person would type them.
     """
     command.params = [param for param in command.params if not str(param.name).endswith("_completion")]
+    help_style.fit(command)
     if isinstance(command, TyperGroup):
         for each in command.commands.values():
             share(each)
     else:
         _say_which(command)
         for param in command.params:
-            if param.metavar == _METAVAR and isinstance(param.default, float):
+            if param.metavar == DURATION and isinstance(param.default, float):
                 param.default = _typed(param.default)
         command.params += _shared_options()
+        help_style.apply(command)
+        completion.apply(command)
 
 
 def _say_which(command: Command) -> None:
-    """Have every mistake in its options name the command and its help; Typer leaves that out of some."""
+    """Have every mistake in its options say in plain words what is wrong, and name the command and its help."""
     parse = command.parse_args
 
     def parse_args(ctx: Context, args: list[str]) -> list[str]:
@@ -169,6 +175,7 @@ def _say_which(command: Command) -> None:
         except TyperException as error:
             if getattr(error, "ctx", ctx) is None:
                 error.ctx = ctx  # type: ignore[attr-defined]
+            error.message = plain(error.message)
             raise
 
     command.parse_args = parse_args  # type: ignore[method-assign]
@@ -206,8 +213,25 @@ def _shared_options() -> list[Parameter]:
     return [param for param in get_command(app).params if param.name in Shared.__annotations__]
 
 
-def begin(**flags: object) -> Settings:
-    """Load the settings from flags, environment and files, and set up logging by them."""
+def begin(*, servers: bool = True, yes: bool | None = None, **flags: object) -> Settings:
+    """Load the settings from flags, environment and files, and set up logging by them.
+
+    `servers`: whether any is asked, so that it is said when nothing names them. `yes`: of a command that writes to
+    them, whether to do it then, too; it is None of one that only reads.
+
+    Raises:
+        UsageError: nothing names the servers to write to, and nobody can be asked.
+        Declined: the answer was not yes.
+    """
+    loaded = _load(**flags)
+    if servers and loaded.is_guess:
+        from sesacctl.cli import guess
+
+        guess.tell(loaded, yes=yes)
+    return loaded
+
+
+def _load(**flags: object) -> Settings:
     from sesacctl import log, settings
 
     level = shared.log_level or (LogLevel.ERROR if shared.quiet else None)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import options, render, startup
-from sesacctl.cli.options import MetricsPortOption, Output, OutputOption
+from sesacctl.cli import advice, options, render, startup
+from sesacctl.cli.help_style import DURATION
+from sesacctl.cli.options import MetricsPortOption, Output, OutputOption, YesOption
 from sesacctl.cli.startup import TimeoutOption, WaitOption
 from sesacctl.errors import CheckFailed
 
@@ -53,7 +54,7 @@ def _delivery_timeout(seconds: float) -> float:
 
 
 def _rate_option(help_text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(help=help_text, callback=_per_second, metavar="PER_SECOND")
+    option: typer.models.OptionInfo = typer.Option(help=help_text, callback=_per_second, metavar="NUMBER")
     return option
 
 
@@ -66,7 +67,7 @@ def produce(
     ] = None,
     seconds: Annotated[float | None, options.duration_option("Stop after this time.", "--duration")] = None,
     carts: Annotated[
-        str, typer.Option(help="Orders per cart: `3` or `1-10`.", metavar="NUMBER|RANGE", callback=_carts)
+        str, typer.Option(help="Orders per cart: 3, or 1-10 for a random number.", metavar="NUMBER", callback=_carts)
     ] = "1",
     new_users: Annotated[float, _rate_option("New users per second.")] = 2.0,
     new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
@@ -85,19 +86,20 @@ def produce(
             help="How long Kafka may take to acknowledge an event.",
             parser=options.duration,
             callback=_delivery_timeout,
-            metavar="DURATION",
+            metavar=DURATION,
         ),
     ] = 120.0,
     wait: WaitOption = False,
     timeout: TimeoutOption = startup.WAIT_SECONDS,
     metrics_port: MetricsPortOption = None,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Send orders made from the cached users and products to Kafka, every one acknowledged or reported.
 
     Example: sesacctl produce --rate 200 --duration 30s
     """
-    settings = options.begin()
+    settings = options.begin(yes=yes)
     seconds_to_wait = startup.seconds_to_wait(context, settings, wait=wait, timeout=timeout)
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.produce import prerequisites
@@ -135,7 +137,7 @@ def produce(
                 report = producer.report()
                 render.show(report, output, _summary)
     _check(report)
-    render.next_command("sesacctl consume --instances 9 --until-empty")
+    render.next_command(advice.store_the_rest(settings))
 
 
 def _check(report: ProduceReport) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import threading
@@ -13,41 +12,38 @@ from datetime import datetime
 from typing import TypeVar
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from sesacctl import formatting
+from sesacctl.cli.grid import Grid
 from sesacctl.cli.options import Output, shared
+from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import escaped, is_only_json, printable, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from rich.progress import Progress
+
+    from sesacctl.cli.keys import Keys
 
 SCHEMA_VERSION = 1
 BARS = "▁▂▃▄▅▆▇█"
 T = TypeVar("T")
 
-# Of output that goes to a file or a pipe, unless COLUMNS says otherwise.
-_FILE_WIDTH = 120
-# A longer word does not make a column wider: it is folded.
-_LONGEST_WORD = 16
+# Among numbers, such a short text stands on the right as they do.
+_LONGEST_FACT = 30
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def _console(file: TextIO | None, *, stderr: bool = False) -> Console:
-    width = None if "COLUMNS" in os.environ or file is None or file.isatty() else _FILE_WIDTH
-    return Console(highlight=False, width=width, stderr=stderr)
-
-
-stdout = _console(sys.stdout)
-stderr = _console(sys.stderr, stderr=True)
+# As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: whoever
+# reads a file or a log later has that at least, and a table that has no room becomes a list of its rows.
+stdout = Console(highlight=False)
+stderr = Console(highlight=False, stderr=True)
 
 
 def is_live(console: Console) -> bool:
@@ -68,37 +64,19 @@ def member_name(member: str) -> str:
     return _UUID.sub(lambda match: match[0][:8], member)
 
 
-class _Grid(Table):
-    """A table that becomes a list of its rows where it has no room; its heading may be wider than it is."""
-
-    heading = ""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.heading:
-            yield text(self.heading, "bold")
-        least = [max(_longest_word(cell) for cell in (column.header, *column.cells)) for column in self.columns]
-        if len(self.columns) <= 2 or sum(least) + 3 * len(least) + 1 <= options.max_width:
-            yield from super().__rich_console__(console, options)
-            return
-        for cells in zip(*(column.cells for column in self.columns), strict=True):
-            for column, cell in zip(self.columns, cells, strict=True):
-                if str(cell):
-                    yield Text.assemble((f"{column.header}: " if str(column.header) else "", "dim"), cell)
-            yield ""
-
-
-def _longest_word(cell: object) -> int:
-    return min(_LONGEST_WORD, max((Text(word).cell_len for word in str(cell).split()), default=0))
-
-
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A Rich table; a column is right-aligned where it holds numbers. In a narrow terminal it is a list."""
     rows = [list(row) for row in rows]
-    grid = _Grid(header_style="bold", show_header=any(columns))
-    grid.heading = title
+    grid = Grid(header_style="bold", show_header=any(columns))
+    grid.heading = text(title, "bold") if title else None
     for number, name in enumerate(columns):
-        numeric = any(isinstance(row[number], int | float) for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+        cells = [row[number] for row in rows if row[number] is not None]
+        numbers = [cell for cell in cells if isinstance(cell, int | float)]
+        # Words may be folded, numbers may not: of a column that does not wrap, the heading would take the others' room.
+        only = bool(numbers) and len(numbers) == len(cells)
+        right = only or (bool(numbers) and max(Text(str(cell)).cell_len for cell in cells) <= _LONGEST_FACT)
+        least = max(text(number).cell_len for number in numbers) if only else None
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", min_width=least)
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else text("" if cell is None else cell) for cell in row))
     return grid
@@ -136,7 +114,7 @@ def watch(
     """
     in_place = output is Output.TABLE and is_live(stdout)
     shown, problem = False, ""
-    with _live(stdout, transient=False) if in_place else nullcontext() as live:
+    with live_screen(stdout) if in_place else nullcontext() as live:
         while not stop.is_set():
             try:
                 result = fetch()
@@ -163,15 +141,16 @@ def reporting(
     if output is Output.JSONL:
         yield lambda report: show(report, output, to_table)
     elif is_live(stderr) and not shared.quiet:
-        with _live(stderr, transient=True) as live:
+        with live_screen(stderr, transient=True) as live:
             yield lambda report: live.update(to_table(report), refresh=True)
     else:
         yield lambda report: say(to_line(report))
 
 
 @contextmanager
-def _live(console: Console, *, transient: bool) -> Iterator[Live]:
-    with Live(console=console, auto_refresh=False, transient=transient) as live, job_control(console, live):
+def live_screen(console: Console, *, transient: bool = False, keys: Keys | None = None) -> Iterator[Live]:
+    """A screen that is drawn again in its place; `keys` are those that are read meanwhile."""
+    with Live(console=console, auto_refresh=False, transient=transient) as live, job_control(console, live, keys):
         yield live
 
 
@@ -207,7 +186,7 @@ def next_command(command: str) -> None:
     if is_only_json():
         write("info", "next", command)
     else:
-        stderr.print(Text("next: ", style="dim") + text(command, "bold"), soft_wrap=True)
+        stderr.print(Text("next: ", style="dim") + text(as_typed(command), "bold"), soft_wrap=True)
 
 
 def show_error(error: SesacctlError) -> None:
@@ -222,7 +201,7 @@ def show_error(error: SesacctlError) -> None:
         stderr.print(text(line, "dim"), soft_wrap=True)
     stderr.print(Text("error: ", style="bold red") + text(error), soft_wrap=True)
     if error.hint:
-        stderr.print(Text("next:  ", style="dim") + text(error.hint, "bold"), soft_wrap=True)
+        stderr.print(Text("next:  ", style="dim") + text(as_typed(error.hint), "bold"), soft_wrap=True)
 
 
 def can_ask() -> bool:
@@ -230,8 +209,8 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and not is_only_json()
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask on stderr; continue only after a yes.
+def confirm(question: str, *, yes: bool, instead: str = "the same command with --yes") -> None:
+    """Ask on stderr; continue only after a yes. `instead`: what to run where nobody can be asked.
 
     Raises:
         UsageError: there is no terminal to ask on and `--yes` was not given.
@@ -240,7 +219,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not can_ask():
-        raise UsageError(f"{question} There is no terminal to ask on.", hint="the same command with --yes")
+        raise UsageError(f"{question} There is no terminal to ask on.", hint=instead)
     try:
         agreed = typer.confirm(printable(question), err=True)
     except typer.Abort:

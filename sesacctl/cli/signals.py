@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
+    from sesacctl.cli.keys import Keys
+
 _STDOUT, _STDERR, _SHOW_CURSOR = 1, 2, b"\x1b[?25h"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+before_exit: list[Callable[[], None]] = []
+"""What leaves the terminal as it was, should the process end at once."""
 
 
 def stop_event(*, only_once: bool = False) -> threading.Event:
@@ -39,6 +43,8 @@ def stop_event(*, only_once: bool = False) -> threading.Event:
         if len(signals) > 1:
             if os.isatty(_STDERR):  # a live screen hides the cursor, and will not end in order
                 os.write(_STDERR, _SHOW_CURSOR)
+            for restore in list(before_exit):
+                restore()
             os._exit(INTERRUPTED_TWICE)
         # In a thread: the handler may run while the main thread holds the event's own lock.
         threading.Thread(target=stop.set, name="stop", daemon=True).start()
@@ -50,10 +56,10 @@ def stop_event(*, only_once: bool = False) -> threading.Event:
 
 
 @contextmanager
-def job_control(console: Console, live: Live | None = None) -> Iterator[None]:
+def job_control(console: Console, live: Live | None = None, keys: Keys | None = None) -> Iterator[None]:
     """Ctrl-Z shows the cursor before it stops the process; `fg` hides it, and draws the live screen where it is then.
 
-    Call it in the main thread.
+    `keys` are given back meanwhile. Call it in the main thread.
     """
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
@@ -61,9 +67,13 @@ def job_control(console: Console, live: Live | None = None) -> Iterator[None]:
         if live:
             live.update("", refresh=True)  # one line: so drawing it again begins where the cursor is then
         console.show_cursor(True)
+        if keys:
+            keys.give_back()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, on_stop)
+        if keys:
+            keys.take()
         console.show_cursor(False)
         if live and shown is not None:
             live.update(shown, refresh=True)

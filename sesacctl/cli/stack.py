@@ -30,7 +30,7 @@ def up(output: OutputOption = Output.TABLE) -> None:
 
     Example: sesacctl up
     """
-    begin()
+    begin(servers=False)
     from sesacctl.settings import home
     from sesacctl.stack import stack
 
@@ -50,7 +50,7 @@ def down(
 
     Example: sesacctl down --purge
     """
-    begin()
+    begin(servers=False)
     from sesacctl.settings import home
     from sesacctl.stack import stack
 
@@ -67,7 +67,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
 
     Example: sesacctl stack status -o json
     """
-    begin()
+    begin(servers=False)
     from sesacctl.errors import CheckFailed
     from sesacctl.settings import home
     from sesacctl.stack import stack
@@ -87,7 +87,7 @@ def logs(
 
     Example: sesacctl stack logs kafka-1 -n 50
     """
-    begin()
+    begin(servers=False)
     from sesacctl.settings import home
     from sesacctl.stack import stack
 
@@ -102,7 +102,7 @@ def env() -> None:
 
     Example: sesacctl stack env
     """
-    begin()
+    begin(servers=False)
     from sesacctl.settings import home
     from sesacctl.stack import stack
 

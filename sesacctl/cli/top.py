@@ -5,133 +5,66 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
-from rich.text import Text
 
-from sesacctl import formatting
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from sesacctl.pipeline.watch.top import HostShare, Screen, Stage
+    import threading
+
+    from sesacctl.pipeline.watch.top import Top
 
 app = typer.Typer()
-
-_CELL = 8
-_HOSTS = 6  # so many lines there is room for
-# Seven stages and the names of the lines side by side.
-_WIDE = 80
+_KEY_SECONDS = 0.1
 
 
 @app.command()
 def top(
-    once: Annotated[bool, typer.Option("--once", help="Sample twice, print one screen, exit.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Sample three times, print one screen, exit.")] = False,
     every: Annotated[float, options.duration_option("Refresh interval.", "--every")] = 2.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The whole loop on one screen: rate, age, backlog and trend of every stage, and the bottleneck named.
 
+    On a terminal, keys choose what is shown: q quits, p shows the partitions, space pauses, ? explains them.
+
     Examples: sesacctl top · sesacctl top --once -o json
     """
     settings = options.begin()
     from sesacctl.cli.signals import stop_event
+    from sesacctl.cli.top_views import Board
+    from sesacctl.pipeline.watch.bottleneck import LOOKS
     from sesacctl.pipeline.watch.top import Top
 
     looks, stop = Top(settings), stop_event()
     if once:
-        looks.run_once()
-        stop.wait(every)
+        for _ in range(LOOKS - 1):
+            looks.run_once()
+            stop.wait(every)
         render.show(looks.run_once(), output, Board)
+    elif output is Output.TABLE and render.is_live(render.stdout):
+        _show(looks, every, stop)
     else:
         render.watch(looks.run_once, every, stop, output, Board)
 
 
-class Board:
-    """The screen: a column a stage, or a line a stage on a narrow terminal."""
+def _show(looks: Top, every: float, stop: threading.Event) -> None:
+    """In place, until `stop` or the key q; looks are made beside it, as a server that hangs must not hold up a key."""
+    from sesacctl.cli.keys import keys
+    from sesacctl.cli.top_views import Board, View
+    from sesacctl.pipeline.supervise.background import BackgroundPoll
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Rich's protocol."""
-        screen = self._screen
-        head = Text("sesacctl top", "bold")
-        head.append(f"  {screen.at.astimezone():%H:%M:%S}  ", "dim")
-        head.append(render.text(f"database {screen.database}, group {screen.group}", "dim"))
-        head.truncate(options.max_width, overflow="ellipsis")
-        yield head
-        yield self._columns() if options.max_width >= _WIDE else self._lines()
-        name = next((stage.title for stage in screen.stages if stage.key == screen.bottleneck), None)
-        if name:
-            yield Text.assemble(("bottleneck: ", "dim"), (name, "bold yellow"), ": ", render.text(screen.reason))
-        else:
-            yield Text.assemble(("bottleneck: ", "dim"), ("none", "green"), f", {screen.reason}")
-        hosts = screen.hosts or []
-        for share in hosts[:_HOSTS]:
-            yield _host(share, options.max_width)
-        if len(hosts) > _HOSTS:
-            yield Text(f"and {formatting.plural(len(hosts) - _HOSTS, 'host')} more", "dim")
-
-    def _columns(self) -> Table:
-        table = Table(box=SIMPLE, padding=0, pad_edge=False, collapse_padding=True)
-        table.add_column(width=7)
-        for stage in self._screen.stages:
-            table.add_column(self._title(stage), justify="right", width=_CELL + 1)
-        lines = {"rate/s": _rate, "of": lambda stage: stage.unit, "age": _age, "backlog": _backlog, "trend": _trend}
-        for name, cell in lines.items():
-            table.add_row(render.text(name, "dim"), *(cell(stage) for stage in self._screen.stages))
-        kinds = (stage.backlog_unit if stage.backlog is not None else "" for stage in self._screen.stages)
-        table.add_row("", *(Text(kind, "dim") for kind in kinds))
-        return table
-
-    def _lines(self) -> Table:
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-        table.add_column(width=_CELL)
-        for name in ("rate/s", "age", "backlog"):
-            table.add_column(name, justify="right", width=_CELL - 1)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        for stage in self._screen.stages:
-            kind = Text(stage.backlog_unit if stage.backlog is not None else "", "dim")
-            table.add_row(self._title(stage), _rate(stage), _age(stage), _backlog(stage), kind)
-        return table
-
-    def _title(self, stage: Stage) -> Text:
-        if stage.problem:
-            return Text(stage.title, "bold red")
-        return Text(stage.title, "bold yellow" if stage.key == self._screen.bottleneck else "bold")
-
-
-def _host(share: HostShare, width: int) -> Text:
-    has = ", ".join(f"{topic} {count}" for topic, count in share.partitions.items()) or "no partitions"
-    name = render.text(f"{render.member_name(share.host)} at {share.address}")
-    line = Text.assemble(("host ", "dim"), name, ": ", render.text(has))
-    line.append(f"  ({formatting.plural(share.members, 'member')})", "dim")
-    line.truncate(width, overflow="ellipsis")
-    return line
-
-
-def _rate(stage: Stage) -> str:
-    return "-" if stage.rate is None else _short(stage.rate)
-
-
-def _age(stage: Stage) -> str:
-    return "-" if stage.age is None else formatting.duration_text(stage.age)
-
-
-def _backlog(stage: Stage) -> str:
-    return "-" if stage.backlog is None else _short(stage.backlog)
-
-
-def _short(number: float) -> str:
-    """At most seven characters."""
-    if number >= 1e6:
-        return f"{number / 1e6:,.1f}M"
-    if number >= 1e5:
-        return f"{number / 1e3:,.0f}k"
-    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
-
-
-def _trend(stage: Stage) -> Text:
-    return render.sparkline(stage.history[-_CELL:])
+    newest, view = BackgroundPoll(looks.run_once, every=every), View()
+    shown = None
+    with keys() as pressed, render.live_screen(render.stdout, keys=pressed) as live:
+        while not stop.is_set():
+            screen, key = newest.answer(), pressed.next(_KEY_SECONDS, stop)
+            if key == "q":
+                return
+            if key:
+                view.press(key)
+            view.keys = pressed.active
+            if screen is not None and (shown is None or not view.paused):
+                shown = screen
+            if shown is not None and (key or shown is screen):
+                live.update(Board(shown, view), refresh=True)

@@ -8,7 +8,7 @@ import typer
 
 from sesacctl import formatting
 from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption
+from sesacctl.cli.options import Output, OutputOption, YesOption
 from sesacctl.cli.peek import peek
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ app.command()(peek)
 @app.command()
 def init(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Create the topics, or bring them to the settings that the pipeline needs. Never deletes.
 
     Example: sesacctl topics init --dry-run
     """
-    settings = options.begin()
+    settings = options.begin(yes=None if dry_run else yes)
     from sesacctl.broker import topics
 
     result = topics.init(settings, dry_run=dry_run)

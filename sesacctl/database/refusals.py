@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -84,7 +85,7 @@ _NO_DATABASE = re.compile(r"database \".*\" does not exist|no such database", re
 
 def to_sesacctl_error(error: psycopg2.Error, settings: Settings) -> SesacctlError | None:
     """The error in the user's words, by its SQLSTATE; None if the user cannot fix it."""
-    text = _LIBPQ.sub("", " ".join(str(error).split())).strip()
+    text = _once(_LIBPQ.split(" ".join(str(error).split())))
     code = error.pgcode
     if code == errorcodes.TOO_MANY_CONNECTIONS or (code is None and _FULL.search(text)):
         return _full(text, settings)
@@ -97,6 +98,11 @@ def to_sesacctl_error(error: psycopg2.Error, settings: Settings) -> SesacctlErro
     if code is None:
         return _without_code(error, text, settings)
     return _by_code(code, text, settings) if _is_ours(error) else by_user_code(error, settings)
+
+
+def _once(sentences: Iterable[str]) -> str:
+    """Each sentence once: libpq tries with TLS and without, and every address of a name."""
+    return "; ".join(dict.fromkeys(sentence for each in sentences if (sentence := each.strip())))
 
 
 def _is_ours(error: psycopg2.Error) -> bool:
@@ -201,5 +207,8 @@ def _session_pooler_hint(settings: Settings) -> str | None:
 
 
 def _reach_hint(settings: Settings) -> str:
-    up = "sesacctl up, or " if settings.db_type is DbType.LOCAL else ""
-    return f"{up}set {_HOST_VARIABLE[settings.db_type]}"
+    where = f"set {_HOST_VARIABLE[settings.db_type]}"
+    if settings.db_type is not DbType.LOCAL:
+        return where
+    ours = settings.follows_stack("postgres_host", "postgres_port")
+    return f"sesacctl up, or {where}" if ours else f"start that server, or {where}"

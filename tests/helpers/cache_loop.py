@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.errors import CacheEmpty, ServerUnreachable
-from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+from sesacctl.pipeline.refresh.figures import RefreshResult
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests.helpers.waiting import wait_until
 

@@ -1,10 +1,11 @@
 """Runs command lines in forks of one process, for the imports are most of their time.
 
-python -m tests.helpers.every_command FOLDER [--patient] [--at-once NUMBER] [--limit SECONDS]: reads command lines from
-standard input, one a line, each a JSON list of arguments, or an object with `arguments`, and if need be `environment`
-(what is added to this process's own; null takes away) and `folder` (where it runs). It writes what each prints to
-FOLDER/NUMBER.out and FOLDER/NUMBER.err; the exit codes go to standard output, in order, each with the seconds that the
-command took. One that runs for longer than `--limit` is killed: -14; with it, each has at most 3 GiB of addresses.
+python -m tests.helpers.every_command FOLDER [--patient] [--screens] [--at-once NUMBER] [--limit SECONDS]: reads command
+lines from standard input, one a line, each a JSON list of arguments, or an object with `arguments`, and if need be
+`environment` (what is added to this process's own; null takes away) and `folder` (where it runs). It writes what each
+prints to FOLDER/NUMBER.out and FOLDER/NUMBER.err; the exit codes go to standard output, in order, each with the seconds
+that the command took. With `--screens`, tables are printed at several widths, as tests.helpers.screens says. One that
+runs for longer than `--limit` is killed: -14; with it, each has at most 3 GiB of addresses.
 """
 
 from __future__ import annotations
@@ -14,16 +15,22 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sesacctl.broker import clients, cluster
 from sesacctl.cli import app
 from sesacctl.pipeline.watch import observation as observe
+from tests.helpers import screens
 from tests.helpers.prefork import import_all
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
 
 _BROKER_MS = 300
 _LOOK_SECONDS = 1.0
@@ -78,17 +85,36 @@ def start(line: dict[str, Any], output: Path, limit: float) -> int:
         os._exit(code)
 
 
+def run_lines(cli: Cli, lines: Sequence[Sequence[str]], folder: Path, *options: str) -> list[str]:
+    """What each command line prints on standard output, one after the other in one folder."""
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "tests.helpers.every_command", str(folder), "--patient", *options],
+        input="".join(json.dumps(list(line)) + "\n" for line in lines),
+        env={**cli.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=True,
+    )
+    return [(folder / f"{number}.out").read_text("utf-8") for number in range(len(lines))]
+
+
 def main() -> None:
     """All lines of standard input."""
     parser = ArgumentParser()
     parser.add_argument("output", type=Path)
     parser.add_argument("--patient", action="store_true")
+    parser.add_argument("--screens", action="store_true")
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--limit", type=float, default=0.0)  # none
     chosen = parser.parse_args()
     preload()
     if not chosen.patient:
         hurry()
+    if chosen.screens:
+        screens.record()
     running: dict[int, tuple[int, float]] = {}
     ended: dict[int, str] = {}
 

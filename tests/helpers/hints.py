@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from sesacctl import errors
 from sesacctl.cli.app import COMMANDS, load
+from sesacctl.errors import SesacctlError
 from sesacctl.settings import Settings
 from tests.helpers.command_line import problem
 
@@ -61,6 +63,19 @@ def written() -> Iterator[tuple[str, str]]:
             for value in _advice(node):
                 for text in _texts(value):
                     yield f"{path.relative_to(SOURCES)}:{value.lineno}", text
+
+
+def without_advice() -> Iterator[str]:
+    """Where an error is made that says nothing of what to do next: neither itself nor its class."""
+    kinds = {
+        name: each for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, SesacctlError)
+    }
+    for path in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in kinds:
+                    if kinds[name].default_hint is None and not any(each.arg == "hint" for each in keywords):
+                        yield f"{path.relative_to(SOURCES)}:{node.lineno} {name}"
 
 
 def _advice(node: ast.AST) -> Iterator[ast.expr]:

@@ -21,9 +21,10 @@ from sesacctl.cli import cache_views
 from sesacctl.heartbeat import Pulse, read_pulses
 from sesacctl.pipeline.refresh import statement as aging
 from sesacctl.pipeline.refresh.fairness import read_fairness
+from sesacctl.pipeline.refresh.figures import RefreshResult
 from sesacctl.pipeline.refresh.statement import GATE, reset_aging
 from sesacctl.pipeline.refresh.stats import read_stats
-from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock

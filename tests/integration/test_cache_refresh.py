@@ -18,10 +18,11 @@ from sesacctl.cache.snapshot import microseconds, read_rounds
 from sesacctl.cache.state import read_state
 from sesacctl.errors import CheckFailed, DatabaseMissing, SchemaNotAtHead, ServerUnreachable, SesacctlError
 from sesacctl.pipeline.refresh import statement as aging
+from sesacctl.pipeline.refresh.figures import RefreshResult
 from sesacctl.pipeline.refresh.simulation import bound, shares
 from sesacctl.pipeline.refresh.statement import GATE, refresh_statement
 from sesacctl.pipeline.refresh.stats import read_stats
-from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
 from tests.helpers.servers import RunningStack

@@ -24,7 +24,7 @@ from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.consume import instance as consume
 from sesacctl.pipeline.consume import log_gaps
 from sesacctl.pipeline.consume.parked import parents_without_lag
-from sesacctl.pipeline.consume.status import Timer
+from sesacctl.pipeline.consume.status import Status, Timer
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.helpers.consumers import Running, running, store_all, stored
@@ -399,3 +399,33 @@ def test_a_kafka_outage_and_its_end_are_reported(
     actions = [getattr(record, "action", None) for record in caplog.records]
     said = [action for action in actions if action in ("consume.waiting", "consume.resumed")]
     assert said == ["consume.waiting", "consume.resumed"]
+
+
+def test_the_last_report_has_the_lag_of_the_end(shop: Settings) -> None:
+    """Reports come once a second: the one before the end may be of a moment when nothing was stored yet."""
+    send(shop, ORDERS, many_orders(30))
+    lags: list[int] = []
+    with running(shop, ORDERS) as found:
+        report = found.instance._report
+
+        def note(status: Status) -> None:
+            lags.append(status.lag)
+            report(status)
+
+        found.instance._report = note
+        wait_until(lambda: stored(shop) == 30)
+        found.instance._reporting = Timer(3600.0)
+        wait_until(lambda: not found.instance._reporting.due())  # the last before the end
+        found.instance._status.lag = 726
+    assert lags[-1] == 0
+
+
+def test_a_server_is_reported_back_before_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[tuple[str, int]] = []
+    status = Status(0)
+    with caplog.at_level("INFO"):
+        status.wait_for("PostgreSQL", "the database system is starting up")
+        status.resume(lambda: seen.append((status.state, len(caplog.records))))
+        status.resume(lambda: seen.append(("again", 0)))
+    assert seen == [("running", 1)]
+    assert caplog.records[-1].getMessage() == "PostgreSQL is back"

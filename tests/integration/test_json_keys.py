@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import message, order, send
+from tests.helpers.every_command import run_lines
 
-ROOT = Path(__file__).parents[2]
 # In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
 # needs another version; one that is added only another line here.
 KEYS: dict[str, str] = {
@@ -122,8 +120,11 @@ KEYS: dict[str, str] = {
         partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
-        at bottleneck database group hosts reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
-        stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
+        at bottleneck brokers brokers_up database dead_letters group hosts members partitions[].in_sync
+        partitions[].lag partitions[].leader partitions[].log_end partitions[].member partitions[].partition
+        partitions[].rate partitions[].replicas partitions[].topic reason stages[].age stages[].backlog
+        stages[].backlog_unit stages[].history stages[].key stages[].problem stages[].rate stages[].title
+        stages[].unit""",
     "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
     "drill --list": "items[].kind items[].sees items[].why",
     "db migrate --dry-run": """
@@ -160,15 +161,4 @@ def test_the_json_keys_are_stable(settings: Settings, sesacctl: Cli, tmp_path: P
 
 def run(cli: Cli, lines: list[str], folder: Path) -> dict[str, str]:
     """What each line prints on standard output as JSON."""
-    folder.mkdir()
-    subprocess.run(
-        [sys.executable, "-m", "tests.helpers.every_command", str(folder), "--patient"],
-        input="".join(json.dumps([*line.split(), "-o", "json"]) + "\n" for line in lines),
-        env={**cli.environment, "PYTHONPATH": str(ROOT)},
-        cwd=cli.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return {line: (folder / f"{number}.out").read_text("utf-8") for number, line in enumerate(lines)}
+    return dict(zip(lines, run_lines(cli, [(*line.split(), "-o", "json") for line in lines], folder), strict=True))

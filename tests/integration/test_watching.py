@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
-import subprocess
 import sys
 import urllib.request
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,9 @@ from sesacctl.stack import ports
 from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.events import many_orders, send
-from tests.helpers.waiting import wait_until
+from tests.helpers.listeners import listener
+from tests.helpers.terminal import Terminal, on_terminal
+from tests.helpers.waiting import wait_until, within
 
 
 @pytest.fixture
@@ -71,29 +71,89 @@ def test_new_events_are_a_rate(loop: Settings) -> None:
     stages = {stage.key: stage for stage in looks.run_once().stages}
     assert stages["produce"].rate
     assert stages["broker"].rate
-    assert stages["consume"].backlog == 40
+    assert stages["consume"].backlog == 30  # the new ones are young
+
+
+def top(cli: Cli, *, columns: int = 80, lines: int = 24) -> AbstractContextManager[Terminal]:
+    command = [sys.executable, "-m", "sesacctl", "top", "--every", "0.5"]
+    return on_terminal(command, env=cli.environment, cwd=cli.folder, columns=columns, lines=lines)
 
 
 @pytest.mark.usefixtures("loop")
 def test_the_screen_fits_a_terminal_and_ends_on_ctrl_c(sesacctl: Cli) -> None:
-    ours, theirs = pty.openpty()
-    environment = {**sesacctl.environment, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sesacctl", "top", "--every", "1"],
-        env=environment,
-        cwd=sesacctl.folder,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    while shown.count(b"bottleneck") < 2:
-        shown += os.read(ours, 65536)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    os.close(ours)
-    assert b"\x1b[" in shown  # in place: the cursor moves
+    with top(sesacctl) as terminal:
+        at = terminal.wait_for("bottleneck")
+        terminal.wait_for("bottleneck", after=at)
+        terminal.press("\x03")
+        assert terminal.process.wait(60) == 0
+        assert terminal.echoes
+
+
+@pytest.mark.usefixtures("loop")
+def test_keys_show_partitions_and_help_and_quit(sesacctl: Cli) -> None:
+    with top(sesacctl) as terminal:
+        at = terminal.wait_for("q quit  p partitions")
+        assert not terminal.echoes
+        terminal.press("p")
+        at = terminal.wait_for("orders-8", after=at)
+        terminal.press("\x1b[A")  # an arrow is no key of ours
+        terminal.press("?")
+        at = terminal.wait_for("this help, and back", after=at)
+        terminal.press("?p")
+        at = terminal.wait_for("trend", after=at)
+        terminal.press("q")
+        assert terminal.process.wait(60) == 0
+        assert terminal.echoes
+        terminal.read()
+        assert "\x1b[?25h" in terminal.raw  # the cursor is back
+
+
+@pytest.mark.usefixtures("loop")
+def test_space_holds_the_screen_until_space(loop: Settings, sesacctl: Cli) -> None:
+    with top(sesacctl, columns=40, lines=10) as terminal:
+        at = terminal.wait_for("30 lag")
+        terminal.press(" ")
+        at = terminal.wait_for("paused", after=at)
+        send(loop, "orders", many_orders(7))
+        terminal.press("pp")  # it is drawn again, and still that of before
+        at = terminal.wait_for("30 lag", after=at)
+        assert "37" not in terminal.read()
+        terminal.press(" ")
+        terminal.wait_for("37 lag", after=at)
+        terminal.press("q")
+        assert terminal.process.wait(60) == 0
+
+
+@pytest.mark.usefixtures("loop")
+def test_a_key_works_while_a_server_hangs(sesacctl: Cli) -> None:
+    with listener() as silent:
+        sesacctl.environment |= {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(silent.port)}
+        with top(sesacctl) as terminal:
+            wait_until(lambda: silent.used)
+            terminal.press("q")
+            with within(2.0, "the end of top"):
+                assert terminal.process.wait(60) == 0
+
+
+@pytest.mark.usefixtures("loop")
+def test_a_low_and_narrow_screen_keeps_the_bottleneck(sesacctl: Cli) -> None:
+    with top(sesacctl, columns=40, lines=10) as terminal:
+        terminal.wait_for("bottleneck: consume: 30 events waiting")
+        terminal.press("\x03\x03")
+        terminal.process.wait(60)
+        assert terminal.echoes
+
+
+@pytest.mark.usefixtures("loop")
+def test_without_postgresql_top_shows_what_kafka_tells(sesacctl: Cli) -> None:
+    sesacctl.environment |= AWAY["PostgreSQL"]
+    done = sesacctl("top", "--once", "--every", "0.1", "-o", "json")
+    screen = json.loads(done.stdout)
+    stages = {stage["key"]: stage for stage in screen["stages"]}
+    assert (stages["produce"]["rate"], stages["broker"]["rate"]) == (0, 0)
+    assert stages["produce"]["problem"] is stages["broker"]["problem"] is None
+    assert (screen["brokers_up"], screen["brokers"], screen["dead_letters"]) == (3, 3, None)
+    assert sum(line["log_end"] for line in screen["partitions"]) == 30
 
 
 def test_a_lost_server_is_shown_and_the_screen_continues(loop: Settings) -> None:

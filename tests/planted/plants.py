@@ -17,6 +17,7 @@ from tests.planted import (
     bugs_in_parking,
     bugs_in_produce,
     bugs_in_rows,
+    bugs_in_screens,
     bugs_in_sink,
     bugs_in_supervise,
 )
@@ -32,6 +33,7 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_sink.PLANTS,
     *bugs_in_audit.PLANTS,
     *bugs_in_operating.PLANTS,
+    *bugs_in_screens.PLANTS,
     *bugs_in_cache.PLANTS,
     *bugs_in_drill.PLANTS,
     *bugs_elsewhere.PLANTS,

@@ -212,13 +212,13 @@ def test_a_folder_in_place_of_the_file_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("DB_TYPE", "oracle", "'local', 'supabase' or 'rds'"),
-        ("REDIS_PORT", "70000", "less than or equal to 65535"),
-        ("REDIS_DB", CANARY, "valid integer"),
+        ("DB_TYPE", "oracle", "local, supabase or rds"),
+        ("REDIS_PORT", "70000", "at most 65,535"),
+        ("REDIS_DB", CANARY, "a whole number"),
         ("KAFKA_BOOTSTRAP_SERVERS", "broker", "host:port"),
         ("KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT"),
-        ("KAFKA_TOPIC_PREFIX", "a b", "match pattern"),
-        ("SESAC_LOG_LEVEL", "loud", "match pattern"),
+        ("KAFKA_TOPIC_PREFIX", "a b", "letters, digits, '.', '_' and '-'"),
+        ("SESAC_LOG_LEVEL", "loud", "debug, info, warning or error"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_origin_and_not_shown(name: str, value: str, problem: str) -> None:

@@ -13,7 +13,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from sesacctl.broker.errors import REACH_HINT, user_hint
+from sesacctl.broker.errors import reach_hint, user_hint
 from sesacctl.broker.kafka_python.connections import watched_from_the_start
 from sesacctl.broker.oauth import MSK, NoToken, TokenProviderFailed
 from sesacctl.broker.security import OAUTHBEARER
@@ -64,7 +64,9 @@ class Reasons:
             return ServerUnreachable(
                 f"{servers} closes the connection during login {_as_whom(settings)}", hint=user_hint(settings)
             )
-        return ServerUnreachable(f"{servers} cannot be reached ({lost[0]})", hint=REACH_HINT) if lost else None
+        return (
+            ServerUnreachable(f"{servers} cannot be reached ({lost[0]})", hint=reach_hint(settings)) if lost else None
+        )
 
 
 def _refusal(settings: Settings, reason: BaseException) -> tuple[str, str] | None:

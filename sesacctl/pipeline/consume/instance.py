@@ -101,6 +101,7 @@ class Instance:
             reader, assignment = self._member.place
             if self._postgres.sink is not None:
                 self._chores.try_parked_once_more(self._postgres.sink, reader, assignment)
+            self._look_at_lag()  # the last one shown is that of the end
             reader.commit_to_kafka(assignment.take_uncommitted(), wait_ms=CLOSE_MS)
 
     def _join(self, stop: Event) -> None:
@@ -162,9 +163,12 @@ class Instance:
 
     def _report_when_due(self) -> None:
         if self._reporting.due():
-            reader, assignment = self._member.place
-            self._status.lag = assignment.lag(reader.high_watermarks(assignment.partitions))
+            self._look_at_lag()
             self._send_status()
+
+    def _look_at_lag(self) -> None:
+        reader, assignment = self._member.place
+        self._status.lag = assignment.lag(reader.high_watermarks(assignment.partitions))
 
     def _connected_sink(self) -> Sink | None:
         """The way into PostgreSQL; while there is none, the group is kept waiting."""
@@ -246,7 +250,7 @@ class Instance:
                 raise
             self._status.wait_for("PostgreSQL", str(error))
             return False
-        self._status.resume()
+        self._status.resume(self._send_status)
         return True
 
     def _handle_database_error(self, error: psycopg2.Error) -> None:
@@ -256,7 +260,7 @@ class Instance:
     def _watch_kafka(self) -> None:
         if self._member.place.reader.connected:
             self._connected_at = time.monotonic()
-            self._status.resume()
+            self._status.resume(self._send_status)
         elif time.monotonic() - self._connected_at > LOST_SECONDS:
             advertised = missed.explain(self._settings)
             self._status.wait_for("Kafka", f"no broker answers; {advertised}" if advertised else "no broker answers")

@@ -6,6 +6,7 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sesacctl.pipeline.consume.activity import Activity
@@ -41,11 +42,13 @@ class Status:
             logger.warning("waiting for %s: %s", server, why, extra={"action": "consume.waiting"})
         self.state, self.waiting_for, self.error = "waiting", server, why
 
-    def resume(self) -> None:
-        """Nothing is waited for any more."""
-        if self.waiting_for:
-            logger.info("%s is back", self.waiting_for, extra={"action": "consume.resumed"})
+    def resume(self, report: Callable[[], None]) -> None:
+        """Nothing is waited for any more; `report` is called before the log says so, which is on the same screen."""
+        waited_for = self.waiting_for
         self.state, self.waiting_for, self.error = "running", None, None
+        if waited_for:
+            report()
+            logger.info("%s is back", waited_for, extra={"action": "consume.resumed"})
 
     def followed_by(self, newer: Status) -> Status:
         """One status in place of two: the newer one, with the counts and latencies of both."""

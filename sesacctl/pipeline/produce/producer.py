@@ -55,8 +55,8 @@ class ProducePlan:
 class ProduceReport:
     """Figures so far: `sent = acknowledged + failed + in_flight` counts events of all kinds.
 
-    `rate` is orders per second while they were made, `rate_now` the same since the report before; `refused` events were
-    too large to be sent. Latencies are from send to acknowledgement, in milliseconds.
+    `rate` is orders per second over all `seconds`, up to the last acknowledgement, `rate_now` that since the report
+    before; `refused` events were too large to be sent. Latencies are from send to acknowledgement, in milliseconds.
     """
 
     orders: int
@@ -115,7 +115,6 @@ class Producer:
         self._orders = self._new_users = self._new_products = self._refused = 0
         self._waiting_for: str | None = None
         self._begin = time.monotonic()
-        self._making: float | None = None
         self._reported = (self._begin, 0)
 
     def run(self, stop: Event, *, on_report: OnReport = lambda _: None, interval: float = 5.0) -> ProduceReport:
@@ -142,7 +141,6 @@ class Producer:
                     stop.wait(pause)
                     self._chores(on_report, interval)
             finally:
-                self._making = min(time.monotonic() - self._begin, self._plan.seconds or float("inf"))
                 self._drain(stop, on_report, interval)
         finally:
             self._waiting_for = None
@@ -199,7 +197,7 @@ class Producer:
             in_flight=sender.in_flight,
             refused=self._refused,
             seconds=round(seconds, 3),
-            rate=round(self._orders / max(self._making or seconds, 1e-3), 2),
+            rate=round(self._orders / max(seconds, 1e-3), 2),
             rate_now=round((self._orders - orders) / max(now - reported, 1e-3), 1),
             ack_p50_ms=self._latency.percentile(50),
             ack_p99_ms=self._latency.percentile(99),

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from types import TracebackType
@@ -25,7 +24,7 @@ from sesacctl.database.connections import connect, translate_errors
 from sesacctl.database.schema import revisions
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.heartbeat import Heartbeat
-from sesacctl.pipeline.latency import Histogram
+from sesacctl.pipeline.refresh.figures import RefreshFigures, RefreshResult, TableRefresh
 from sesacctl.pipeline.refresh.statement import refresh_statement
 from sesacctl.settings import Settings
 
@@ -36,47 +35,6 @@ ROUND_SECONDS = 60.0
 EMPTY_SECONDS = 5.0
 """Between rounds that found an empty table: its first rows are to be in the cache soon."""
 _MOST_DOUBLINGS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableRefresh:
-    """How many rows of one table a round cached: those never cached before, and those cached longest ago."""
-
-    table: Table
-    fresh: int
-    aged: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshResult:
-    """One round: `skipped` when another worker was at it; `generation` and `at` are None if nothing was cached."""
-
-    skipped: bool
-    generation: int | None
-    at: datetime | None
-    seconds: float
-    tables: tuple[TableRefresh, ...]
-
-    @property
-    def empty(self) -> tuple[Table, ...]:
-        """The tables that have no row to cache."""
-        return () if self.skipped else tuple(each.table for each in self.tables if not each.fresh + each.aged)
-
-
-class RefreshFigures:
-    """What `run` has done so far; any thread may look. `last` is the last round that has cached something."""
-
-    def __init__(self) -> None:
-        self.rounds = dict.fromkeys(("cached", "skipped", "empty", "failed"), 0)
-        self.seconds = Histogram()
-        self.last: RefreshResult | None = None
-
-    def note(self, result: RefreshResult) -> None:
-        """Add a round that has not failed."""
-        self.rounds["skipped" if result.skipped else "empty" if result.generation is None else "cached"] += 1
-        self.seconds.observe(result.seconds)
-        if result.generation is not None:
-            self.last = result
 
 
 class _Pick:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sesacctl.pipeline.audit.partitions import PartitionProgress
     from sesacctl.pipeline.consume.activity import Activity
     from sesacctl.pipeline.produce.producer import ProduceReport
-    from sesacctl.pipeline.refresh.worker import RefreshFigures
+    from sesacctl.pipeline.refresh.figures import RefreshFigures
     from sesacctl.pipeline.sink.counts import PartitionKey
     from sesacctl.pipeline.supervise.member import ConsumeFigures, InstanceReport
     from sesacctl.pipeline.watch.observation import Observation

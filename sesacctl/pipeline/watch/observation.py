@@ -180,7 +180,7 @@ def at_once(
             problems[name] = error
         elif survive:
             logger.error("%s: %r", name, error, exc_info=error, extra={"action": "metrics.failed"})
-            problems[name] = CheckFailed(f"{name}: {error!r}")
+            problems[name] = CheckFailed(f"{name}: {error!r}", hint="sesacctl health")
         else:
             raise error
     return {name: result for name, result in dict(seen).items() if name not in problems}, problems

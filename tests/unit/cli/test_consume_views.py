@@ -66,4 +66,4 @@ def test_at_the_end_the_rate_is_that_of_the_whole_run() -> None:
 def test_the_line_for_a_log_says_who_waits_and_why() -> None:
     text = _line(report(instance(0, "running"), instance(1, "stopped"), instance(2, "waiting", "PostgreSQL is away")))
     assert text.startswith("10 s: 2 of 3 instances, 113 events/s, stored 2,468, duplicates 1, dead letters 2, parked 3")
-    assert text.endswith("restarts 6, waiting: PostgreSQL is away")
+    assert text.endswith("restarts 6, 1 waiting: PostgreSQL is away")

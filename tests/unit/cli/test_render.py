@@ -69,6 +69,15 @@ def test_fractions_have_separators_too(number: float, shown: str) -> None:
     assert render.text(number).plain == shown
 
 
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_long_value_takes_no_room_from_the_labels(width: int) -> None:
+    facts = {"partition": 3, "offset": 1_234_567, "detail": "word " * 50, "value": "0123456789" * 60, "discarded": None}
+    shown = lines(render.details("Dead letter 7", facts), width)
+    assert all(cell_len(line) <= width for line in shown)
+    assert all(any(line.startswith(f"│ {label} ") for line in shown) for label in facts)
+    assert "0123456789" * 60 in "".join(line.split("│")[2].strip() for line in shown if line.startswith("│"))
+
+
 @pytest.mark.parametrize("width", [20, 40, 60])
 def test_a_narrow_terminal_loses_nothing(width: int) -> None:
     columns = ("topic", "partitions", "under-replicated", "min ISR", "retention", "size", "leaders")

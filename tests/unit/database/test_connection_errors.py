@@ -124,6 +124,15 @@ def test_a_permanent_error_is_refused_with_its_setting_named(kind: DbType, text:
     assert wanted[kind] in str(ours.hint)
 
 
+def test_a_sentence_of_two_attempts_is_said_once() -> None:
+    sentence = 'password authentication failed for user "shop"'
+    refused = told(f"{AT}FATAL:  {sentence}\n{AT}FATAL:  {sentence}\n", DbType.LOCAL)
+    assert type(refused) is ServerRefused
+    assert str(refused).count(sentence) == 1
+    away = told(f"{AT}Connection refused\n\tIs the server running on that host?\n{AT}timeout expired", DbType.LOCAL)
+    assert str(away).endswith("cannot be reached: Connection refused; timeout expired")
+
+
 @pytest.mark.parametrize("error", [psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError])
 def test_a_lost_connection_of_any_class_is_one(error: type[psycopg2.Error]) -> None:
     assert told("SSL SYSCALL error: EOF detected", DbType.RDS, error).retriable

@@ -24,7 +24,7 @@ from sesacctl.cache.connections import translate_errors as redis_translated
 from sesacctl.database.refusals import to_sesacctl_error
 from sesacctl.errors import SesacctlError
 from sesacctl.settings import DbType, load
-from tests.helpers.hints import faults, written
+from tests.helpers.hints import faults, without_advice, written
 
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SesacctlError)]
 WRITTEN = list(written())
@@ -266,6 +266,11 @@ def test_hints_of_all_main_modules_are_checked() -> None:
         "cache/refusals.py",
         "cli/dlq.py",
     } <= places
+
+
+def test_every_error_of_a_command_says_what_to_run_next() -> None:
+    library = ("database/crud.py", "database/row_values.py")  # of arguments that a program gave
+    assert [where for where in without_advice() if not where.startswith(library)] == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from sesacctl.errors import ServerUnreachable
 from sesacctl.pipeline.refresh import worker as refresh
-from sesacctl.pipeline.refresh.worker import Refresher, RefreshResult
+from sesacctl.pipeline.refresh.figures import RefreshResult
+from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 
 PERIOD = 50.0

@@ -21,7 +21,7 @@ from sesacctl.events import Reason
 from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.latency import Histogram, Latency
 from sesacctl.pipeline.produce.producer import ProduceReport
-from sesacctl.pipeline.refresh.worker import RefreshFigures, RefreshResult, TableRefresh
+from sesacctl.pipeline.refresh.figures import RefreshFigures, RefreshResult, TableRefresh
 from sesacctl.pipeline.sink.counts import Counts
 from sesacctl.pipeline.supervise.member import ConsumeFigures, ConsumeReport, InstanceReport
 from sesacctl.pipeline.watch.exporter import Family, build_info, text
