@@ -54,6 +54,9 @@ class Outline(Struct):
     data_base64: Raw | UnsetType = UNSET
 
 
+DISGUISES = (b"\\u", b'"data_base64"')
+"""Bytes of a value in which an id may stand otherwise than byte for byte: JSON escapes, and CloudEvents' base64."""
+
 _outline = msgspec.json.Decoder(Outline)
 
 
@@ -128,6 +131,18 @@ def decode(
         if error.reason is Reason.WRONG_KEY and key is None:
             note = "; it has none"
         raise DoesNotFit(error.reason, f"in the {known[0]} envelope: {error}{note}") from None
+
+
+def find_id(kind: Kind, key: bytes | None, value: bytes | None) -> str | None:
+    """The id of the event that a record holds, also where something else of it is wrong; None if none can be found."""
+    codec = CODECS[kind]
+    try:
+        return codec.id_of(decode(kind, key, value, 0)[0])
+    except Malformed:
+        document = plain(value or b"")
+    bodies = [document, *document.values()] if isinstance(document, dict) else []
+    ids = (body.get(codec.id_column) for body in bodies if isinstance(body, dict))
+    return next((found for found in ids if isinstance(found, str)), None)
 
 
 def _body(codec: Codec, kind: Envelope, found: Outline) -> bytes:

@@ -33,9 +33,11 @@ COMMANDS = {
     "events": ("events:app", "The format of the events: its JSON Schema, and a check of files"),
     "lag": ("lag:app", "Events not stored yet, per partition"),
     "dlq": ("dlq:app", "Dead letters: look at what was refused, and bring it back"),
+    "trace": ("trace:app", "Every hop of one order, from the producer's ledger to its row"),
     "audit": ("audit:app", "Prove that nothing consumed is lost or stored twice"),
     "health": ("health:app", "What works, what does not, and the command to run next"),
     "top": ("top:app", "The whole loop on one screen, and its bottleneck"),
+    "smoke": ("smoke:app", "A few orders through a running loop, timed and removed again"),
     "metrics": ("metrics:app", "The state of the loop for Prometheus"),
 }
 

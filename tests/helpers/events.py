@@ -45,8 +45,8 @@ def product(number: int = 1, **values: Any) -> ProductEvent:
 
 def order(number: int = 1, **values: Any) -> OrderEvent:
     """An order `o<number>` of u1 and p1."""
-    row: dict[str, Any] = {"user_id": "u1", "product_id": "p1", "quantity": 1, "total_amount": 1000} | values
-    return OrderEvent(timestamp=AT, order=Order(order_id=f"o{number}", **row))
+    row: dict[str, Any] = {"order_id": f"o{number}", "user_id": "u1", "product_id": "p1", "quantity": 1}
+    return OrderEvent(timestamp=AT, order=Order(**row | {"total_amount": 1000} | values))
 
 
 def message(event: Event) -> Message:

@@ -58,6 +58,9 @@ KEYS: dict[str, str] = {
         instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate
         restarts seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
         totals.stored totals.unknown_fields""",
+    "trace nobody": """
+        group hops id kind next_command searched.beginning_gone searched.partitions searched.read searched.since
+        searched.stopped_at sentence verdict""",
     "lag --window 0.1": """
         drain_seconds group held_back lag partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired

@@ -20,6 +20,7 @@ from tests.planted import (
     bugs_in_screens,
     bugs_in_sink,
     bugs_in_supervise,
+    bugs_in_trace,
 )
 from tests.planted.plant import Plant
 
@@ -32,6 +33,7 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_rows.PLANTS,
     *bugs_in_sink.PLANTS,
     *bugs_in_audit.PLANTS,
+    *bugs_in_trace.PLANTS,
     *bugs_in_operating.PLANTS,
     *bugs_in_screens.PLANTS,
     *bugs_in_cache.PLANTS,

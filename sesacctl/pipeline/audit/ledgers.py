@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from sesacctl import envelopes
 from sesacctl.database.connections import transaction
-from sesacctl.events import CODECS, ORDERS, Kind, Malformed
+from sesacctl.events import CODECS, ORDERS, Kind
 from sesacctl.pipeline.audit import removals
 from sesacctl.pipeline.audit.removals import Removals
 from sesacctl.pipeline.produce.ledger import read_ledger
@@ -148,27 +147,11 @@ def _kept(connection: extensions.connection, settings: Settings, wanted: Contain
             {"group": settings.kafka_group, "topics": list(kinds)},
         )
         for state, topic, key, value in cursor:
-            row_id = _id(kinds[topic], _bytes(key), _bytes(value))
+            row_id = envelopes.find_id(kinds[topic], _bytes(key), _bytes(value))
             name = (kinds[topic], row_id or "")
             if name in wanted and found.get(name) != _PARKED:
                 found[name] = state
     return found
-
-
-def _id(kind: Kind, key: bytes | None, value: bytes | None) -> str | None:
-    """The id of the event that a kept record holds, also where it was kept because something else of it is wrong."""
-    codec = CODECS[kind]
-    try:
-        return codec.id_of(codec.decode(key, value, 0)[0])
-    except Malformed:
-        pass
-    try:
-        document = msgspec.json.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    bodies = [document, *document.values()] if isinstance(document, dict) else []
-    ids = (body.get(codec.id_column) for body in bodies if isinstance(body, dict))
-    return next((found for found in ids if isinstance(found, str)), None)
 
 
 def _bytes(value: memoryview | None) -> bytes | None:

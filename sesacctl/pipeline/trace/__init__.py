@@ -1,0 +1,1 @@
+"""Where one event is: every hop between the producer's ledger and its row."""
