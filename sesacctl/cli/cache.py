@@ -109,7 +109,7 @@ def refresh(
             try:
                 refresher.run(stop_event(), loop, on_round=on_round)
             finally:
-                if output is Output.TABLE:
+                if output is Output.TABLE and any(refresher.figures.rounds.values()):
                     render.stdout.print(cache_views.loop(refresher.figures, monotonic() - began))
 
 

@@ -8,7 +8,7 @@ import typer
 
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption
-from sesacctl.errors import CheckFailed
+from sesacctl.errors import CheckFailed, SesacctlError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,6 +42,9 @@ def demo(
             servers = {name.lower(): value for name, value in stack.environment(home()).items()}
             settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)  # type: ignore[arg-type]
             result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
+        except SesacctlError as error:
+            error.hint = _after(error.hint, running=keep or not started)
+            raise
         finally:
             if started and not keep:
                 stack.down(home(), on_step=on_step)
@@ -50,8 +53,13 @@ def demo(
         wrong = f"{result.missing} orders are missing, {result.duplicated} duplicated"
         if not result.missing and not result.duplicated:  # something from before this run
             wrong = "every order of this run is stored once, but the audit found something else"
-        raise CheckFailed(wrong, hint="sesacctl audit")
+        raise CheckFailed(wrong, hint=_after("sesacctl audit", running=keep or not started))
     render.next_command("sesacctl health" if keep or not started else "sesacctl up")
+
+
+def _after(hint: str | None, *, running: bool) -> str | None:
+    """The hint, for servers that were stopped as well."""
+    return hint if running or not (hint or "").startswith("sesacctl ") else f"sesacctl up, then {hint}"
 
 
 def _summary(result: DemoResult) -> RenderableType:

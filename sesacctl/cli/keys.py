@@ -18,12 +18,12 @@ from sesacctl.cli.signals import before_exit
 _TICK_SECONDS = 0.1
 # What a Korean keyboard sends for them.
 _KOREAN = {"ㅂ": "q", "ㅔ": "p"}
-# Arrows and the like, which are no characters.
+# Arrows and the like.
 _SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|O.)?")
 
 
 class Keys:
-    """Standard input as keys; of one that is no terminal, or that another program has, there are none."""
+    """Standard input as keys; there are none unless it is a terminal, and this program is in its foreground."""
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
@@ -49,7 +49,7 @@ class Keys:
                 termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
     def next(self, seconds: float, stop: threading.Event) -> str | None:
-        """The next key; None after `seconds`, when `stop` is set, or for a key that is no character."""
+        """The next key; None after `seconds`, when `stop` is set, or for an arrow and the like."""
         if self._waiting:
             return self._waiting.pop(0)
         for _ in range(max(1, round(seconds / _TICK_SECONDS))):

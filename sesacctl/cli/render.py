@@ -40,7 +40,7 @@ _LONGEST_FACT = 30
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-# As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: whoever
+# As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: who
 # reads a file or a log later has that at least, and a table that has no room becomes a list of its rows.
 stdout = Console(highlight=False)
 stderr = Console(highlight=False, stderr=True)

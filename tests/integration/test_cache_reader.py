@@ -223,7 +223,7 @@ def test_redis_killed_is_named_and_found_again_with_its_rows(
     for _ in range(2):
         with pytest.raises(ServerUnreachable, match=f"127.0.0.1:{own.redis_port}") as caught:
             reader.get_random_user()
-        assert "sesacctl up" in str(caught.value.hint)
+        assert "set REDIS_URL, or REDIS_HOST and REDIS_PORT" in str(caught.value.hint)
     assert not reader.is_connected()
     private_valkey.start()
     assert len(reader.users()) == 1000

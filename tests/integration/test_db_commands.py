@@ -101,7 +101,7 @@ def test_a_server_that_is_down(bare_sesacctl: Cli, command: str) -> None:
         done = bare_sesacctl("db", command, POSTGRES_HOST="127.0.0.1", POSTGRES_PORT="1")
     assert done.returncode == 4
     assert "PostgreSQL at 127.0.0.1:1 cannot be reached" in done.stderr
-    assert "sesacctl up, or set POSTGRES_HOST" in done.stderr
+    assert "next:  start that server, or set POSTGRES_HOST" in done.stderr
 
 
 def test_waiting_for_a_server_ends(bare_sesacctl: Cli) -> None:

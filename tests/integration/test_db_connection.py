@@ -67,7 +67,7 @@ def test_a_server_that_is_down_is_named_with_what_to_do(settings: Settings, host
     gone = settings.model_copy(update={"postgres_host": host, "postgres_port": 1})
     with pytest.raises(ServerUnreachable, match=host) as caught:
         database.connect(gone, command="test")
-    assert caught.value.hint == "sesacctl up, or set POSTGRES_HOST and POSTGRES_PORT"
+    assert caught.value.hint == "start that server, or set POSTGRES_HOST and POSTGRES_PORT"
 
 
 def test_a_stopped_server_is_given_up_in_time(server: Cluster) -> None:

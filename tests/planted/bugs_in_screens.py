@@ -11,7 +11,7 @@ PLANTS: tuple[Plant, ...] = (
         "defaults-written-to-unasked",
         "sesacctl/cli/guess.py",
         (("    if yes is not None:\n", "    if yes is None:\n"),),
-        ("tests/unit/cli/test_guess.py::test_a_command_that_writes_refuses_servers_that_nothing_names",),
+        ("tests/unit/cli/test_guess.py::test_a_write_to_servers_that_nothing_names_is_refused",),
     ),
     Plant(
         "young-event-as-backlog",
@@ -22,7 +22,7 @@ PLANTS: tuple[Plant, ...] = (
                 "        old = [seen]\n",
             ),
         ),
-        (f"{_TOP}::test_a_young_event_is_no_backlog",),
+        (f"{_TOP}::test_a_young_event_does_not_count_as_backlog",),
     ),
     Plant(
         "bottleneck-after-two-looks",

@@ -28,7 +28,7 @@ class Suspect:
 
 
 class Verdict:
-    """Remembers the suspects of the last looks: a stage that is slow for a moment is no bottleneck."""
+    """Remembers the suspects of the last looks: a stage that is slow for a moment does not count."""
 
     def __init__(self) -> None:
         self._suspects: deque[str | None] = deque(maxlen=LOOKS - 1)

@@ -17,7 +17,7 @@ from sesacctl.settings import Settings
 HISTORY = 30
 """So many rates of the past are kept."""
 YOUNG_SECONDS = 2.0
-"""An event that is younger is no backlog: it is on its way."""
+"""An event that is younger is on its way, and does not count as backlog."""
 
 
 # Key, title, the servers it needs, unit of the rate, unit of the backlog.

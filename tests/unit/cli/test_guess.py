@@ -20,7 +20,7 @@ WRITING = [name for name, each in commands() if any("--yes" in param.opts for pa
 
 
 @pytest.mark.parametrize("name", [name for name in WRITING if name not in _OTHERS])
-def test_a_command_that_writes_refuses_servers_that_nothing_names(name: str) -> None:
+def test_a_write_to_servers_that_nothing_names_is_refused(name: str) -> None:
     arguments = [word for word in ARGUMENTS.get(name, []) if word not in ("--yes", "--dry-run")]
     error = CliRunner().invoke(app.build(), [*name.split(), *arguments]).exception
     assert isinstance(error, UsageError)

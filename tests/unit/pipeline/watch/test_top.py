@@ -164,7 +164,7 @@ def test_one_good_look_between_begins_the_count_again() -> None:
     assert found == [None, None, None, None, "refresh", None]
 
 
-def test_a_young_event_is_no_backlog() -> None:
+def test_a_young_event_does_not_count_as_backlog() -> None:
     """Each second 500 come, and all are stored within a second: at any look, some are on their way."""
     looks = [
         replace(GOOD, at=100.0 + 2 * n, partitions=[partition(end=1_000 * (n + 1), stored=1_000 * n + 600)])
