@@ -15,7 +15,7 @@ from sesacctl.broker.records import Partition, RecordReader
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import OffsetMissing, PartitionMissing, TopicMissing
 from sesacctl.events import CODECS, LAST_MS, PARTITIONS, Kind, Malformed
-from sesacctl.pipeline.sink.batch import explain
+from sesacctl.pipeline.sink.explain import explain
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
