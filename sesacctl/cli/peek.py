@@ -97,9 +97,7 @@ def _say_limits(looker: Peek, wanted: Wanted, messages: list[Message]) -> None:
             f"looked in partition {looker.partitions[0]}, where producers with Kafka's own partitioner send this key"
         )
     if not looker.complete:
-        render.say(
-            "older messages were not looked at, that takes too long: --since, or --partition and --offset, choose some"
-        )
+        render.say("not all messages were looked at, as that takes too long: say --partition and --offset")
     if looker.held:
         waiting = formatting.plural(looker.held, "offset waits", "offsets wait")
         render.say(f"{waiting} for the end of another producer's transaction and cannot be read yet")

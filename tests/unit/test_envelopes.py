@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sesacctl import envelopes
 from sesacctl.envelopes import Envelope
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Malformed, Reason
-from sesacctl.pipeline.sink.batch import explain
+from sesacctl.pipeline.sink.explain import explain
 from tests.helpers.events import AT, message, order, product, user
 
 ROW: dict[str, Any] = msgspec.to_builtins(order(1, created_at=AT).order)

@@ -19,7 +19,7 @@ from kafka.codec import zstd_encode
 from sesacctl import formats
 from sesacctl.events import CODECS, ORDERS, Malformed, Reason
 from sesacctl.log import printable
-from sesacctl.pipeline.sink.batch import explain
+from sesacctl.pipeline.sink.explain import explain
 from tests.helpers.events import message, order
 from tests.helpers.hints import faults
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sesacctl.envelopes import outline, plain
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Codec, Kind, Malformed
-from sesacctl.pipeline.sink.batch import explain
+from sesacctl.pipeline.sink.explain import explain
 
 _ANOTHER_ZONE = timezone(timedelta(minutes=1))  # of no place: a time that is another one there has no zone
 STORE, DEAD_LETTER = "store", "dead_letter"

@@ -11,11 +11,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from sesacctl import formats
-from sesacctl.envelopes import DoesNotFit
 from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Reason, Row
-from sesacctl.log import printable
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
+from sesacctl.pipeline.sink.explain import explain, tidy
 from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
 from sesacctl.pipeline.sink.sqlstates import Failure
 
@@ -26,8 +24,6 @@ WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
 
 # An event whose time is later than its record's by more than this: as of clocks that are wrong, or of a zone left out.
 AHEAD = timedelta(hours=1)
-
-_WORDS = 399  # each of the two halves of a detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +131,6 @@ def malformed(error: Malformed, record: RecordLike, batch: Batch) -> Refusal:
     return Refusal(Failure.DATA, error.reason, explain(error, record.key, record.value, record.headers), record, batch)
 
 
-def explain(error: Malformed, key: bytes | None, value: bytes | None, headers: formats.Headers) -> str:
-    """What is wrong, then what the key or the value looks like; without control characters, which PostgreSQL refuses.
-
-    At most 800 characters, as both may quote the record.
-    """
-    said = _tidy(str(error))
-    if value is None or isinstance(error, DoesNotFit):  # its format is known, and was of no use
-        return said
-    seen = formats.describe_key(key) if error.reason is Reason.WRONG_KEY else formats.describe(value, headers)
-    return f"{said}; {_tidy(seen)}" if seen else said
-
-
-def _tidy(text: str) -> str:
-    shown = printable(text[:_WORDS])
-    return shown if len(shown) <= _WORDS else f"{shown[: _WORDS - 1]}…"
-
-
 def count_records(batches: Sequence[Batch]) -> int:
     """How many records all batches have together."""
     return sum(len(batch.records) for batch in batches)
@@ -197,7 +176,7 @@ def decode(
                 logger.exception(
                     "%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"}
                 )
-                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, _tidy(repr(error)), record, batch))
+                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, tidy(repr(error)), record, batch))
             else:
                 unknown_fields += unknown
                 at: Any = row.created_at  # decode sets it

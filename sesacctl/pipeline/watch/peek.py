@@ -15,7 +15,7 @@ from sesacctl.broker.records import Partition, RecordReader
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import OffsetMissing, PartitionMissing, TopicMissing
 from sesacctl.events import CODECS, LAST_MS, PARTITIONS, Kind, Malformed
-from sesacctl.pipeline.sink.batch import explain
+from sesacctl.pipeline.sink.explain import explain
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Peek:
         self.held = sum(log.end - log.stable_end for log in self._logs.values())
         """Offsets that nobody can read before another producer's transaction ends."""
         self.complete = True
-        """False if older messages were not looked at, as that would have taken too long."""
+        """False if not all messages were looked at that might have been wanted, as that would have taken too long."""
         self._reader = RecordReader(settings)
 
     def __enter__(self) -> Peek:
@@ -149,14 +149,16 @@ class Peek:
     def _first(self, offset: int) -> list[tuple[Partition, Record]]:
         [(where, end)] = self._reached.items()
         found: list[tuple[Partition, Record]] = []
-        for chunk in self._reader.chunks({where: offset}, ends={where: end}):
-            for record in self._matching(chunk.records):
-                if len(found) < self._wanted.count:
-                    found.append((where, record))
+        self._reached[where] = offset
+        for chunk in self._reader.chunks({where: offset}, ends={where: end}, seconds=LOOK_SECONDS):
+            found += ((where, record) for record in self._matching(chunk.records))
+            self._reached[where] = chunk.next_offset
             if len(found) >= self._wanted.count:
-                self._reached[where] = found[-1][1].offset + 1 if found else offset
                 break
-        return found
+        self.complete = len(found) >= self._wanted.count or self._reached[where] >= end
+        if len(found) > self._wanted.count:
+            self._reached[where] = found[self._wanted.count][1].offset
+        return found[: self._wanted.count]
 
     def _newest(self) -> list[tuple[Partition, Record]]:
         count, deadline = self._wanted.count, time.monotonic() + LOOK_SECONDS
