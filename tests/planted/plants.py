@@ -12,6 +12,7 @@ from tests.planted import (
     bugs_in_broker,
     bugs_in_cache,
     bugs_in_consume,
+    bugs_in_forgetting,
     bugs_in_operating,
     bugs_in_parking,
     bugs_in_produce,
@@ -31,6 +32,7 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_sink.PLANTS,
     *bugs_in_audit.PLANTS,
     *bugs_in_operating.PLANTS,
+    *bugs_in_forgetting.PLANTS,
     *bugs_in_cache.PLANTS,
     *bugs_elsewhere.PLANTS,
 )

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 60.0
 """More than a round can take, with every wait for a server at its limit."""
 EMPTY_SECONDS = 5.0
-"""Between rounds that found an empty table: its first rows are to be in the cache soon."""
+"""Between rounds that found nothing: the first rows are to be in the cache soon."""
 _MOST_DOUBLINGS = 10
 
 
@@ -58,9 +58,9 @@ class RefreshResult:
     tables: tuple[TableRefresh, ...]
 
     @property
-    def empty(self) -> tuple[Table, ...]:
-        """The tables that have no row to cache."""
-        return () if self.skipped else tuple(each.table for each in self.tables if not each.fresh + each.aged)
+    def found_nothing(self) -> bool:
+        """Whether the tables have no row to cache."""
+        return self.generation is None and not self.skipped
 
 
 class RefreshFigures:
@@ -73,7 +73,7 @@ class RefreshFigures:
 
     def note(self, result: RefreshResult) -> None:
         """Add a round that has not failed."""
-        self.rounds["skipped" if result.skipped else "empty" if result.generation is None else "cached"] += 1
+        self.rounds["skipped" if result.skipped else "empty" if result.found_nothing else "cached"] += 1
         self.seconds.observe(result.seconds)
         if result.generation is not None:
             self.last = result
@@ -175,7 +175,7 @@ class Refresher:
     ) -> None:
         due, failures, started = monotonic(), 0, False
         said: str | None = None
-        empty: tuple[Table, ...] = ()
+        empty = False
         while not stop.is_set():
             heartbeat.beat(period + ROUND_SECONDS)
             began = monotonic()
@@ -198,12 +198,11 @@ class Refresher:
             started, failures, said = True, 0, None
             self._problem = None
             self.figures.note(result)
-            if not empty or result.empty != empty:  # else it was said
+            if not (empty and result.found_nothing):  # else it was said
                 _log(result)
             on_round(result)
-            if empty:
-                due = began
-            empty = result.empty
+            due = began if empty else due
+            empty = result.found_nothing
             due = _next_due(due, min(period, EMPTY_SECONDS) if empty else period)
             stop.wait(due - monotonic())
 
