@@ -95,8 +95,7 @@ def refresh(
             if loop is None:
                 result = refresher.run_once()
                 render.show(result, output, cache_views.refresh)
-                empty = result.generation is None and not result.skipped
-                render.next_command("sesacctl db seed" if empty else "sesacctl topics init")
+                render.next_command("sesacctl db seed" if result.found_nothing else "sesacctl topics init")
                 return
             shown.ready_unless(refresher.problem)
             shown.show(lambda: of_refresh(refresher.figures))

@@ -49,7 +49,7 @@ def restore(
 
     Example: sesacctl db restore shop.dump
     """
-    settings = options.begin()
+    settings = options.begin(yes=yes)
     from sesacctl.database.location import locate
     from sesacctl.pipeline.repair import restore as service
 

@@ -37,7 +37,7 @@ def forget(
 
     Example: sesacctl db forget u_00000042 --dry-run
     """
-    settings = options.begin()
+    settings = options.begin(yes=None if dry_run else yes)
     from sesacctl.pipeline.repair import forget as service
 
     found = service.look(settings, user_id)
@@ -73,7 +73,7 @@ def prune(
 
     Example: sesacctl db prune --older-than 90d --dry-run
     """
-    settings = options.begin()
+    settings = options.begin(yes=None if dry_run else yes)
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.repair import prune as service
 

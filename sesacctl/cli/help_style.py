@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
 
 DURATION = "DURATION"
-_DURATIONS = "DURATION: 30s, 10m or 2h; a number alone is in seconds."
+_DURATIONS = "DURATION: 30s, 10m, 2h or 7d; a number alone is in seconds."
 # Above it, a bound is there for a slip of the hand, and is not worth a word.
 _NOTEWORTHY = 10**9
 _NARROWEST_PANEL = 72

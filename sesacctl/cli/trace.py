@@ -27,11 +27,11 @@ def trace(
     order_id: Annotated[str | None, typer.Argument(metavar="ORDER_ID", help="The order's id.")] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TOPIC-PARTITION@OFFSET", help="A record instead, such as orders-3@42."),
+        typer.Option("--at", metavar="POSITION", help="A record instead, such as orders-3@42."),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option(metavar="USER_ID", help="Of whom it is, if PostgreSQL does not know: less is to be read."),
+        typer.Option(metavar="USER", help="Of whom it is, if PostgreSQL does not know: less is to be read."),
     ] = None,
     since: Annotated[
         float | None,

@@ -24,10 +24,15 @@ from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.pipeline.refresh.figures import RefreshResult
 from sesacctl.pipeline.refresh.statement import GATE, reset_aging
 from sesacctl.pipeline.refresh.stats import read_stats
+<<<<<<< HEAD
 from sesacctl.pipeline.refresh.worker import Refresher
+=======
+from sesacctl.pipeline.refresh.worker import EMPTY_SECONDS, Refresher, RefreshResult
+>>>>>>> forget
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock
+from tests.helpers.cache_loop import looping
 from tests.helpers.servers import PrivateServer
 from tests.helpers.waiting import wait_until, within
 
@@ -47,6 +52,17 @@ def test_the_loop_writes_heartbeats(settings: Settings, tmp_path: Path) -> None:
         refresher.run(stop, 0.2, on_round=look)
     assert [pulse.alive for pulse in alive] == [True] * 3
     assert alive[0].seconds_left < 120
+
+
+def test_first_rows_are_cached_long_before_the_period_ends(settings: Settings) -> None:
+    with looping(settings, period=3_600.0) as loop:
+        assert loop.rounds[0].found_nothing
+        fill(settings, users=3, products=3)
+        wait_until(lambda: len(cached_ids(settings, "users")) == 3, 60.0)
+        wait_until(lambda: not loop.rounds[-1].found_nothing)
+        rounds = len(loop.rounds)
+        assert not threading.Event().wait(1.5 * EMPTY_SECONDS)
+        assert len(loop.rounds) == rounds, "from then on by the period"
 
 
 def test_the_worker_drains_on_sigterm(sesacctl: Cli, settings: Settings) -> None:

@@ -99,20 +99,26 @@ KEYS: dict[str, str] = {
     "audit": """
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep duplicated elsewhere.orders elsewhere.products elsewhere.users
-        gone.orders gone.products gone.users group held_back lag ledger missing ok partitions[].counts.ahead
+        forgotten gone.orders gone.products gone.users group held_back lag ledger missing ok
+        partitions[].counts.ahead
         partitions[].counts.control partitions[].counts.dead partitions[].counts.duplicates
         partitions[].counts.expired partitions[].counts.parked partitions[].counts.stored
         partitions[].counts.unknown_fields partitions[].cut_log partitions[].first partitions[].kafka_offset
         partitions[].kind partitions[].lag partitions[].log_end partitions[].log_stable_end partitions[].log_start
         partitions[].mark.last_crc partitions[].mark.last_offset partitions[].mark.last_timestamp
         partitions[].mark.leader_epoch partitions[].mark.next_offset partitions[].next partitions[].partition
-        partitions[].topic partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
+        partitions[].topic partitions[].topic_id pruned rows.orders rows.products rows.users taken unsafe""",
     "audit --values": """
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut
+<<<<<<< HEAD
         deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.patched
         deep.read
         duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
+=======
+        deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.read
+        deep.removed duplicated elsewhere.orders elsewhere.products elsewhere.users forgotten gone.orders gone.products gone.users
+>>>>>>> forget
         group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
         partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
@@ -120,7 +126,16 @@ KEYS: dict[str, str] = {
         partitions[].log_end partitions[].log_stable_end partitions[].log_start partitions[].mark.last_crc
         partitions[].mark.last_offset partitions[].mark.last_timestamp partitions[].mark.leader_epoch
         partitions[].mark.next_offset partitions[].next partitions[].partition partitions[].topic
-        partitions[].topic_id rows.orders rows.products rows.users taken unsafe""",
+        partitions[].topic_id pruned rows.orders rows.products rows.users taken unsafe""",
+    "db forget u_00000001 --yes": """
+        at cached dead_letters dry_run forgotten_at kafka[].expires kafka[].last kafka[].newest kafka[].offsets
+        kafka[].partition kafka[].records kafka[].retention kafka[].topic notes orders orders_erased parked user_id
+        user_row""",
+    "db prune --older-than 90d --dry-run": "dry_run made_before orders stopped",
+    "db dump shop.dump": "bytes database file program revision server server_version",
+    "db restore shop.dump --yes": """
+        file forgotten_again made_at removed_again revision rows.dead_letters rows.forgotten_users rows.log_cuts
+        rows.orders rows.parked_events rows.products rows.row_changes rows.sink_offsets rows.users""",
     "health": "checks[].evidence checks[].name checks[].next checks[].verdict verdict",
     "top --once --every 0.1": """
         at bottleneck brokers brokers_up database dead_letters group hosts members partitions[].in_sync

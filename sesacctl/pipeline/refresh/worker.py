@@ -33,10 +33,54 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 60.0
 """More than a round can take, with every wait for a server at its limit."""
 EMPTY_SECONDS = 5.0
-"""Between rounds that found an empty table: its first rows are to be in the cache soon."""
+"""Between rounds that found nothing: the first rows are to be in the cache soon."""
 _MOST_DOUBLINGS = 10
 
 
+<<<<<<< HEAD
+=======
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRefresh:
+    """How many rows of one table a round cached: those never cached before, and those cached longest ago."""
+
+    table: Table
+    fresh: int
+    aged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshResult:
+    """One round: `skipped` when another worker was at it; `generation` and `at` are None if nothing was cached."""
+
+    skipped: bool
+    generation: int | None
+    at: datetime | None
+    seconds: float
+    tables: tuple[TableRefresh, ...]
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the tables have no row to cache."""
+        return self.generation is None and not self.skipped
+
+
+class RefreshFigures:
+    """What `run` has done so far; any thread may look. `last` is the last round that has cached something."""
+
+    def __init__(self) -> None:
+        self.rounds = dict.fromkeys(("cached", "skipped", "empty", "failed"), 0)
+        self.seconds = Histogram()
+        self.last: RefreshResult | None = None
+
+    def note(self, result: RefreshResult) -> None:
+        """Add a round that has not failed."""
+        self.rounds["skipped" if result.skipped else "empty" if result.found_nothing else "cached"] += 1
+        self.seconds.observe(result.seconds)
+        if result.generation is not None:
+            self.last = result
+
+
+>>>>>>> forget
 class _Pick:
     """What the statement returned: the rows to publish, by table and id."""
 
@@ -133,7 +177,7 @@ class Refresher:
     ) -> None:
         due, failures, started = monotonic(), 0, False
         said: str | None = None
-        empty: tuple[Table, ...] = ()
+        empty = False
         while not stop.is_set():
             heartbeat.beat(period + ROUND_SECONDS)
             began = monotonic()
@@ -156,12 +200,11 @@ class Refresher:
             started, failures, said = True, 0, None
             self._problem = None
             self.figures.note(result)
-            if not empty or result.empty != empty:  # else it was said
+            if not (empty and result.found_nothing):  # else it was said
                 _log(result)
             on_round(result)
-            if empty:
-                due = began
-            empty = result.empty
+            due = began if empty else due
+            empty = result.found_nothing
             due = _next_due(due, min(period, EMPTY_SECONDS) if empty else period)
             stop.wait(due - monotonic())
 

@@ -100,7 +100,7 @@ def open_archive(path: Path) -> Archive:
     if missing := set(row_security.TABLES) - {name for name, _ in entries} - _partitioned(done.stdout):
         raise CheckFailed(
             f"{path} is not of this sesacctl's tables: {', '.join(sorted(missing))} not in it",
-            hint="restore it with the sesacctl that made it, then sesacctl db migrate with this one",
+            hint="restore it with the version that made it, then sesacctl db migrate with this one",
         )
     made_at = _MADE_AT.search(done.stdout)
     return Archive(path=path, program=program, made_at=made_at[1] if made_at else "", entries=entries)

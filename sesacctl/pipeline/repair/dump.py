@@ -107,7 +107,7 @@ def _dsn(location: Location) -> str:
     if hidden := [name for name in _SECRET[1:] if name in parameters]:
         raise ConfigurationError(
             f"{hidden[0]} cannot be handed on to pg_dump in secret",
-            hint="take it out of the URL, then sesacctl db dump",
+            hint="take it out of the URL, then the same command again",
         )
     parameters.pop("password", None)
     ours: dict[str, Any] = {**SOCKET, "connect_timeout": CONNECT_SECONDS, "application_name": "sesacctl/db-dump"}

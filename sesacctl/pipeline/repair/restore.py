@@ -96,7 +96,7 @@ def _require_same(archive: Archive) -> str:
     if revision != revisions.head():
         raise SchemaNotAtHead(
             f"{archive.path} is of schema revision {revision or 'unknown'}, and the database at {revisions.head()}",
-            hint="restore it with the sesacctl that made it, then sesacctl db migrate with this one",
+            hint="restore it with the version that made it, then sesacctl db migrate with this one",
         )
     return revision
 

@@ -113,7 +113,7 @@ def test_every_command_can_be_quiet_and_choose_its_log(name: str) -> None:
         (("health", "--log-levle", "info"), "--log-level"),
         (("health", "-o", "yaml"), "'yaml' is not one of 'table', 'json', 'jsonl'"),
         (("health", "extra"), "extra"),
-        (("health", "--wait", "--timeout", "soon"), "'soon' is not a duration such as 30s, 10m or 2h"),
+        (("health", "--wait", "--timeout", "soon"), "'soon' is not a duration such as 30s, 10m, 2h or 7d"),
         (("top", "--every", "0"), "'0' is not a duration"),
         (("metrics", "--port", "99999"), "65,535"),
         (("dlq", "list", "--since", "99999999h"), "'99999999h' is longer than ten years"),

@@ -29,9 +29,9 @@ def plain(text: str) -> str:
 def test_help_fits_and_names_every_option_whole(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))  # that of this process, in which commands are loaded
     shown = run(*name.split(), "--help", columns=columns).output
-    # But for an option with the words that it takes: they stay together.
+    # But for an option or argument with the words that it takes: they stay together.
     assert [
-        line for line in shown.splitlines() if len(line) > columns and not re.match(r" +(-\w, )?--\S+ \S+$", line)
+        line for line in shown.splitlines() if len(line) > columns and not re.match(r" +((-\w, )?--\S+|[A-Z]+) \S+$", line)
     ] == []
     words = set(re.split(r"[\s,│]+", shown))
     params = LEAVES[name].params if name in LEAVES else []
@@ -56,7 +56,7 @@ def test_a_flag_has_no_type_and_a_value_one_word(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in LEAVES if any(p.metavar == "DURATION" for p in LEAVES[name].params)])
 def test_a_bare_number_is_said_to_be_seconds(name: str) -> None:
-    assert "DURATION: 30s, 10m or 2h; a number alone is in seconds." in plain(run(*name.split(), "--help").output)
+    assert "DURATION: 30s, 10m, 2h or 7d; a number alone is in seconds." in plain(run(*name.split(), "--help").output)
 
 
 def numbers() -> list[tuple[str, str]]:
@@ -89,7 +89,7 @@ def test_a_wrong_number_is_refused_in_plain_words(name: str, option: str, value:
         ("dlq show x", "Invalid value for 'ID': it should be a whole number"),
         ("cache sample x", "Invalid value for 'WHICH': 'x' is not one of 'users', 'products'."),
         ("events check", "Missing argument 'FILE'."),
-        ("lag --window soon", "'soon' is not a duration such as 30s, 10m or 2h; a number alone is in seconds"),
+        ("lag --window soon", "'soon' is not a duration such as 30s, 10m, 2h or 7d; a number alone is in seconds"),
     ],
 )
 def test_a_mistake_names_the_option_and_what_it_should_be(line: str, said: str) -> None:

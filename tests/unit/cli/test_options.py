@@ -36,7 +36,7 @@ def test_durations(text: str | float, seconds: float) -> None:
     "text", ["", "0", "0s", "-1", "5 m", "1w", "1h30m", "abc", "1e3", "inf", "nan", "٥", ".5", "5.", "s"]
 )
 def test_invalid_durations_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="not a duration such as 30s, 10m or 2h"):
+    with pytest.raises(typer.BadParameter, match="not a duration such as 30s, 10m, 2h or 7d"):
         duration(text)
 
 
