@@ -24,7 +24,9 @@ _INTERRUPTED = 130
 
 @app.command()
 def drill(
-    kind: Annotated[DrillKind | None, typer.Argument(metavar="KIND", help="What to hit: `--list` names all.", show_default=False)] = None,
+    kind: Annotated[
+        DrillKind | None, typer.Argument(metavar="KIND", help="What to hit: `--list` names all.", show_default=False)
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Explain every kind in two sentences, and exit.")] = False,
     language: Annotated[Language, typer.Option("--lang", help="Language of the explanations.")] = Language.ENGLISH,
     seed: Annotated[

@@ -28,9 +28,9 @@ def smoke(
 ) -> None:
     """Send a few orders of a new user through a running loop, time each hop, and remove them.
 
-    For CI and alerts: it exits 5 if an order is missing. Consumers must be running. The user's name is `sesacctl smoke`,
-    the id begins with `smoke-`; the records stay in Kafka until they expire, and come to nothing when they are consumed
-    again.
+    For CI and alerts: it exits 5 if an order is missing. Consumers must be running. The user is named `sesacctl smoke`,
+    with an id that begins with `smoke-`. The records stay in Kafka until they expire; consumed again, they come to
+    nothing.
 
     Example: sesacctl smoke --timeout 30s
     """

@@ -24,11 +24,7 @@ from sesacctl.pipeline.refresh.fairness import read_fairness
 from sesacctl.pipeline.refresh.figures import RefreshResult
 from sesacctl.pipeline.refresh.statement import GATE, reset_aging
 from sesacctl.pipeline.refresh.stats import read_stats
-<<<<<<< HEAD
-from sesacctl.pipeline.refresh.worker import Refresher
-=======
-from sesacctl.pipeline.refresh.worker import EMPTY_SECONDS, Refresher, RefreshResult
->>>>>>> forget
+from sesacctl.pipeline.refresh.worker import EMPTY_SECONDS, Refresher
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.cache_data import cached_ids, fill, postgres, stamps, waits_for_a_lock

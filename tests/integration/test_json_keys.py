@@ -111,14 +111,9 @@ KEYS: dict[str, str] = {
     "audit --values": """
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut
-<<<<<<< HEAD
         deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.patched
-        deep.read
-        duplicated elsewhere.orders elsewhere.products elsewhere.users gone.orders gone.products gone.users
-=======
-        deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.read
-        deep.removed duplicated elsewhere.orders elsewhere.products elsewhere.users forgotten gone.orders gone.products gone.users
->>>>>>> forget
+        deep.read deep.removed
+        duplicated elsewhere.orders elsewhere.products elsewhere.users forgotten gone.orders gone.products gone.users
         group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
         partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields

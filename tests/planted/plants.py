@@ -12,11 +12,8 @@ from tests.planted import (
     bugs_in_broker,
     bugs_in_cache,
     bugs_in_consume,
-<<<<<<< HEAD
     bugs_in_drill,
-=======
     bugs_in_forgetting,
->>>>>>> forget
     bugs_in_operating,
     bugs_in_parking,
     bugs_in_produce,
@@ -39,11 +36,8 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_audit.PLANTS,
     *bugs_in_trace.PLANTS,
     *bugs_in_operating.PLANTS,
-<<<<<<< HEAD
     *bugs_in_screens.PLANTS,
-=======
     *bugs_in_forgetting.PLANTS,
->>>>>>> forget
     *bugs_in_cache.PLANTS,
     *bugs_in_drill.PLANTS,
     *bugs_elsewhere.PLANTS,

@@ -30,9 +30,9 @@ class RefreshResult:
     tables: tuple[TableRefresh, ...]
 
     @property
-    def empty(self) -> tuple[Table, ...]:
-        """The tables that have no row to cache."""
-        return () if self.skipped else tuple(each.table for each in self.tables if not each.fresh + each.aged)
+    def found_nothing(self) -> bool:
+        """Whether the tables have no row to cache."""
+        return self.generation is None and not self.skipped
 
 
 class RefreshFigures:
@@ -50,7 +50,7 @@ class RefreshFigures:
 
     def note(self, result: RefreshResult) -> None:
         """Add a round that has not failed."""
-        self.rounds["skipped" if result.skipped else "empty" if result.generation is None else "cached"] += 1
+        self.rounds["skipped" if result.skipped else "empty" if result.found_nothing else "cached"] += 1
         self.seconds.observe(result.seconds)
         if result.generation is not None:
             self.last = result

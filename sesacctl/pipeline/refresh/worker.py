@@ -37,50 +37,6 @@ EMPTY_SECONDS = 5.0
 _MOST_DOUBLINGS = 10
 
 
-<<<<<<< HEAD
-=======
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableRefresh:
-    """How many rows of one table a round cached: those never cached before, and those cached longest ago."""
-
-    table: Table
-    fresh: int
-    aged: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshResult:
-    """One round: `skipped` when another worker was at it; `generation` and `at` are None if nothing was cached."""
-
-    skipped: bool
-    generation: int | None
-    at: datetime | None
-    seconds: float
-    tables: tuple[TableRefresh, ...]
-
-    @property
-    def found_nothing(self) -> bool:
-        """Whether the tables have no row to cache."""
-        return self.generation is None and not self.skipped
-
-
-class RefreshFigures:
-    """What `run` has done so far; any thread may look. `last` is the last round that has cached something."""
-
-    def __init__(self) -> None:
-        self.rounds = dict.fromkeys(("cached", "skipped", "empty", "failed"), 0)
-        self.seconds = Histogram()
-        self.last: RefreshResult | None = None
-
-    def note(self, result: RefreshResult) -> None:
-        """Add a round that has not failed."""
-        self.rounds["skipped" if result.skipped else "empty" if result.found_nothing else "cached"] += 1
-        self.seconds.observe(result.seconds)
-        if result.generation is not None:
-            self.last = result
-
-
->>>>>>> forget
 class _Pick:
     """What the statement returned: the rows to publish, by table and id."""
 

@@ -31,7 +31,9 @@ def test_help_fits_and_names_every_option_whole(name: str, columns: int, monkeyp
     shown = run(*name.split(), "--help", columns=columns).output
     # But for an option or argument with the words that it takes: they stay together.
     assert [
-        line for line in shown.splitlines() if len(line) > columns and not re.match(r" +((-\w, )?--\S+|[A-Z]+) \S+$", line)
+        line
+        for line in shown.splitlines()
+        if len(line) > columns and not re.match(r" +((-\w, )?--\S+|[A-Z]+) \S+$", line)
     ] == []
     words = set(re.split(r"[\s,│]+", shown))
     params = LEAVES[name].params if name in LEAVES else []
