@@ -55,7 +55,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "advice-that-just-failed",
-        "sesacctl/pipeline/sink/batch.py",
+        "sesacctl/pipeline/sink/explain.py",
         (("if value is None or isinstance(error, DoesNotFit):", "if value is None:"),),
         (f"{_ENVELOPES}::test_an_envelope_that_does_not_fit_says_why",),
     ),

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import msgspec
+
 from sesacctl import files
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
@@ -224,8 +226,7 @@ def write_lines(settings: Settings, wanted: Filter, file: TextIO) -> int:
     written = 0
     with _transaction(settings, "dlq-export", on_server="letters") as cursor:
         for letter in read_letters(cursor, *wanted.where(settings), order="id", limit=None):
-            document = {name: getattr(letter, name) for name in DeadLetter.__slots__}
-            file.write(escaped(json.dumps(document, ensure_ascii=False, default=str)) + "\n")
+            file.write(escaped(json.dumps(msgspec.to_builtins(letter), ensure_ascii=False)) + "\n")
             written += 1
     return written
 
