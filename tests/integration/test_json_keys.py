@@ -96,8 +96,9 @@ KEYS: dict[str, str] = {
         counts.ahead counts.control counts.dead counts.duplicates counts.expired counts.parked counts.stored
         counts.unknown_fields cut cuts deep.compared.orders deep.compared.products deep.compared.users deep.cut
         deep.different deep.expired deep.found deep.kept deep.missing deep.named deep.named_different deep.read
-        deep.removed duplicated elsewhere.orders elsewhere.products elsewhere.users forgotten gone.orders gone.products gone.users
-        group held_back lag ledger missing ok partitions[].counts.ahead partitions[].counts.control
+        deep.removed duplicated elsewhere.orders elsewhere.products elsewhere.users forgotten gone.orders
+        gone.products gone.users group held_back lag ledger missing ok partitions[].counts.ahead
+        partitions[].counts.control
         partitions[].counts.dead partitions[].counts.duplicates partitions[].counts.expired
         partitions[].counts.parked partitions[].counts.stored partitions[].counts.unknown_fields
         partitions[].cut_log partitions[].first partitions[].kafka_offset partitions[].kind partitions[].log_end
