@@ -114,11 +114,11 @@ def _certificate(found: Certificate) -> RenderableType:
     if found.forgotten_at:
         values["forgotten before, at"] = _time(found.forgotten_at)
     values |= {
-        "user: all columns but the id": found.user_row,
-        "orders of the user": found.orders,
-        "  region, gender, age group": found.orders_erased,
-        "parked orders, made anonymous": found.parked,
-        "dead letters, bytes and detail": found.dead_letters,
+        "user: all columns but the id": formatting.plural(found.user_row, "row"),
+        "orders of the user": f"{found.orders:,}",
+        "  region, gender, age group": f"of {found.orders_erased:,}",
+        "parked orders, made anonymous": f"{found.parked:,}",
+        "dead letters, bytes and detail": f"{found.dead_letters:,}",
         "cache": "taken out" if found.cached and not found.dry_run else "in it" if found.cached else "was not in it",
     }
     return Group(

@@ -17,7 +17,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "forget-does-not-wait-for-a-refresh",
-        "sesacctl/pipeline/repair/removal.py",
+        "sesacctl/pipeline/repair/counted.py",
         (("SELECT pg_advisory_xact_lock({GATE})", "SELECT {GATE}"),),
         (f"{_FORGET}::test_a_refresh_under_way_does_not_bring_the_user_back",),
     ),

@@ -17,7 +17,7 @@ from sesacctl.database.cursors import fetch_row
 from sesacctl.errors import SesacctlError, UserMissing
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.copies import KafkaCopies, find_copies
-from sesacctl.pipeline.repair import erasure, removal
+from sesacctl.pipeline.repair import counted, erasure
 from sesacctl.pipeline.sink import forgotten
 from sesacctl.settings import Settings
 
@@ -71,7 +71,7 @@ def look(settings: Settings, user_id: str) -> Certificate:
     topics.require(settings)  # so that nothing is erased of which Kafka's part cannot be told
     with closing(connect_redis(settings)) as redis:
         cached = is_cached(redis, "users", user_id)
-    with transaction(settings, command="db-forget", bound=removal.BOUND) as cursor:
+    with transaction(settings, command="db-forget", bound=counted.BOUND) as cursor:
         row_security.require_all(cursor)
         found = _count(cursor, user_id)
     return replace(found, cached=cached)
@@ -101,11 +101,11 @@ def forget(settings: Settings, user_id: str) -> Certificate:
 def _forget(settings: Settings, user_id: str) -> Certificate:
     with (
         closing(connect_redis(settings)) as redis,
-        transaction(settings, command="db-forget", bound=removal.BOUND) as cursor,
-        removal.explained("the user's rows"),
+        transaction(settings, command="db-forget", bound=counted.BOUND) as cursor,
+        counted.explained("the user's rows"),
     ):
         row_security.require_all(cursor)
-        removal.lock_out_writers(cursor)
+        counted.lock_out_writers(cursor)
         found = _count(cursor, user_id)
         erasure.register(cursor, user_id, reason=REASON)
         done = erase(cursor, settings, found)

@@ -14,7 +14,7 @@ from sesacctl.database.cursors import fetch_row
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.removals import PRUNED
-from sesacctl.pipeline.repair.removal import BOUND, explained, write_down
+from sesacctl.pipeline.repair.counted import BOUND, explained, write_down
 from sesacctl.pipeline.sink.offsets import LIMITS
 from sesacctl.settings import Settings
 

@@ -14,7 +14,7 @@ from sesacctl.database.connections import transaction
 from sesacctl.database.schema import revisions
 from sesacctl.database.schema.version_table import VERSION_TABLE
 from sesacctl.errors import CheckFailed, SchemaNotAtHead
-from sesacctl.pipeline.repair import erasure, removal
+from sesacctl.pipeline.repair import counted, erasure
 from sesacctl.pipeline.repair.archive import Archive, Rows, open_archive
 from sesacctl.pipeline.sink import forgotten, offsets
 from sesacctl.settings import Settings
@@ -66,10 +66,10 @@ def restore(
     """
     found = look(settings, path)
     rows = dict.fromkeys(TABLES, 0)
-    with transaction(settings, command="db-restore", bound=_SECONDS) as cursor, removal.explained("the tables"):
+    with transaction(settings, command="db-restore", bound=_SECONDS) as cursor, counted.explained("the tables"):
         revisions.require_head(cursor.connection)
         row_security.require_all(cursor)
-        removal.lock_out_writers(cursor)
+        counted.lock_out_writers(cursor)
         # First the one that an audit locks first.
         cursor.execute(f"LOCK TABLE {offsets.TABLE}, {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
         known = forgotten.read(cursor)
@@ -139,7 +139,7 @@ def _forget_again(cursor: extensions.cursor, settings: Settings, known: forgotte
         erasure.register(cursor, user_id, reason="restore", removed=known[user_id])
         erasure.erase_letters(cursor, user_id)
         if known[user_id]:
-            removal.delete_user(cursor, user_id)
+            counted.delete_user(cursor, user_id)
         else:
             erasure.anonymise_user(cursor, user_id)
             erasure.anonymise_orders(cursor, user_id)
