@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 from collections.abc import Iterator
 from itertools import repeat
 
 import pytest
+from rich.console import Console
 
+from sesacctl.cli import cache_views
 from sesacctl.errors import ServerUnreachable
 from sesacctl.pipeline.refresh import worker as refresh
-from sesacctl.pipeline.refresh.figures import RefreshResult
+from sesacctl.pipeline.refresh.figures import RefreshFigures, RefreshResult, TableRefresh
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 
@@ -83,3 +86,24 @@ def test_an_outage_is_not_an_overrun(monkeypatch: pytest.MonkeyPatch, caplog: py
     assert found[-3:] == [PERIOD - ROUND_SECONDS] * 3
     actions = [vars(record)["action"] for record in caplog.records]
     assert [action for action in actions if action != "refresh.skipped"] == ["refresh.waiting", "refresh.recovered"]
+
+
+def test_a_loop_is_summed_up_at_its_end() -> None:
+    figures = RefreshFigures()
+    for generation, fresh in ((1, 500), (2, 30)):
+        figures.note(
+            RefreshResult(
+                skipped=False,
+                generation=generation,
+                at=None,
+                seconds=0.1,
+                tables=(TableRefresh(table="users", fresh=fresh, aged=500),),
+            )
+        )
+    figures.note(RefreshResult(skipped=True, generation=None, at=None, seconds=0.1, tables=()))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(cache_views.loop(figures, 125.0))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    for fact in ("2 min", "2 cached, 1 skipped", "1,530, of them 530 never before", "last generation │ 2"):
+        assert fact in shown
