@@ -41,7 +41,12 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "smoke-leaves-its-orders",
         "sesacctl/pipeline/smoke.py",
-        (("remove_user(self._settings, self.user_id, list(self._orders), reason", "remove_user(self._settings, self.user_id, [], reason"),),
+        (
+            (
+                "remove_user(self._settings, self.user_id, list(self._orders), reason",
+                "remove_user(self._settings, self.user_id, [], reason",
+            ),
+        ),
         ("tests/integration/test_smoke.py::test_without_consumers_it_says_so_and_cleans_up",),
     ),
 )
