@@ -109,6 +109,7 @@ KEYS: dict[str, str] = {
         at bottleneck database group hosts reason stages[].age stages[].backlog stages[].backlog_unit stages[].history
         stages[].key stages[].problem stages[].rate stages[].title stages[].unit""",
     "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
+    "drill --list": "items[].kind items[].sees items[].why",
     "db migrate --dry-run": """
         applied current database dependants downgrade is_legacy on_this_machine server server_zone steps target
         timestamps timestamps_in""",

@@ -12,6 +12,7 @@ from tests.planted import (
     bugs_in_broker,
     bugs_in_cache,
     bugs_in_consume,
+    bugs_in_drill,
     bugs_in_operating,
     bugs_in_parking,
     bugs_in_produce,
@@ -32,5 +33,6 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_audit.PLANTS,
     *bugs_in_operating.PLANTS,
     *bugs_in_cache.PLANTS,
+    *bugs_in_drill.PLANTS,
     *bugs_elsewhere.PLANTS,
 )

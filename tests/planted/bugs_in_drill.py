@@ -1,0 +1,39 @@
+"""Bugs of drills, and one of the promise that a drill has to notice."""
+
+from __future__ import annotations
+
+from tests.planted.plant import Plant
+
+_DRILL = "tests/integration/test_drill.py"
+_LOCAL = "tests/unit/drill/test_drill_local.py"
+_TIMELINE = "tests/unit/drill/test_drill_timeline.py"
+
+PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "fence-removed-in-a-drill",
+        "sesacctl/pipeline/sink/store.py",
+        (
+            ("        if moved:\n", "        if moved is None:\n"),
+            ("self._group, batches, counts) != len(batches):", "self._group, batches, counts) < 0:"),
+        ),
+        (f"{_DRILL}::test_frozen_instances_store_nothing_twice",),
+    ),
+    Plant(
+        "drill-leaves-its-fault",
+        "sesacctl/drill/run.py",
+        (("                undo.callback(fault.heal)\n", ""),),
+        (f"{_DRILL}::test_ctrl_c_wakes_the_users_instances",),
+    ),
+    Plant(
+        "drill-of-any-redis",
+        "sesacctl/drill/local.py",
+        (("if str(settings.redis_port) != local", "if str(settings.redis_port) == local"),),
+        (f"{_LOCAL}::test_another_server_is_refused_with_the_variable",),
+    ),
+    Plant(
+        "recovered-before-all-partitions-move",
+        "sesacctl/drill/timeline.py",
+        (("        if all(self._stored.get(key, 0) >= end", "        if any(self._stored.get(key, 0) >= end"),),
+        (f"{_TIMELINE}::test_one_partition_that_stands_still_keeps_it_from_recovering",),
+    ),
+)
