@@ -23,7 +23,7 @@ from sesacctl.drill.kinds import DrillKind
 from sesacctl.drill.loop import REFRESH_SECONDS, Loop
 from sesacctl.drill.stages import Moment, Stage, StageRecovery
 from sesacctl.drill.turning import Turning
-from sesacctl.drill.watch import Watch
+from sesacctl.drill.watch import Interrupted, Watch
 from sesacctl.errors import CheckFailed, SchemaNotAtHead, TopicMissing, UsageError
 from sesacctl.pipeline.audit.report import AuditResult, audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
@@ -166,6 +166,8 @@ def _prepare(settings: Settings, on_step: OnStep) -> None:
 def _look(settings: Settings, home: Path, kind: DrillKind, stop: threading.Event, on_step: OnStep) -> Turning:
     on_step("looking whether a loop turns already")
     found = turning.look(settings, home, stop)
+    if stop.is_set():  # nothing has been started yet
+        raise Interrupted
     if kind is DrillKind.SUPERVISOR and found.consumers:
         raise UsageError(
             "consumers run already: a supervisor that this drill kills is one that it has started itself, as only that"

@@ -24,8 +24,8 @@ _TRACEBACK = "Traceback (most recent call last)"
 _KINDS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.SesacctlError)]
 # 1 is a bug; of the rest, every number that README's table has.
 CODES = {0, boundary.INTERRUPTED, boundary.OUTPUT_CLOSED, *(each.exit_code for each in _KINDS)} - {1}
-# They start servers of their own: they get a folder that cannot be made.
-STARTERS = ("up", "demo")
+# They start servers of their own, or kill those of a folder: they get one that cannot be made.
+STARTERS = ("up", "demo", "drill")
 # What a line may leave on standard error: the longest error has a page, and what a command says on its way.
 _MOST_CHARACTERS = 8_000
 
