@@ -62,7 +62,7 @@ class Timeline:
         self.healed, self._target = at, None
 
     def end_producing(self) -> None:
-        """From now on it is no fault that nothing is sent."""
+        """From now on nothing has to be sent."""
         self._produces = False
 
     def moment(self, at: float, stage: Stage, text: str) -> Moment:

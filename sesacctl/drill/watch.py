@@ -19,7 +19,7 @@ from sesacctl.errors import CheckFailed
 from sesacctl.settings import Settings
 from sesacctl.stack.control import BROKERS
 
-TURN_SECONDS = 120.0
+TURN_SECONDS = 180.0
 CALM_SECONDS = 3.0
 _TICK_SECONDS = 0.1
 _STAGE_OF = {"refresher": Stage.CACHE, "supervisor": Stage.CONSUMERS}
@@ -116,7 +116,7 @@ class Watch:
                 ended = self._exits.get_nowait()
             except Empty:
                 return self._looks.next(_TICK_SECONDS)
-            if self.timeline.began is not None and self._loop.is_kept(ended.name):
+            if self.timeline.began is not None and not ended.asked and self._loop.is_kept(ended.name):
                 stage = _STAGE_OF.get(ended.name, Stage.PRODUCER)
                 self.tell(stage, f"the drill's {ended.name} ended with {ended.code}; it is started again")
 

@@ -34,6 +34,6 @@ PLANTS: tuple[Plant, ...] = (
         "recovered-before-all-partitions-move",
         "sesacctl/drill/timeline.py",
         (("        if all(self._stored.get(key, 0) >= end", "        if any(self._stored.get(key, 0) >= end"),),
-        (f"{_TIMELINE}::test_one_partition_that_stands_still_keeps_it_from_recovering",),
+        (f"{_TIMELINE}::test_one_partition_that_stands_still_is_no_recovery",),
     ),
 )

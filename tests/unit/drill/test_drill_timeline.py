@@ -86,7 +86,7 @@ def test_a_database_that_was_away_is_told_with_its_times(film: Film) -> None:
     assert film.timeline.recovered == pytest.approx(FAULT + 4.6, abs=0.2)
 
 
-def test_one_partition_that_stands_still_keeps_it_from_recovering(film: Film) -> None:
+def test_one_partition_that_stands_still_is_no_recovery(film: Film) -> None:
     film.calm_then_fault()
     film.timeline.heal(FAULT)
     film.run(FAULT, FAULT + 12, stored=[ONE])
@@ -162,7 +162,7 @@ def test_refusals_are_told_once_and_counted_since_the_fault(film: Film) -> None:
     assert (counts.stored, counts.duplicates, counts.dead, counts.parked) == (10, 2, 6, 1)
 
 
-def test_an_empty_cache_is_an_outage_and_the_next_refresh_is_told(film: Film) -> None:
+def test_an_empty_cache_is_told_and_the_next_refresh(film: Film) -> None:
     film.calm_then_fault()
     film.see(CacheLook(FAULT + 1, None), CacheLook(FAULT + 2, 0, 7), CacheLook(FAULT + 3, 2_000, 8))
     film.see(CacheLook(FAULT + 6, 2_000, 9))
