@@ -62,7 +62,7 @@ class Child:
         self.place: Callable[[], AbstractContextManager[None]] = nullcontext  # what starts within is on its host
         self._environment, self._folder = dict(environment), folder
         self.process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
+        self.starts = self._group = 0
         self._started = self._start_at = 0.0
         self._lock = threading.Lock()
 
@@ -116,6 +116,10 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def has_descendants(self) -> bool:
+        """Whether a process of its last start is left; they share its process group."""
+        return self._group != 0 and instances.group_runs(self._group)
+
     def members(self) -> list[int]:
         """The pids of a supervisor's instances, in the order of their start."""
         return [process.pid for process in instances.of_supervisor(self.pid)] if self.pid else []
@@ -133,6 +137,7 @@ class Child:
                 stderr=errors,
                 start_new_session=True,
             )
+        self._group = self.process.pid
         self.once, self.once_environment, self.asked, self._started = (), {}, False, time.monotonic()
         self.starts += 1
 

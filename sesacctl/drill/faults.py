@@ -48,10 +48,9 @@ class Scene:
 
 
 class Fault(ABC):
-    """`said` is what is done, in words; `healed` what ends it. It is held for `seconds` at most."""
+    """`said` is what is done, in words. It is held for `seconds` at most."""
 
     said = ""
-    healed = ""
     seconds = 0.0
 
     def __init__(self, scene: Scene) -> None:
@@ -65,6 +64,10 @@ class Fault(ABC):
         """Whether there is nothing more to see before `heal`; asked while it is held."""
         return False
 
+    def end(self) -> str:
+        """What is done, or was seen, when it has been held for long enough; empty if it is over by itself."""
+        return ""
+
     def heal(self) -> None:  # noqa: B027
         """Undo it; may be called twice. Most faults are over by themselves."""
 
@@ -77,11 +80,15 @@ class ServerKilled(Fault):
     def __init__(self, scene: Scene, among: Sequence[str]) -> None:
         super().__init__(scene)
         self._name = scene.dice.choice(among)
-        self.said, self.healed = f"{self._name} is killed (SIGKILL)", f"{self._name} is started"
+        self.said = f"{self._name} is killed (SIGKILL)"
 
     def inject(self) -> None:
         """Kill it."""
         self.scene.servers.send(self._name, signal.SIGKILL)
+
+    def end(self) -> str:
+        """It was away for long enough."""
+        return f"{self._name} is started"
 
     def heal(self) -> None:
         """Start it."""
@@ -111,7 +118,6 @@ class InstancesFrozen(Fault):
         self._stopped: list[psutil.Process] = []
         pids = ", ".join(str(running[number].pid) for number in sorted(self._numbers))
         self.said = f"{len(self._numbers)} of {len(running)} instances are frozen (SIGSTOP), pids {pids}"
-        self.healed = "they are woken up (SIGCONT), with what they had read before"
 
     def inject(self) -> None:
         """Stop them."""
@@ -121,6 +127,10 @@ class InstancesFrozen(Fault):
         """Others have taken over."""
         return self._taken_over()
 
+    def end(self) -> str:
+        """The group has done what it could."""
+        return "they are woken up (SIGCONT), with what they had read before"
+
     def heal(self) -> None:
         """Continue them."""
         instances.resume(self._stopped)
@@ -129,7 +139,6 @@ class InstancesFrozen(Fault):
 class SupervisorKilled(Fault):
     """kill -9; it is started again at once, as a service manager does."""
 
-    healed = "it is started again"
     seconds = _KILLED_SECONDS
 
     def __init__(self, scene: Scene, supervisor: Child) -> None:
@@ -144,6 +153,10 @@ class SupervisorKilled(Fault):
     def is_done(self) -> bool:
         """It was started again."""
         return self._supervisor.starts > self._starts
+
+    def end(self) -> str:
+        """Whether it was, in words."""
+        return "it is started again" if self.is_done() else "it is not started again yet"
 
 
 class Poisoned(Fault):
@@ -169,7 +182,6 @@ class Flooded(Fault):
     """Orders as fast as Kafka takes them."""
 
     said = f"{FLOODED:,} orders are sent as fast as Kafka takes them"
-    healed = f"all {FLOODED:,} orders are in Kafka"
     seconds = _FLOOD_SECONDS
     _sender: Child | None = None
 
@@ -180,6 +192,12 @@ class Flooded(Fault):
     def is_done(self) -> bool:
         """All are sent."""
         return self._sender is None or self._sender.pid is None
+
+    def end(self) -> str:
+        """Whether they are, in words."""
+        if self.is_done():
+            return "the last of them is sent"
+        return f"not all are sent after {_FLOOD_SECONDS:.0f} s: that is enough"
 
     def heal(self) -> None:
         """Send no more."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sesacctl.stack.process import require
+from sesacctl.stack.process import is_alive, require
 
 if TYPE_CHECKING:
     import psutil
@@ -48,3 +49,12 @@ def resume(processes: Collection[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGCONT)
+
+
+def group_runs(group: int) -> bool:
+    """Whether a process of this process group is left, but for one that only waits to be reaped."""
+    for process in require("psutil").process_iter():
+        with suppress(OSError):
+            if os.getpgid(process.pid) == group and is_alive(process):
+                return True
+    return False

@@ -75,8 +75,8 @@ _TEXTS: Mapping[Language, Mapping[DrillKind, tuple[str, str]]] = {
             " its bytes and the reason.",
         ),
         DrillKind.FLOOD: (
-            "Tens of thousands of orders are sent as fast as Kafka takes them: the backlog grows, and the consumers"
-            " work it off.",
+            "Tens of thousands of orders are sent as fast as Kafka takes them: what the consumers cannot store at once"
+            " waits in Kafka, and is worked off.",
             "Kafka keeps what is not stored yet, and each step takes no more than PostgreSQL can store in one"
             " transaction.",
         ),
@@ -117,7 +117,8 @@ _TEXTS: Mapping[Language, Mapping[DrillKind, tuple[str, str]]] = {
             "모든 메시지는 저장됨, 중복, 사용자를 기다리는 보류, 원문과 이유가 남는 데드 레터 중 하나로 집계됩니다.",
         ),
         DrillKind.FLOOD: (
-            "주문 수만 건을 Kafka가 받는 가장 빠른 속도로 보내면 백로그가 쌓이고 컨슈머가 이를 처리합니다.",
+            "주문 수만 건을 Kafka가 받는 가장 빠른 속도로 보내면 컨슈머가 바로 저장하지 못한 것은 Kafka에서 기다리다가"
+            " 처리됩니다.",
             "아직 저장되지 않은 것은 Kafka가 보관하고, 각 단계는 PostgreSQL이 한 트랜잭션에 저장할 수 있는 만큼만"
             " 가져갑니다.",
         ),

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from sesacctl.drill.children import Child, Exit, Keeper
 from sesacctl.drill.turning import Turning
+from sesacctl.waiting import wait_until
 
 INSTANCES = 4
 RATE = 300
 REFRESH_SECONDS = 3
 _END_SECONDS = 60.0
+_GROUP_SECONDS = 10.0
 
 
 class Loop:
@@ -73,6 +75,8 @@ class Loop:
             thread.start()
         for thread in ends:
             thread.join()
+        # A supervisor's fork server ends a moment after it.
+        wait_until(lambda: not any(child.has_descendants() for child in self._keeper.children), _GROUP_SECONDS)
         self._keeper.close()
 
     def _children(self) -> list[Child]:

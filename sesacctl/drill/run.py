@@ -193,8 +193,7 @@ def _run(fault: Fault, watch: Watch) -> None:
     fault.inject()
     if fault.seconds:
         watch.until(fault.is_done, fault.seconds)
-        if fault.healed:
-            watch.tell(Stage.FAULT, fault.healed)
+        watch.tell(Stage.FAULT, fault.end())
     fault.heal()
     timeline.heal(time.monotonic())
     if watch.until(lambda: timeline.is_over(time.monotonic()), RECOVER_SECONDS):

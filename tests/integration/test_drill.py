@@ -22,7 +22,7 @@ from tests.helpers.events import query
 from tests.helpers.servers import RunningStack
 from tests.helpers.waiting import wait_until
 
-SECONDS = 300.0
+SECONDS = 600.0
 USERS_INSTANCES = 2
 # Programs rely on them: see test_json_keys.
 KEYS = {
