@@ -25,6 +25,12 @@ PLANTS: tuple[Plant, ...] = (
         (f"{_DRILL}::test_ctrl_c_wakes_the_users_instances",),
     ),
     Plant(
+        "command-that-outlives-its-drill",
+        "sesacctl/drill/tether.py",
+        (("    os.kill(os.getpid(), signal.SIGTERM)\n", "    os.kill(os.getpid(), 0)\n"),),
+        ("tests/unit/drill/test_drill_tether.py::test_a_command_ends_in_order_with_who_started_it",),
+    ),
+    Plant(
         "drill-of-any-redis",
         "sesacctl/drill/local.py",
         (("if str(settings.redis_port) != local", "if str(settings.redis_port) == local"),),
