@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from sesacctl import log
 from sesacctl.settings import Settings
 from tests.helpers import servers
 from tests.helpers.guardian import Guardian
@@ -65,6 +67,17 @@ def _terminal_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a command sets up in this process is not there for the next test: its stderr is closed by then."""
+    loggers = [logging.root, *map(logging.getLogger, ("sesacctl", "kafka"))]
+    levels = [each.level for each in loggers]
+    yield
+    logging.root.handlers[:] = [each for each in logging.root.handlers if not isinstance(each, log._StderrHandler)]
+    for each, level in zip(loggers, levels, strict=True):
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")

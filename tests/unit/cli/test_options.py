@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 import typer
@@ -13,15 +12,11 @@ from sesacctl.cli.options import LogFormat, LogLevel, Shared, begin, duration
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
-    """No shared option given yet; the log as it was afterwards."""
+def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
+    """No shared option given yet."""
     fresh = Shared()
     monkeypatch.setattr(options, "shared", fresh)
-    before = logging.root.handlers[:], logging.root.level
-    yield fresh
-    logging.root.handlers[:] = before[0]
-    logging.root.setLevel(before[1])
-    logging.getLogger("sesacctl").setLevel(logging.NOTSET)
+    return fresh
 
 
 @pytest.mark.parametrize(
