@@ -9,16 +9,18 @@ from sesacctl.broker import clients, topics
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.audit.partitions import read_partitions
+from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume.assignment import Assignment
 from sesacctl.pipeline.consume.log_gaps import LogGuard
 from sesacctl.pipeline.consume.parked import count_parked, parents_without_lag
 from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.pipeline.consume.seek import seek_to_stored
+from sesacctl.pipeline.repair import reset_offsets
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.helpers.consumers import check, consuming, stored
+from tests.helpers.consumers import check, consuming, store_all, stored
 from tests.helpers.events import add_parents, batch, many_orders, message, order, query, send, user
 from tests.helpers.waiting import wait_until
 
@@ -61,6 +63,31 @@ def test_until_empty_retries_parked_orders_and_reports_the_rest(settings: Settin
     assert "1 order is still parked: its user" in done.stderr
     assert query(settings, "SELECT count(*) FROM orders") == [(4,)]
     assert empty()
+
+
+def test_a_dead_letter_that_is_parked_again_is_kept_once(settings: Settings) -> None:
+    """After a reset, an order that had waited too long waits again; the storm of an hour found it in both tables."""
+    topics.init(settings)
+    add_parents(settings)
+    send(settings, ORDERS, [message(order(1, user_id="u900")), (b"u1", b"{}"), message(order(2))], partition=0)
+    store_all(settings)
+    query(settings, "UPDATE parked_events SET parked_at = now() - interval '1 hour'")
+    store_all(settings)
+    assert kept(settings) == ([], [0, 1])
+    reset_offsets.move(settings, reset_offsets.plan(settings, (ORDERS,), "earliest"))
+    store_all(settings)
+    assert kept(settings) == ([0], [1])
+    assert audit(settings, deep=True).ok
+    query(settings, "UPDATE parked_events SET parked_at = now() - interval '1 hour'")
+    store_all(settings)
+    assert kept(settings) == ([], [0, 1])
+
+
+def kept(settings: Settings) -> tuple[list[int], list[int]]:
+    """The offsets of parked events, and of dead letters."""
+    tables = ("parked_events", "dead_letters")
+    parked, dead = ([at for (at,) in query(settings, f'SELECT "offset" FROM {name} ORDER BY 1')] for name in tables)
+    return parked, dead
 
 
 def test_until_empty_waits_for_each_partition(settings: Settings) -> None:

@@ -11,6 +11,12 @@ _SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
+        "parked-again-and-still-a-dead-letter",
+        "sesacctl/pipeline/sink/retained.py",
+        (("WHERE NOT old.counted AND old.patched_at", "WHERE old.counted AND old.patched_at"),),
+        ("tests/integration/test_parked.py::test_a_dead_letter_that_is_parked_again_is_kept_once",),
+    ),
+    Plant(
         "retry-without-offsets-lock",
         "sesacctl/pipeline/consume/parked.py",
         (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),

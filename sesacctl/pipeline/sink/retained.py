@@ -86,13 +86,24 @@ def _erased_at(refusal: Refusal) -> datetime | None:
 
 
 def save_parked(cursor: extensions.cursor, group: str, refusals: Sequence[Refusal]) -> None:
-    """Keep records whose user or product is not there yet; one that is read again keeps the time it began to wait."""
+    """Keep records whose user or product is not there yet; one that is read again keeps the time it began to wait.
+
+    One that was a dead letter before its offsets were reset is one no longer.
+    """
     if refusals:
         execute_values(
             cursor,
             f"INSERT INTO parked_events ({_RAW}, detail) VALUES %s"
             f" ON CONFLICT ({_RECORD}) DO UPDATE SET counted = true",
             [(*_raw(group, refusal), refusal.detail) for refusal in refusals],
+        )
+        places = tuple((each.batch.topic_id, each.batch.partition, each.record.offset) for each in refusals)
+        cursor.execute(
+            f"DELETE FROM dead_letters AS old USING (SELECT {_RECORD} FROM parked_events WHERE consumer_group = %s"
+            ' AND (topic_id, partition, "offset") IN %s) AS new WHERE NOT old.counted AND old.patched_at IS NULL'
+            " AND old.consumer_group = new.consumer_group AND old.topic_id = new.topic_id"
+            ' AND old.partition = new.partition AND old."offset" = new."offset" AND old.fingerprint = new.fingerprint',
+            (group, places),
         )
 
 
