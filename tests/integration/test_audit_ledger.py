@@ -104,7 +104,7 @@ def test_events_still_in_kafka_are_counted_apart(consumed: Settings, sesacctl: C
     done = sesacctl("audit", "--ledger", acknowledged(tmp_path / "l.jsonl", "o1", "o5"))
     assert done.returncode == 5
     assert "1 acknowledged event is nowhere, while 1 offset is not stored yet" in done.stderr
-    assert "sesacctl consume --until-empty" in done.stderr
+    assert "sesacctl consume --instances 9 --until-empty" in done.stderr
 
 
 def test_acknowledgements_during_an_audit_raise_no_alarm(

@@ -82,5 +82,5 @@ def test_waiting_ends(bare_sesacctl: Cli) -> None:
 
 
 def test_a_timeout_without_wait_is_a_slip(bare_sesacctl: Cli) -> None:
-    done = bare_sesacctl("consume", "--timeout", "1s")
+    done = bare_sesacctl("consume", "--timeout", "1s", "--yes")
     assert (done.returncode, "--timeout requires --wait" in done.stderr) == (2, True)

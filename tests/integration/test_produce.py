@@ -207,7 +207,7 @@ def test_invalid_produce_options_are_refused_at_once(bare_sesacctl: Cli, option:
 
 def test_a_taken_metrics_port_is_refused_before_connecting(bare_sesacctl: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = bare_sesacctl("produce", "--metrics-port", taken.getsockname()[1])
+        done = bare_sesacctl("produce", "--metrics-port", taken.getsockname()[1], "--yes")
     assert (done.returncode, done.stdout) == (3, "")
     assert "Address already in use" in done.stderr
 

@@ -12,7 +12,7 @@ import pytest
 
 from sesacctl.broker import topics
 from sesacctl.cache.client import CacheReader, connect
-from sesacctl.cache.snapshot import publish
+from sesacctl.cache.snapshot import publish, take_out
 from sesacctl.cache.state import read_state
 from sesacctl.errors import ServerRefused, SesacctlError
 from sesacctl.pipeline.refresh.fairness import read_fairness
@@ -70,9 +70,10 @@ def everything(settings: Settings) -> None:
     with Refresher(settings) as refresher:
         assert not refresher.run_once().skipped
     with connect(settings) as redis:
-        CacheReader(redis).users()
+        user, *_ = CacheReader(redis).users()
         read_state(redis)
         assert CacheReader(redis).is_connected()
+        take_out(redis, "users", user["user_id"])
     read_stats(settings)
     read_fairness(settings)
 

@@ -66,7 +66,7 @@ VALUES = [
     ("sesacctl dlq list --topic ", ["orders", "products", "users"]),
     ("sesacctl consume --topics orders,u", ["orders,users"]),
     ("sesacctl dlq list --reason inv", ["invalid_field", "invalid_json"]),
-    ("sesacctl db migrate 000", ["0001", "0002", "0003", "0004", "0005", "0006"]),
+    ("sesacctl db migrate 000", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]),
     ("sesacctl offsets reset --to ", ["earliest", "latest"]),
     ("sesacctl cache sample ", ["products", "users"]),
 ]

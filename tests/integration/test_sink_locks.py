@@ -13,7 +13,7 @@ import pytest
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.row_counts import count_rows
 from sesacctl.pipeline.consume import parked
-from sesacctl.pipeline.repair import dead_letters, reset_offsets
+from sesacctl.pipeline.repair import another_try, dead_letters, reset_offsets
 from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
 from sesacctl.pipeline.repair.reset_offsets import Move
 from sesacctl.pipeline.sink.batch import Batch
@@ -200,11 +200,11 @@ def test_two_replays_at_once_store_a_letter_once(
     beside = Beside(rig, pool, lambda: replay(rig))
 
     def beside_another(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(dead_letters, "try_again", try_again)
+        monkeypatch.setattr(another_try, "try_again", try_again)
         beside.start()
         return try_again(*arguments, **options)
 
-    monkeypatch.setattr(dead_letters, "try_again", beside_another)
+    monkeypatch.setattr(another_try, "try_again", beside_another)
     first = replay(rig)
     assert (first.stored, beside.waited, beside.result().tried) == (1, True, 0)
     assert (rig.count("orders"), rig.count("dead_letters")) == (1, 0)

@@ -117,7 +117,7 @@ def test_space_holds_the_screen_until_space(loop: Settings, sesacctl: Cli) -> No
         send(loop, "orders", many_orders(7))
         terminal.press("pp")  # it is drawn again, and still that of before
         at = terminal.wait_for("30 lag", after=at)
-        assert "37" not in terminal.read()
+        assert "37 lag" not in terminal.read()
         terminal.press(" ")
         terminal.wait_for("37 lag", after=at)
         terminal.press("q")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_CONSUME_AWAY = "tests/integration/test_consume_away.py"
+_CONSUME_AWAY = "tests/faults/test_consume_away.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
 _READ_ONLY = "tests/integration/test_read_only.py"
 _ASSIGNMENT = "tests/unit/pipeline/consume/test_assignment.py"

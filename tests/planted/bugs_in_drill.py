@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_DRILL = "tests/integration/test_drill.py"
+_DRILL = "tests/faults/test_drill_sharing.py"
 _LOCAL = "tests/unit/drill/test_drill_local.py"
 _TIMELINE = "tests/unit/drill/test_drill_timeline.py"
 

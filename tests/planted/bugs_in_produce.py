@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_BROKERS = "tests/integration/test_brokers.py"
+_BROKERS = "tests/faults/test_brokers.py"
 _PRODUCE = "tests/integration/test_produce.py"
 _LEDGER = "tests/unit/pipeline/produce/test_ledger.py"
 
