@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.planted.plant import Plant
 
 _BROKERS_REPLACED = "tests/integration/test_brokers_replaced.py"
-_CONSUME_FAULTS = "tests/integration/test_consume_faults.py"
+_CONSUME_FAULTS = "tests/faults/test_consume_faults.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
 _GROUP_SHARED = "tests/integration/test_group_shared.py"
 _KAFKA_CLOUDS = "tests/integration/test_kafka_clouds.py"

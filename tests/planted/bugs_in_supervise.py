@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.planted.plant import Plant
 
-_CONSUME_FAULTS = "tests/integration/test_consume_faults.py"
+_CONSUME_FAULTS = "tests/faults/test_consume_faults.py"
 _PROCESS_GROUP = "tests/integration/test_process_group.py"
 _SUPERVISE = "tests/integration/test_supervise.py"
 _BUDGET = "tests/unit/pipeline/supervise/test_budget.py"
