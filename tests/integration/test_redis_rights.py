@@ -67,13 +67,13 @@ def called(server: RedisServer) -> set[str]:
 
 def everything(settings: Settings) -> None:
     """All that is done with Redis, but for the commands' own words."""
-    with Refresher(settings) as refresher:
+    with Refresher(settings) as refresher, connect(settings) as redis:
         assert not refresher.run_once().skipped
-    with connect(settings) as redis:
         user, *_ = CacheReader(redis).users()
+        take_out(redis, "users", user["user_id"])
+        assert not refresher.run_once().skipped
         read_state(redis)
         assert CacheReader(redis).is_connected()
-        take_out(redis, "users", user["user_id"])
     read_stats(settings)
     read_fairness(settings)
 
