@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from sesacctl.broker.kafka_python.producer_batches import Delivery
 from sesacctl.broker.sender import Sender
@@ -18,6 +19,9 @@ from sesacctl.events import ORDERS, Event, Order, OrderEvent, User, UserEvent, u
 from sesacctl.pipeline.repair.removal import Removed, remove_user
 from sesacctl.pipeline.trace.trace import trace_event
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 PREFIX = "smoke-"
 """What the ids of the users that a smoke test makes begin with."""
@@ -190,23 +194,23 @@ class _Run:
         if delivery.error is None:
             self._acknowledged_ms.update(dict.fromkeys(delivery.ids, delivery.done_ms))
 
-    def _wait(self, condition: Callable[[], bool]) -> bool:
-        while not (found := condition()) and monotonic() < self._deadline:
-            if self._stop.wait(_LOOK_SECONDS):
-                raise KeyboardInterrupt
-        return found
-
-    def _see_user(self) -> bool:
+    def _wait(self, condition: Callable[[extensions.cursor], bool]) -> bool:
         with transaction(self._settings, command="smoke") as cursor:
-            cursor.execute("SELECT user_id FROM users WHERE user_id = %s", (self.user_id,))
-            return self._see([row[0] for row in cursor.fetchall()], 1)
+            cursor.connection.autocommit = True  # each look is to see what is there by then
+            while not (found := condition(cursor)) and monotonic() < self._deadline:
+                if self._stop.wait(_LOOK_SECONDS):
+                    raise KeyboardInterrupt
+            return found
 
-    def _see_orders(self) -> bool:
-        with transaction(self._settings, command="smoke") as cursor:
-            cursor.execute(
-                "SELECT order_id, quantity, total_amount FROM orders WHERE order_id = ANY(%s)", (list(self._orders),)
-            )
-            rows = cursor.fetchall()
+    def _see_user(self, cursor: extensions.cursor) -> bool:
+        cursor.execute("SELECT user_id FROM users WHERE user_id = %s", (self.user_id,))
+        return self._see([row[0] for row in cursor.fetchall()], 1)
+
+    def _see_orders(self, cursor: extensions.cursor) -> bool:
+        cursor.execute(
+            "SELECT order_id, quantity, total_amount FROM orders WHERE order_id = ANY(%s)", (list(self._orders),)
+        )
+        rows = cursor.fetchall()
         ids = [order_id for order_id, _, _ in rows]
         self._wrong = {
             order_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from typing import Any
 
 import pytest
 
@@ -94,9 +95,9 @@ def test_orders_that_the_loop_made_of_its_user_leave_too(shop: Settings, monkeyp
     """The new user may come into the cache, and the producer makes orders of whom it finds there."""
     see = smoke_module._Run._see_orders
 
-    def then_order(run: smoke_module._Run) -> bool:
+    def then_order(run: smoke_module._Run, cursor: Any) -> bool:
         query(shop, "INSERT INTO orders SELECT 'other', %s, 'p1', 1, 1 ON CONFLICT DO NOTHING", run.user_id)
-        return see(run)
+        return see(run, cursor)
 
     monkeypatch.setattr(smoke_module._Run, "_see_orders", then_order)
     with consuming(shop):
