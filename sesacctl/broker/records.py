@@ -17,9 +17,6 @@ from kafka import TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from sesacctl.broker import clients
-from sesacctl.broker.clients import admin_client
-from sesacctl.broker.offsets import partitions_of
-from sesacctl.broker.sender import partition_of
 from sesacctl.errors import OffsetMissing
 from sesacctl.settings import Settings
 
@@ -176,17 +173,3 @@ class RecordReader:
             del left[tp]
         if done:
             self._consumer.pause(*done)
-
-
-def partition_for_key(settings: Settings, topic: str, key: bytes) -> int:
-    """The partition of `topic` that a record with this key is sent to, with as many partitions as there are now.
-
-    By murmur2, as this producer and Kafka's own clients have it; other programs may place it elsewhere.
-
-    Raises:
-        TopicMissing: the topic does not exist.
-        ServerUnreachable: no broker answers in time.
-        ServerRefused: authentication or authorization failed.
-    """
-    with admin_client(settings) as client:
-        return partition_of(key, len(partitions_of(settings, client, topic)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,8 +39,8 @@ def demo(
         started = stack.up(home(), on_step=on_step).started
         try:
             # The servers of this stack, not those that the environment or `.env` names.
-            servers = {name.lower(): value for name, value in stack.environment(home()).items()}
-            settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)  # type: ignore[arg-type]
+            servers: dict[str, Any] = {name.lower(): value for name, value in stack.environment(home()).items()}
+            settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)
             result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
         except SesacctlError as error:
             error.hint = _after(error.hint, running=keep or not started)
