@@ -8,6 +8,7 @@ null in an optional field means that it is absent.
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, date, datetime, tzinfo
@@ -30,6 +31,7 @@ ORDERS, USERS, PRODUCTS = Kind.ORDERS, Kind.USERS, Kind.PRODUCTS
 PARTITIONS = {ORDERS: 9, USERS: 3, PRODUCTS: 3}
 INT4_MAX = 2_147_483_647
 LAST_MS = 253_402_300_799_000  # the last second that a datetime can hold
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 # Lengths and ranges are those of the columns in database/models.py.
 Id = Annotated[str, Meta(min_length=1, max_length=50)]
@@ -274,6 +276,17 @@ def encode(event: Event) -> tuple[Kind, bytes, bytes]:
     if isinstance(event, UserEvent):
         return USERS, event.user.user_id.encode(), _encoder.encode(event)
     return PRODUCTS, event.product.product_id.encode(), _encoder.encode(event)
+
+
+def record_time(timestamp_ms: int) -> datetime | None:
+    """The time of a record in UTC, from milliseconds since 1970; None if it has none that a datetime can hold."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if 0 <= timestamp_ms <= LAST_MS else None
+
+
+def uuid7_time(text: str) -> datetime | None:
+    """When a UUIDv7 was made (RFC 9562, 5.7: its first 48 bits are milliseconds); None of any other text."""
+    match = _UUID7.fullmatch(text)
+    return record_time(int(match[1] + match[2], 16)) if match else None
 
 
 def uuid7(randomness: int | None = None) -> str:

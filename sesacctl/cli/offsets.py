@@ -73,8 +73,10 @@ def _offsets(partitions: list[PartitionProgress]) -> Table:
 
 
 def _record_time(part: PartitionProgress) -> datetime | None:
+    from sesacctl.events import record_time
+
     last = part.mark.last_timestamp if part.mark else None
-    return None if last is None or last < 0 else datetime.fromtimestamp(last / 1000, UTC)
+    return None if last is None else record_time(last)
 
 
 @app.command()

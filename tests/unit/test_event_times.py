@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sesacctl.errors import ConfigurationError
-from sesacctl.events import CODECS, ORDERS
+from sesacctl.events import CODECS, LAST_MS, ORDERS, record_time
 from sesacctl.pipeline.sink.batch import decode
 from sesacctl.settings import load
 from tests.helpers.events import AT, batch, message, order
@@ -73,3 +73,9 @@ def test_only_events_over_an_hour_ahead_are_counted() -> None:
     assert ahead(began + hour + second / 1000) == 1
     assert ahead(began + hour, began + hour + second, began + hour + 3 * second) == 1
     assert ahead(began - 9 * hour, began + 9 * hour, began + 9 * hour) == 2
+
+
+@pytest.mark.parametrize("absurd", [-1, LAST_MS + 1, 2**62])
+def test_a_record_with_an_absurd_time_has_none(absurd: int) -> None:
+    assert record_time(absurd) is None
+    assert record_time(1_000) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)

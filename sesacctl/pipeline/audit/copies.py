@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sesacctl.broker.sender import partition_of
 from sesacctl.broker.topic_state import Retention
 from sesacctl.broker.topics import retentions
-from sesacctl.events import ORDERS, USERS
+from sesacctl.events import ORDERS, USERS, record_time
 from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.audit.reread import Log
 from sesacctl.settings import Settings
@@ -83,7 +83,7 @@ class _Found:
 
 
 def _copies(part: PartitionProgress, found: _Found, kept: Retention) -> KafkaCopies:
-    newest = None if found.newest < 0 else datetime.fromtimestamp(found.newest / 1000, UTC)
+    newest = record_time(found.newest)
     expires = newest and kept.milliseconds is not None and newest + timedelta(milliseconds=kept.milliseconds)
     return KafkaCopies(
         topic=part.topic,

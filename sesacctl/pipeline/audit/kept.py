@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from sesacctl import envelopes
+from sesacctl.database.cursors import as_bytes
 from sesacctl.events import Kind, Malformed, Row
 from sesacctl.formats import Headers
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.sink import forgotten
 from sesacctl.pipeline.sink.forgotten import Forgotten, anonymise, mentions, redacted, user_of
 from sesacctl.pipeline.sink.patches import Patch, decode_patched
+from sesacctl.pipeline.sink.retained import unpack_headers
 from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def _read(
     )
     kept: defaultdict[int, list[_Bytes]] = defaultdict(list)
     for offset, key, value, headers in cursor.fetchall():
-        unpacked = [(b64decode(name), None if each is None else b64decode(each)) for name, each in headers]
-        kept[offset].append((_bytes(key), _bytes(value), unpacked))
+        kept[offset].append((as_bytes(key), as_bytes(value), unpack_headers(headers)))
     return kept
 
 
@@ -86,7 +86,3 @@ def _redacted(kind: Kind, record: RecordLike, users: Forgotten, zone: tzinfo) ->
 def _bytes_of(record: RecordLike) -> _Bytes:
     headers: Headers = record.headers
     return record.key, record.value, list(headers)
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)

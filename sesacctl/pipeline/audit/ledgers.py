@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sesacctl import envelopes
 from sesacctl.database.connections import transaction
+from sesacctl.database.cursors import as_bytes
 from sesacctl.events import CODECS, ORDERS, Kind
 from sesacctl.pipeline.audit import removals
 from sesacctl.pipeline.audit.removals import Removals
@@ -147,15 +148,11 @@ def _kept(connection: extensions.connection, settings: Settings, wanted: Contain
             {"group": settings.kafka_group, "topics": list(kinds)},
         )
         for state, topic, key, value in cursor:
-            row_id = envelopes.find_id(kinds[topic], _bytes(key), _bytes(value))
+            row_id = envelopes.find_id(kinds[topic], as_bytes(key), as_bytes(value))
             name = (kinds[topic], row_id or "")
             if name in wanted and found.get(name) != _PARKED:
                 found[name] = state
     return found
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
 
 
 def _unknown(connection: extensions.connection, known: Container[Name]) -> int:

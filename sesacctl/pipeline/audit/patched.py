@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sesacctl.database.cursors import as_bytes
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.sink.patches import Patch, read_patch
+from sesacctl.pipeline.sink.retained import unpack_headers
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -35,12 +36,7 @@ def patches_of(
     found = {}
     for offset, key, value, headers, patch in letters:
         record = by_offset.get(offset)
-        unpacked = [(b64decode(name), None if each is None else b64decode(each)) for name, each in headers]
-        raw = (_bytes(key), _bytes(value), unpacked)
+        raw = (as_bytes(key), as_bytes(value), unpack_headers(headers))
         if record is not None and raw == (record.key, record.value, list(record.headers)):
             found[offset] = read_patch(patch.encode())
     return found
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)

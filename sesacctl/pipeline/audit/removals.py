@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sesacctl.database.cursors import fetch_row
-from sesacctl.events import Order, Row
+from sesacctl.events import Order, Row, uuid7_time
 from sesacctl.pipeline.sink import forgotten
 from sesacctl.pipeline.sink.forgotten import Forgotten, user_of
 
@@ -56,11 +55,8 @@ class Removals:
 
 def _is_older(order_id: str, before: datetime) -> bool:
     """By the time that is in a UUIDv7; of another id it cannot be said."""
-    try:
-        uuid = UUID(order_id)
-    except ValueError:
-        return True
-    return uuid.version != 7 or datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC) < before + _CLOCKS
+    at = uuid7_time(order_id)
+    return at is None or at < before + _CLOCKS
 
 
 def read(cursor: extensions.cursor) -> Removals:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sesacctl import formatting
+from sesacctl.database.cursors import as_bytes
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -63,7 +64,7 @@ def read_letters(
         [*values, limit],
     )
     for *columns, raw_key, raw_value, headers in cursor:
-        key, value = (None if raw is None else bytes(raw) for raw in (raw_key, raw_value))
+        key, value = as_bytes(raw_key), as_bytes(raw_value)
         yield DeadLetter(
             **dict(zip(DeadLetter.__slots__, columns, strict=False)),
             key=formatting.readable(key),

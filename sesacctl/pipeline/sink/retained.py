@@ -12,9 +12,10 @@ from uuid import UUID
 from psycopg2.extras import Json, execute_values
 
 from sesacctl import envelopes
+from sesacctl.database.cursors import as_bytes
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed
-from sesacctl.events import CODECS, LAST_MS, Kind, Malformed, Row
+from sesacctl.events import CODECS, Kind, Malformed, Row, record_time
 from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, Refusal, malformed
 from sesacctl.pipeline.sink.counts import Counter, Counts, PartitionKey
 from sesacctl.pipeline.sink.forgotten import RedactedRecord, redact, user_of
@@ -114,9 +115,8 @@ def _raw(group: str, refusal: Refusal) -> tuple[Any, ...]:
         [b64encode(name).decode(), None if value is None else b64encode(value).decode()]
         for name, value in record.headers
     ]
-    at = datetime.fromtimestamp(record.timestamp / 1000, UTC) if 0 <= record.timestamp <= LAST_MS else None
     position = (group, batch.topic, batch.topic_id, batch.partition, record.offset)
-    return (*position, record.key, record.value, Json(headers), at)
+    return (*position, record.key, record.value, Json(headers), record_time(record.timestamp))
 
 
 def select(
@@ -126,17 +126,23 @@ def select(
     cursor.execute(f"SELECT {_SELECT} FROM {table} WHERE {where} {lock}", values)
     return [
         KeptRecord(
-            number, topic, topic_id, partition, offset, _bytes(key), _bytes(value), _headers(headers), at, counted
+            number,
+            topic,
+            topic_id,
+            partition,
+            offset,
+            as_bytes(key),
+            as_bytes(value),
+            unpack_headers(headers),
+            at,
+            counted,
         )
         for number, topic, topic_id, partition, offset, key, value, headers, at, counted in cursor.fetchall()
     ]
 
 
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
-
-
-def _headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, bytes | None]]:
+def unpack_headers(packed: Sequence[tuple[str, str | None]]) -> list[tuple[bytes, bytes | None]]:
+    """Names and values of headers as they were, from the base64 in which they are kept."""
     return [(b64decode(name), None if value is None else b64decode(value)) for name, value in packed]
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from sesacctl import envelopes
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
-from sesacctl.database.cursors import fetch_row
+from sesacctl.database.cursors import as_bytes, fetch_row
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Order
 from sesacctl.pipeline.audit import removals
 from sesacctl.pipeline.audit.removals import Removals
@@ -76,11 +76,7 @@ class CutVerdict:
     """A verdict that a log was cut, accepted or not."""
 
     partition: int
-    next_offset: int
-    diverged_at: int | None
     detail: str
-    found_at: datetime
-    accepted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +142,7 @@ def _kept(cursor: extensions.cursor, group: str, where: str, values: Mapping[str
     return [
         KeptRecord(
             **dict(zip(_KEPT.replace('"', "").split(", "), row[:9], strict=True))
-            | {"key": _bytes(row[5]), "value": _bytes(row[6])},
+            | {"key": as_bytes(row[5]), "value": as_bytes(row[6])},
             since=row[9],
             attempts=row[10],
             tried_at=row[11],
@@ -194,18 +190,7 @@ def _rows(cursor: extensions.cursor, kind: Kind, row_id: str | None) -> list[Sto
 
 def _cuts(cursor: extensions.cursor, settings: Settings, kind: Kind) -> list[CutVerdict]:
     cursor.execute(
-        "SELECT partition, next_offset, diverged_at, detail, found_at, accepted_at FROM log_cuts"
-        " WHERE consumer_group = %s AND topic = %s ORDER BY id",
+        "SELECT partition, detail FROM log_cuts WHERE consumer_group = %s AND topic = %s ORDER BY id",
         (settings.kafka_group, settings.topic(kind)),
     )
-    return [
-        CutVerdict(
-            partition=partition, next_offset=next_offset, diverged_at=diverged_at, detail=detail, found_at=found_at,
-            accepted_at=accepted_at,
-        )
-        for partition, next_offset, diverged_at, detail, found_at, accepted_at in cursor.fetchall()
-    ]  # fmt: skip
-
-
-def _bytes(value: memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
+    return [CutVerdict(partition=partition, detail=detail) for partition, detail in cursor.fetchall()]

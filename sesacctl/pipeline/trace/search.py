@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from sesacctl import envelopes
 from sesacctl.broker.offsets import offsets_at
 from sesacctl.broker.records import RecordReader
 from sesacctl.broker.sender import partition_of
-from sesacctl.events import LAST_MS, Kind
+from sesacctl.events import Kind, record_time
 from sesacctl.formats import Headers
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.sink.record_like import RecordLike
@@ -24,7 +23,6 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 """Kafka's times begin here; negative ones mean something else to it."""
 
 _MOST_AFTER = 500_000
-_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 OnProgress = Callable[[int, int], None]
 """Is told how many offsets have been read, and of how many."""
@@ -45,8 +43,7 @@ class FoundRecord:
     @property
     def at(self) -> datetime | None:
         """Its own time, None if it has none."""
-        known = 0 <= self.timestamp <= LAST_MS
-        return datetime.fromtimestamp(self.timestamp / 1000, UTC) if known else None
+        return record_time(self.timestamp)
 
     @property
     def position(self) -> str:
@@ -67,13 +64,6 @@ class Searched:
     read: int
     beginning_gone: list[int]
     stopped_at: int | None
-
-
-def time_of(row_id: str) -> datetime | None:
-    """When an id was made, if it is a UUIDv7 (RFC 9562: its first 48 bits are milliseconds), as this producer's are."""
-    match = _UUID7.fullmatch(row_id)
-    milliseconds = int(match[1] + match[2], 16) if match else LAST_MS + 1
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds <= LAST_MS else None
 
 
 def found(topic: str, partition: int, record: RecordLike) -> FoundRecord:

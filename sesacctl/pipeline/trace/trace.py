@@ -9,13 +9,13 @@ from pathlib import Path
 from sesacctl import envelopes
 from sesacctl.broker.records import RecordReader
 from sesacctl.errors import UsageError
-from sesacctl.events import Kind
+from sesacctl.events import Kind, uuid7_time
 from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.pipeline.trace import nowhere, rows, timeline
 from sesacctl.pipeline.trace.fate import Fate, of_event, of_record
 from sesacctl.pipeline.trace.rows import Tables
-from sesacctl.pipeline.trace.search import EPOCH, MARGIN, FoundRecord, OnProgress, Search, found, time_of
+from sesacctl.pipeline.trace.search import EPOCH, MARGIN, FoundRecord, OnProgress, Search, found
 from sesacctl.pipeline.trace.timeline import Hop, LedgerLines, Trace
 from sesacctl.settings import Settings
 
@@ -137,7 +137,7 @@ def _read(settings: Settings, part: PartitionProgress, offset: int) -> FoundReco
 
 def _begin(row_id: str, tables: Tables, record: FoundRecord | None = None) -> datetime:
     known = [
-        time_of(row_id),
+        uuid7_time(row_id),
         *(row.created_at for row in tables.rows),
         *(kept.record_time for kept in tables.kept),
         None if record is None else record.at,

@@ -14,7 +14,7 @@ from sesacctl.broker.offsets import LogBounds, log_bounds, offsets_at
 from sesacctl.broker.records import Partition, RecordReader
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import OffsetMissing, PartitionMissing, TopicMissing
-from sesacctl.events import CODECS, LAST_MS, PARTITIONS, Kind, Malformed
+from sesacctl.events import CODECS, PARTITIONS, Kind, Malformed, record_time
 from sesacctl.pipeline.sink.explain import explain
 from sesacctl.settings import Settings
 
@@ -204,7 +204,7 @@ class Peek:
             topic=where[0],
             partition=where[1],
             offset=record.offset,
-            time=_time(record.timestamp),
+            time=record_time(record.timestamp),
             size=len(record.key or b"") + len(record.value or b"") + headers,
             kind=self._kind,
             id=row_id,
@@ -226,7 +226,3 @@ def _decoded(kind: Kind | None, record: Record, zone: tzinfo) -> tuple[str | Non
     except Malformed as error:
         return None, f"{error.reason}: {explain(error, record.key, record.value, record.headers)}"
     return CODECS[kind].id_of(row), None
-
-
-def _time(timestamp_ms: int) -> datetime | None:
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if 0 <= timestamp_ms <= LAST_MS else None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from sesacctl.events import ORDERS, uuid7
+from sesacctl.events import ORDERS, uuid7, uuid7_time
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.audit.removals import Removals
 from sesacctl.pipeline.sink.counts import Counts
@@ -16,7 +16,7 @@ from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.trace import nowhere
 from sesacctl.pipeline.trace.fate import Fate, of_event, of_record
 from sesacctl.pipeline.trace.rows import CutVerdict, KeptRecord, StoredRow, Tables
-from sesacctl.pipeline.trace.search import FoundRecord, Searched, time_of
+from sesacctl.pipeline.trace.search import FoundRecord, Searched
 from sesacctl.pipeline.trace.timeline import BAD, LedgerLines, Verdict
 from tests.helpers.events import message, order
 
@@ -124,7 +124,7 @@ def test_expired_offsets_that_were_never_stored_are_not_denied() -> None:
 def test_an_id_that_nobody_knows() -> None:
     searched = Searched(since=AT, partitions=[3], read=1, beginning_gone=[], stopped_at=None)
     acked, sent = (LedgerLines(path="l", sent=True, acknowledged=acked) for acked in (True, False))
-    cut = CutVerdict(partition=3, next_offset=9, diverged_at=5, detail="cut", found_at=AT, accepted_at=AT)
+    cut = CutVerdict(partition=3, detail="cut")
     expired = [replace(PART, counts=Counts(expired=2))]
     assert "--ledger" in nowhere.by_id("o1", [PART], NOTHING, [], searched).sentence
     assert "did not acknowledge" in nowhere.by_id("o1", [PART], NOTHING, [sent], searched).sentence
@@ -137,11 +137,11 @@ def test_an_id_that_nobody_knows() -> None:
 
 
 def test_the_time_of_an_id() -> None:
-    found = time_of(uuid7())
+    found = uuid7_time(uuid7())
     assert found is not None
     assert abs(found - datetime.now(UTC)) < timedelta(minutes=1)
-    assert time_of("o1") is time_of("d1db75c4-95d2-4340-8b64-b5acc2a9ca4d") is time_of("") is None
-    assert time_of("ffffffff-ffff-7fff-bfff-ffffffffffff") is None
+    assert uuid7_time("o1") is uuid7_time("d1db75c4-95d2-4340-8b64-b5acc2a9ca4d") is uuid7_time("") is None
+    assert uuid7_time("ffffffff-ffff-7fff-bfff-ffffffffffff") is None
 
 
 def test_what_is_bad_is_what_broke_a_promise_or_is_unknown() -> None:
