@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -90,6 +91,8 @@ class Hosts:
 @cache
 def why_not() -> str:
     """Why this process can have none; empty if it can."""
+    if missing := [name for name in ("ip", "iptables") if not shutil.which(name)]:
+        return f"{' and '.join(missing)} cannot be found: install iproute2 and iptables"
     hosts = Hosts()
     try:
         hosts.create()

@@ -33,7 +33,7 @@ from tests.helpers.waiting import wait_until
 
 VARIABLES = tuple(name.upper() for name in Settings.model_fields)
 """Every environment variable that sesacctl reads."""
-_KEPT: tuple[str, ...] = (
+INHERITED: tuple[str, ...] = (
     *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "VIRTUAL_ENV"),
     *("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"),  # the first `up` on a machine downloads Kafka's jars
 )
@@ -61,7 +61,7 @@ _DATABASES = 255  # of Valkey, without number 0
 
 def clean_environment(**values: str) -> dict[str, str]:
     """This process's environment without anything that sesacctl reads, and with `values`."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "COLUMNS": "200", **values}
 
 

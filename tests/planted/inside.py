@@ -24,8 +24,8 @@ _outcomes: dict[str, str] = {}
 
 def pytest_configure() -> None:
     """The installed package points to the checkout: processes that tests start need the copy's path, too."""
-    if "PYTHONPATH" not in servers._KEPT:
-        servers._KEPT = (*servers._KEPT, "PYTHONPATH")
+    if "PYTHONPATH" not in servers.INHERITED:
+        servers.INHERITED = (*servers.INHERITED, "PYTHONPATH")
     elsewhere = subprocess.run(
         [sys.executable, "-c", "import sesacctl, tests.helpers as t; print(sesacctl.__file__, t.__path__[0])"],
         env=servers.clean_environment(),
