@@ -45,6 +45,15 @@ def _wait_for_writer(file: int, path: str) -> None:
         raise OSError(errno.ETIMEDOUT, "Nobody writes into this pipe", path)
 
 
+def require_file(path: Path) -> None:
+    """Return if a file is there: other programs can be given it, and read it more than once.
+
+    Raises:
+        OSError: nothing is there, or a folder, a device or a pipe.
+    """
+    _require_file(path, path.stat().st_mode)
+
+
 def read_bytes(path: Path) -> bytes:
     """All of the file, as far as it has an end.
 
@@ -93,6 +102,10 @@ def _require_replaceable(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
+    _require_file(path, mode)
+
+
+def _require_file(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):

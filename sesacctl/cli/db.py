@@ -191,7 +191,7 @@ def seed(
     users: Annotated[int, typer.Option(min=0, max=MOST, help="How many users.")] = 10_000,
     products: Annotated[int, typer.Option(min=0, max=MOST, help="How many products.")] = 20_000,
     append: Annotated[bool, typer.Option("--append", help="Add to the rows that are there.")] = False,
-    random_seed: Annotated[int, typer.Option(min=-LONG, max=LONG, help="Seed: same seed, same rows.")] = 1,
+    random_seed: Annotated[int, typer.Option(min=0, max=LONG, help="Seed: same seed, same rows.")] = 1,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:

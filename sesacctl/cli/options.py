@@ -67,6 +67,9 @@ MOST = 10**12
 MOST_ROWS = 1_000_000  # that are shown, or held in memory, at once
 LONG = 2**63 - 1  # PostgreSQL's bigint
 
+BYTES = "KEY"
+"""The metavar of what may be any bytes; every other text is UTF-8."""
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATIONS = "30s, 10m, 2h or 7d; a number alone is in seconds"
 _LONGEST = 10 * 365 * 86_400.0
@@ -111,9 +114,15 @@ def kinds(text: str) -> tuple[Kind, ...]:
         raise typer.BadParameter(f"'{text}' is not a list of orders, users and products with commas between") from None
 
 
-def duration_option(help_text: str, name: str) -> OptionInfo:
-    """A Typer option that takes a duration and returns seconds."""
-    found: OptionInfo = typer.Option(name, help=help_text, parser=duration, metavar=DURATION)
+def duration_option(help_text: str, name: str, *, longest: float = _LONGEST) -> OptionInfo:
+    """A Typer option that takes a duration, of at most `longest` seconds, and returns seconds."""
+
+    def parse(text: str | float) -> float:
+        if (seconds := duration(text)) > longest:
+            raise typer.BadParameter(f"'{text}' is longer than {_typed(longest)}")
+        return seconds
+
+    found: OptionInfo = typer.Option(name, help=help_text, parser=parse, metavar=DURATION)
     return found
 
 
@@ -171,7 +180,9 @@ def _say_which(command: Command) -> None:
 
     def parse_args(ctx: Context, args: list[str]) -> list[str]:
         try:
-            return parse(ctx, args)
+            rest = parse(ctx, args)
+            _require_text(ctx)
+            return rest
         except TyperException as error:
             if getattr(error, "ctx", ctx) is None:
                 error.ctx = ctx  # type: ignore[attr-defined]
@@ -179,6 +190,17 @@ def _say_which(command: Command) -> None:
             raise
 
     command.parse_args = parse_args  # type: ignore[method-assign]
+
+
+def _require_text(ctx: Context) -> None:
+    """Refuse bytes that are not text where a text is taken: no server has an id or a name of them."""
+    for param in ctx.command.params:
+        given = ctx.params.get(str(param.name))
+        values = given if isinstance(given, list | tuple) else (given,)
+        try:
+            "".join(each for each in values if isinstance(each, str) and param.metavar != BYTES).encode()
+        except UnicodeEncodeError:
+            raise typer.BadParameter("it holds bytes that are not UTF-8", param_hint=param.get_error_hint()) from None
 
 
 def _typed(seconds: float) -> str:

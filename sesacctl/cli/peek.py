@@ -40,7 +40,11 @@ def peek(
         int | None, typer.Option(min=0, max=LONG, help="The first ones from this offset of --partition on.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Only with this key, in the partition that Kafka's own partitioner has for it.")
+        str | None,
+        typer.Option(
+            metavar=options.BYTES,
+            help="Only with this key, in the partition that Kafka's own partitioner has for it.",
+        ),
     ] = None,
     since: Annotated[float | None, options.duration_option("Only those newer than this.", "--since")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Then show what comes, until Ctrl-C.")] = False,

@@ -73,9 +73,7 @@ def produce(
     new_products: Annotated[float, _rate_option("New products per second.")] = 1.0,
     random_seed: Annotated[
         int | None,
-        typer.Option(
-            min=-options.LONG, max=options.LONG, help="Seed: same seed and cache, same orders (except ids and times)."
-        ),
+        typer.Option(min=0, max=options.LONG, help="Seed: same seed and cache, same orders (except ids and times)."),
     ] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="File in which to record sent and acknowledged events, for audit --ledger.")

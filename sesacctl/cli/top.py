@@ -21,7 +21,7 @@ _KEY_SECONDS = 0.1
 @app.command()
 def top(
     once: Annotated[bool, typer.Option("--once", help="Sample three times, print one screen, exit.")] = False,
-    every: Annotated[float, options.duration_option("Refresh interval.", "--every")] = 2.0,
+    every: Annotated[float, options.duration_option("Refresh interval.", "--every", longest=3600.0)] = 2.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The whole loop on one screen: rate, age, backlog and trend of every stage, and the bottleneck named.

@@ -90,7 +90,10 @@ def combined(number_of_run: int, things: Path, count: int) -> list[Line]:
             words.append(data.draw(st.sampled_from(param.opts)))
             if not param.is_flag:
                 words.append(data.draw(st.sampled_from([*_LAWFUL, *values.of(param, things)])))
-        found.append(Line(name, tuple(words), "together: " + shortened(" ".join(words[-8:]))))
+        about = "together: " + shortened(" ".join(words[-8:]))
+        if "--wait" in words and "--timeout" not in words:
+            words += ["--timeout", "2s"]  # by default it waits for a minute, as it should
+        found.append(Line(name, tuple(words), about))
 
     draw()
     return found

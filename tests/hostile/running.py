@@ -60,13 +60,25 @@ class Ended:
             return None
         if len(self.stderr) > _MOST_CHARACTERS:
             return f"says {len(self.stderr)} characters"
-        said = len(re.findall(r"^error: ", self.stderr, re.MULTILINE)) + self.stderr.count("─ Error ─")
-        hints = len(re.findall(r"^next:  \S", self.stderr, re.MULTILINE)) + len(
-            re.findall(r"^Try 'sesacctl.* for help", self.stderr, re.MULTILINE)
+        text = "".join(map(_plain, self.stderr.splitlines()))
+        said = len(re.findall(r"^[Ee]rror: ", text, re.MULTILINE)) + text.count("─ Error ─")
+        hints = len(re.findall(r"^next:  \S", text, re.MULTILINE)) + len(
+            re.findall(r"^Try 'sesacctl.* for help", text, re.MULTILINE)
         )
         if said != 1:
             return f"says {said} errors"
         return None if hints == 1 else f"gives {hints} hints"
+
+
+def _plain(line: str) -> str:
+    """A line of standard error as it is without `--log-format json`."""
+    try:
+        found = json.loads(line)
+        if found["action"] == "stderr":
+            return f"{found['message']}\n"
+        return f"error: {found['message']}\nnext:  {found['next']}\n" if found["action"] == "error" else ""
+    except (ValueError, KeyError, TypeError):
+        return f"{line}\n"
 
 
 def run(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sesacctl import files
 from sesacctl.database import client_programs, row_security
 from sesacctl.database.schema.version_table import VERSION_TABLE
 from sesacctl.errors import CheckFailed, UsageError
@@ -84,6 +85,7 @@ def open_archive(path: Path) -> Archive:
         ConfigurationError: there is no pg_restore.
     """
     try:
+        files.require_file(path)
         with path.open("rb") as file:
             begins = file.read(len(_MAGIC))
     except OSError as error:
