@@ -76,9 +76,10 @@ def main() -> int:
         for number in range(len(given.seeds)):
             outcomes.append(_storm(own, folder, given, chosen, number))
             _write(given, outcomes, own)
-        if given.losses:
-            outcomes[-1].losses = _losses(own, folder, len(outcomes))
-            outcomes[-1].problems += [problem for found in outcomes[-1].losses.values() for problem in found]
+        for number, outcome in enumerate(outcomes if given.losses else ()):
+            first = len(outcomes) + number * len(losses.LOSSES)
+            outcome.losses = _losses(own, folder / f"losses-{outcome.seed}", first)
+            outcome.problems += [problem for found in outcome.losses.values() for problem in found]
             _write(given, outcomes, own)
     finally:
         own.close()

@@ -59,9 +59,9 @@ def _document(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Itera
     if any(each.problems for each in outcomes):
         yield from ("", "## Problems", "")
         yield from (f"- seed {each.seed}: {problem}" for each in outcomes for problem in each.problems)
-    if told := {name: not wrong for each in outcomes for name, wrong in each.losses.items()}:
-        names = ", ".join(f"`{name}`" if well else f"`{name}` (NOT TOLD)" for name, well in told.items())
-        yield from ("", f"Data lost for good, and told by the oracle and by each audit that can know: {names}.")
+    if told := {name: [each.losses[name] == [] for each in outcomes if each.losses] for name in outcomes[0].losses}:
+        names = ", ".join(f"`{name}` {sum(well)} of {len(well)}" for name, well in told.items())
+        yield from ("", f"Data lost for good, and how often the oracle and each audit that can know told: {names}.")
     yield from _recovery(outcomes)
     yield from _drift(outcomes)
 

@@ -28,6 +28,7 @@ from tests.helpers.proxy import Proxy, tcp, unix
 ORDERS, USERS, PRODUCTS = "orders", "users", "products"
 REFRESH_SECONDS = 3
 _COMMAND_SECONDS = 300.0
+_REDIS_DATABASES = 16
 _HOST_OF = {"producer": 0, "supervisor": 1, "second": 2}  # each with a broker; the cache worker is with the servers
 
 
@@ -200,7 +201,7 @@ def on_own_stack(folder: Path, own: OwnStack, load: Load, part: int = 0) -> Site
     address = Address(
         postgres={"host": own.postgres_folder, "user": "postgres", "dbname": database},
         redis_port=own.valkey_port,
-        redis_db=part,
+        redis_db=part % _REDIS_DATABASES,  # a part begins when those before it have ended
         brokers=own.brokers,
     )
     environment = _through(own.proxies, address) | {"KAFKA_GROUP": f"storm{part or ''}"}
