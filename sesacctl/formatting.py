@@ -34,7 +34,17 @@ def duration_text(seconds: float) -> str:
 
 def time_text(at: datetime) -> str:
     """`2026-11-22 20:00:00Z`: UTC, in whole seconds; commands that take a time take it like this, in quotes."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + "Z"
+
+
+def clock_text(at: datetime) -> str:
+    """`20:00:00Z`: the end of `time_text`, where the day is today."""
+    return time_text(at).partition(" ")[2]
+
+
+def iso_text(at: datetime, timespec: str = "auto") -> str:
+    """`2026-11-22T20:00:00.123456Z`: UTC, for programs; `timespec` as for `datetime.isoformat`."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 @overload

@@ -134,6 +134,11 @@ def read_pulses(home: Path) -> tuple[Pulse, ...]:
     return tuple(pulse for pulse in found if pulse is not None)
 
 
+def in_use(home: Path) -> frozenset[str]:
+    """The names of the loops whose processes run on this machine."""
+    return frozenset(pulse.name for pulse in read_pulses(home) if pulse.alive and _runs(pulse.pid))
+
+
 def _read(path: Path) -> Pulse | None:
     try:
         document = json.loads(path.read_text())

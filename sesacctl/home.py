@@ -15,6 +15,10 @@ ENCODING = "utf-8-sig"  # a byte order mark is not part of the first name
 LONGEST_VALUE = 4096  # of characters, as of a path; nothing else is as long
 _LONGEST_NAME = 255
 DEFAULT_HOME = Path(".sesac")
+IDENTITIES = "supervisors"
+"""The folder of the supervisors' ids, below the stack's; each holds the lock of its own while it runs."""
+LAG_SAMPLES = "lag"
+"""The folder of the lag's samples; who keeps them holds the lock of the file beside them."""
 
 
 def home() -> Path:

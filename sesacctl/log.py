@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from sesacctl.formatting import clock_text, iso_text
+
 Format = Literal["text", "json"]
 
 _CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -36,14 +38,18 @@ def _extras(record: logging.LogRecord) -> Iterable[tuple[str, Any]]:
     return ((key, value) for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_"))
 
 
+def _made(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
 class TextFormatter(logging.Formatter):
-    """`12:00:01 INFO  refresh.done  message key=value`."""
+    """`12:00:01Z INFO    refresh.done: message key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
         extras = dict(_extras(record))
         action = extras.pop("action", record.name.removeprefix("sesacctl."))
-        words = [f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {action}: {record.getMessage()}"]
+        words = [f"{clock_text(_made(record))} {record.levelname:<7} {action}: {record.getMessage()}"]
         words += [f"{key}={value}" for key, value in extras.items()]
         lines = [" ".join(words)]
         if record.exc_info:
@@ -57,7 +63,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
         document: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": iso_text(_made(record), "milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "action": record.name.removeprefix("sesacctl."),

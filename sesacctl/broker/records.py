@@ -84,6 +84,11 @@ class RecordReader:
         """Whether there is a connection to any broker."""
         return clients.is_connected(self._consumer)
 
+    def count_partitions(self, topic: str) -> int:
+        """How many partitions the topic has now; as many as before if no broker answers within two seconds."""
+        clients.refresh_topics(self._consumer)
+        return len(clients.partitions(self._consumer, topic))
+
     def read(
         self, topic: str, partition: int, start: int, *, end: int, seconds: float | None = None
     ) -> Iterator[Record]:
@@ -129,6 +134,26 @@ class RecordReader:
                 self._drop_finished(left, limits)
                 if left and time.monotonic() - heard > SILENT_SECONDS:
                     raise clients.unreachable(self._settings, TimeoutError())
+
+    def firsts(
+        self, starts: Mapping[Partition, int], *, ends: Mapping[Partition, int], seconds: float
+    ) -> Iterator[tuple[Partition, Record | None]]:
+        """The first record of each partition from `starts` on, None if none comes before its end; errors as `chunks`.
+
+        Those that are not known within `seconds` are left out.
+        """
+        left = {TopicPartition(*where): start for where, start in starts.items()}
+        limits = {TopicPartition(*where): end for where, end in ends.items()}
+        self._begin(left)
+        deadline = time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            for chunk in self._poll(dict(left), limits):
+                tp = TopicPartition(chunk.topic, chunk.partition)
+                if chunk.records or chunk.next_offset >= limits[tp]:
+                    yield (chunk.topic, chunk.partition), chunk.records[0] if chunk.records else None
+                    limits[tp] = min(limits[tp], chunk.next_offset)
+                left[tp] = chunk.next_offset
+            self._drop_finished(left, limits)
 
     def _begin(self, starts: Mapping[TopicPartition, int]) -> None:
         self._consumer.assign(list(starts))

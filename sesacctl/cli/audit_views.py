@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sesacctl import formatting
@@ -101,10 +102,18 @@ def _deep(deep: DeepAudit) -> Table:
     rows += [(f"compared: {kind}", ", ".join(columns) or "the id only") for kind, columns in deep.compared.items()]
     rows += [(f"missing: {event.position}", event.id or "(cannot be decoded)") for event in deep.named]
     rows += [
-        (f"different: {row.position}", f"{row.table} {row.id}: {row.column} is {row.found!r}, not {row.expected!r}")
+        (
+            f"different: {row.position}",
+            f"{row.table} {row.id}: {row.column} is {_value(row.found)}, not {_value(row.expected)}",
+        )
         for row in deep.named_different
     ]
     return render.table("Every event looked up", ("", "events"), rows)
+
+
+def _value(value: object) -> str:
+    """As exact as it is: two times may differ by less than a second."""
+    return formatting.iso_text(value) if isinstance(value, datetime) else repr(value)
 
 
 def _ledger(found: LedgerAudit) -> Table:

@@ -55,7 +55,8 @@ def restore(
 
     found, location = service.look(settings, file), locate(settings)
     where = f"database {location.database} on {location.address}"
-    render.confirm(f"Replace all rows of {where} by those of {file}, made {found.made_at}?", yes=yes)
+    made = "" if found.made_at is None else f", made at {formatting.time_text(found.made_at)}"
+    render.confirm(f"Replace all rows of {where} by those of {file}{made}?", yes=yes)
     with render.steps("restoring") as step:
         done = service.restore(settings, file, on_rows=lambda table, rows: step(f"{table}: {rows:,} rows"))
     render.show(done, output, _restored)

@@ -79,7 +79,9 @@ def prune(
 
     found = service.look(settings, older_than)
     if found.orders and not dry_run:
-        render.confirm(f"Delete {_orders(found.orders)} made before {found.made_before:%Y-%m-%d %H:%M}?", yes=yes)
+        render.confirm(
+            f"Delete {_orders(found.orders)} made before {formatting.time_text(found.made_before)}?", yes=yes
+        )
         with render.progress() as bars:
             task = bars.add_task("orders", total=found.orders)
             found = service.prune(
@@ -152,7 +154,7 @@ def _offsets(copies: KafkaCopies) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S %Z}"
+    return "" if at is None else formatting.time_text(at)
 
 
 def _pruned(found: Pruned) -> RenderableType:

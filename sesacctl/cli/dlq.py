@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl import formatting
-from sesacctl.cli import options, render
+from sesacctl.cli import dlq_views, options, render
 from sesacctl.cli.options import LONG, MOST_ROWS, Output, OutputOption, YesOption
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import CheckFailed, UsageError
 from sesacctl.events import Kind
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
-    from sesacctl.pipeline.repair.dead_letters import Filter, Replayed
-    from sesacctl.pipeline.repair.letters import DeadLetter, LetterPage
+    from sesacctl.pipeline.repair.dead_letters import Filter
     from sesacctl.pipeline.sink.patches import Patch
 
 app = typer.Typer(
@@ -49,8 +42,6 @@ PatchOption = Annotated[
     ),
 ]
 UnwrapOption = Annotated[Envelope | None, typer.Option(help="Store the event that is in such an envelope.")]
-_DETAIL_SHOWN = 240
-_KEY_SHOWN = 24
 
 
 @app.command("list")
@@ -73,9 +64,9 @@ def list_(
 
     page = dead_letters.page(settings, _filter(None, topic, reason, since, discarded=discarded), limit=limit)
     if output is Output.JSONL:
-        render.show(page.items, output, lambda _: _list(page))
+        render.show(page.items, output, lambda _: dlq_views.letters(page))
     else:
-        render.show(page, output, _list)
+        render.show(page, output, dlq_views.letters)
 
 
 @app.command()
@@ -90,7 +81,7 @@ def show(
     settings = options.begin()
     from sesacctl.pipeline.repair import dead_letters
 
-    render.show(dead_letters.show(settings, letter_id), output, _one)
+    render.show(dead_letters.show(settings, letter_id), output, dlq_views.one)
 
 
 @app.command()
@@ -123,7 +114,7 @@ def replay(
     from sesacctl.pipeline.repair import dead_letters
 
     result = dead_letters.replay(settings, wanted, dry_run=dry_run, unwrap=unwrap, patch=change)
-    render.show(result, output, _replayed)
+    render.show(result, output, dlq_views.replayed)
     if result.refused:
         raise CheckFailed(f"{sum(result.refused.values())} were refused again", hint="sesacctl dlq list")
 
@@ -204,57 +195,3 @@ def _chosen(ids: list[int] | None, topic: Kind | None, reason: str | None, since
     if not (ids or topic or reason or since or every):
         raise UsageError("say which: --id, --topic, --reason, --since or --all", hint="sesacctl dlq list")
     return _filter(ids, topic, reason, since)
-
-
-def _list(page: LetterPage) -> RenderableType:
-    from rich.console import Group
-
-    rows = [
-        (
-            letter.id,
-            letter.created_at,
-            f"{letter.topic}-{letter.partition}@{letter.offset}",
-            "(null)" if letter.key is None else letter.key[:_KEY_SHOWN],
-            letter.reason,
-            letter.detail[:_DETAIL_SHOWN],
-        )
-        for letter in page.items
-    ]
-    title = f"Dead letters: {len(page.items):,} of {page.total:,} shown"
-    grid = render.table(title, ("id", "refused", "position", "key", "reason", "detail"), rows)
-    counts = ", ".join(f"{reason} {number:,}" for reason, number in page.by_reason.items())
-    return Group(grid, render.text(f"by reason: {counts}")) if counts else grid
-
-
-def _one(letter: DeadLetter) -> Table:
-    return render.details(
-        f"Dead letter {letter.id}",
-        {
-            "topic": letter.topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "reason": letter.reason,
-            "detail": letter.detail,
-            "sent": letter.record_time,
-            "refused": letter.created_at,
-            "discarded": letter.discarded_at,
-            "stored with a patch": letter.patched_at,
-            "patch": None if letter.patch is None else json.dumps(letter.patch, ensure_ascii=False),
-            "headers": ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in letter.headers) or None,
-            "key": letter.key,
-            "value": letter.value,
-        },
-    )
-
-
-def _plain(base64: str | None) -> str:
-    return "(null)" if base64 is None else formatting.readable(b64decode(base64))
-
-
-def _replayed(result: Replayed) -> Table:
-    title = "Replay (dry run: nothing was changed)" if result.dry_run else "Replay"
-    refused = {f"refused: {reason}": number for reason, number in result.refused.items()}
-    named = {f"{each.id}: {each.reason}": each.detail[:_DETAIL_SHOWN] for each in result.named}
-    return render.details(
-        title, {"tried": result.tried, "stored": result.stored, "duplicates": result.duplicates, **refused, **named}
-    )

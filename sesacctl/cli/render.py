@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from typing import TypeVar
 
 import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from sesacctl import formatting
-from sesacctl.cli.grid import Grid
 from sesacctl.cli.options import Output, shared
 from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
+from sesacctl.cli.tables import details, member_name, sparkline, table, text
+from sesacctl.documents import as_json
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import escaped, is_only_json, printable, write
 
@@ -31,14 +28,11 @@ if TYPE_CHECKING:
 
     from sesacctl.cli.keys import Keys
 
+__all__ = ["details", "member_name", "sparkline", "table", "text"]
+"""Of what lies elsewhere."""
+
 SCHEMA_VERSION = 1
-BARS = "▁▂▃▄▅▆▇█"
 T = TypeVar("T")
-
-# Among numbers, such a short text stands on the right as they do.
-_LONGEST_FACT = 30
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
 
 # As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: who
 # reads a file or a log later has that at least, and a table that has no room becomes a list of its rows.
@@ -51,49 +45,18 @@ def is_live(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
-def text(value: object, style: str = "") -> Text:
-    """`value` for a terminal: no markup, no control characters; thousands separators, and one form of times."""
-    if isinstance(value, datetime):
-        return Text(formatting.time_text(value), style=style)
-    shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    return Text(printable(shown), style=style)
-
-
-def member_name(member: str) -> str:
-    """A member or a host of the consumer group; a UUID in it is cut to its first eight characters."""
-    return _UUID.sub(lambda match: match[0][:8], member)
-
-
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A Rich table; a column is right-aligned where it holds numbers. In a narrow terminal it is a list."""
-    rows = [list(row) for row in rows]
-    grid = Grid(header_style="bold", show_header=any(columns))
-    grid.heading = text(title, "bold") if title else None
-    for number, name in enumerate(columns):
-        cells = [row[number] for row in rows if row[number] is not None]
-        numbers = [cell for cell in cells if isinstance(cell, int | float)]
-        # Words may be folded, numbers may not: of a column that does not wrap, the heading would take the others' room.
-        only = bool(numbers) and len(numbers) == len(cells)
-        right = only or (bool(numbers) and max(Text(str(cell)).cell_len for cell in cells) <= _LONGEST_FACT)
-        least = max(text(number).cell_len for number in numbers) if only else None
-        grid.add_column(name, justify="right" if right else "left", overflow="fold", min_width=least)
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else text("" if cell is None else cell) for cell in row))
-    return grid
-
-
 def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> None:
     """Print a service's result: `to_table(result)`, or JSON with `schema_version`; a list is a line each as jsonl."""
     if output is Output.TABLE:
         stdout.print(to_table(result))
         return
-    import msgspec
-
-    document = msgspec.to_builtins(result, str_keys=True, enc_hook=str)
+    document = as_json(result)
     if isinstance(document, dict):
         documents = [document]
+    elif isinstance(document, list) and output is Output.JSONL:
+        documents = document
     else:
-        documents = document if output is Output.JSONL else [{"items": document}]
+        documents = [{"items": document}]
     for body in documents:
         indent = 2 if output is Output.JSON else None
         print(escaped(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent)))
@@ -172,9 +135,7 @@ def say(message: str) -> None:
 def show_aside(result: T, to_table: Callable[[T], RenderableType]) -> None:
     """Print on stderr what is not the command's result: a table, or a JSON object with `items`."""
     if is_only_json():
-        import msgspec
-
-        write("info", "progress", "", items=msgspec.to_builtins(result, str_keys=True, enc_hook=str))
+        write("info", "progress", "", items=as_json(result))
     else:
         stderr.print(to_table(result))
 
@@ -267,15 +228,3 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
         return
     with stderr.status(text(f"{what} …")) as spinner, job_control(stderr):
         yield lambda step: spinner.update(text(step))
-
-
-def sparkline(values: Sequence[float | None]) -> Text:
-    """A bar for each value, relative to the largest; a dot where it is not known."""
-    most = max((value for value in values if value is not None), default=0)
-    bars = ("" if value is None else BARS[min(7, int(value / most * 7.999))] if most else BARS[0] for value in values)
-    return Text("".join(bar or "·" for bar in bars), "cyan" if most else "dim")
-
-
-def details(title: str, values: Mapping[str, object]) -> Table:
-    """A two-column table of names and values."""
-    return table(title, ("", ""), values.items())

@@ -118,9 +118,10 @@ def _up_table(result: UpResult) -> Table:
 
 def _down_table(result: DownResult) -> Table:
     stopped = ", ".join(result.stopped) or "nothing: no server was running"
-    return render.details(
-        "Local stack", {"folder": result.home, "stopped": stopped, "data": "deleted" if result.purged else "kept"}
-    )
+    facts = {"folder": result.home, "stopped": stopped, "data": "deleted" if result.purged else "kept"}
+    if result.left:
+        facts["left, as a loop that still runs uses it"] = ", ".join(result.left)
+    return render.details("Local stack", facts)
 
 
 def _status_table(servers: list[ServerStatus]) -> Table:

@@ -80,7 +80,7 @@ class Board:
     def _whole(self, console: Console, width: int, height: int) -> Iterator[RenderableType]:
         screen = self._screen
         head = Text("sesacctl top", "bold")
-        head.append("  paused  " if self._view.paused else f"  {screen.at.astimezone():%H:%M:%S}  ", "dim")
+        head.append("  paused  " if self._view.paused else f"  {formatting.clock_text(screen.at)}  ", "dim")
         head.append(render.text(f"database {screen.database}, group {screen.group}", "dim"))
         yield _cut(head, width)
         yield self._columns() if width >= _WIDE else self._lines()
@@ -108,8 +108,8 @@ class Board:
             yield Text(f"… {formatting.plural(len(stages) - len(shown), 'stage')} more", "dim")
 
     def _short_head(self, width: int) -> Text:
-        at = "paused" if self._view.paused else f"{self._screen.at.astimezone():%H:%M:%S}"
-        return _cut(Text.assemble((f"{at}  ", "bold"), self._facts()), width)
+        at = "paused" if self._view.paused else formatting.clock_text(self._screen.at)
+        return _cut(Text.assemble((f"{at} ", "bold"), self._facts()), width)
 
     def _bottleneck(self, console: Console, width: int) -> list[Text]:
         screen = self._screen

@@ -14,9 +14,11 @@ from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
-    from sesacctl.pipeline.trace.timeline import Trace
+    from sesacctl.pipeline.trace.timeline import Hop, Trace
 
 app = typer.Typer()
 _POSITION = re.compile(r"(.+)-(\d{1,9})@(\d{1,19})")
@@ -97,12 +99,21 @@ def table(result: Trace) -> RenderableType:
     rows = [
         (
             hop.stage,
-            None if hop.at is None else hop.at.isoformat(sep=" ", timespec="milliseconds"),
+            hop.at,
+            _after(hop, result.hops),
             hop.where,
             hop.detail,
         )
         for hop in result.hops
     ]
-    grid = render.table(f"{_name(result)}, group {result.group}", ("hop", "time", "where", "what"), rows)
+    grid = render.table(f"{_name(result)}, group {result.group}", ("hop", "time", "after", "where", "what"), rows)
     verdict = render.text(f"{result.verdict}: {result.sentence}", "bold red" if result.is_bad else "bold")
     return Group(grid, verdict) if rows else verdict
+
+
+def _after(hop: Hop, hops: Sequence[Hop]) -> str | None:
+    """Since the first hop whose time is known; less than nothing where clocks differ."""
+    began = next((each.at for each in hops if each.at is not None), None)
+    if hop.at is None or began is None or hop.at == began:
+        return None
+    return f"{(hop.at - began).total_seconds():,.3f} s"

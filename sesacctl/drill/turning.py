@@ -13,6 +13,7 @@ from sesacctl.broker.groups import Place, places
 from sesacctl.cache.connections import connect as connect_redis
 from sesacctl.cache.state import CacheState, read_state
 from sesacctl.heartbeat import read_pulses
+from sesacctl.home import IDENTITIES
 from sesacctl.settings import Settings
 from sesacctl.stack.process import is_alive, require
 
@@ -82,7 +83,7 @@ def _supervisors(home: Path, members: tuple[Place, ...]) -> tuple[int, ...]:
     """The supervisors on this machine that hold the identity of a member: a heartbeat alone does not name its group."""
     hosts = {place.host for place in members}
     pids = [pulse.pid for pulse in read_pulses(home) if pulse.alive and pulse.name.startswith("consume")]
-    return tuple(pid for pid in pids if _identities(pid, home / "supervisors") & hosts)
+    return tuple(pid for pid in pids if _identities(pid, home / IDENTITIES) & hosts)
 
 
 def _identities(pid: int, folder: Path) -> set[str]:

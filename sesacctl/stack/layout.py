@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sesacctl.errors import ConfigurationError
+from sesacctl.stack import leftovers
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.process import Account
 
@@ -132,8 +133,10 @@ class Layout:
             shutil.rmtree(left_over, ignore_errors=True)
         return self.data / f"{server}.new-{os.getpid()}"
 
-    def purge(self) -> None:
-        """Delete what `create` and the servers made, and the folder if nothing else is in it.
+    def purge(self) -> list[Path]:
+        """Delete what `create`, the servers and loops made, and the folder if nothing else is in it.
+
+        Returns what stays, as a loop that runs on this machine uses it.
 
         Raises:
             ConfigurationError: something cannot be deleted.
@@ -144,8 +147,10 @@ class Layout:
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
+            left = leftovers.clear(self.home)
             if not any(self.home.iterdir()):
                 self.home.rmdir()
+            return left
         except OSError as error:
             raise ConfigurationError(f"cannot delete {self.home}: {error}", hint="sesacctl down --purge") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,12 @@ class UpResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownResult:
-    """`stopped`: the servers that were running."""
+    """`stopped`: the servers that were running. `left`: files that a loop uses which still runs here."""
 
     home: str
     stopped: list[str]
     purged: bool
+    left: list[str] = field(default_factory=list)
 
 
 def up(home: Path, *, on_step: OnStep = logger.info) -> UpResult:
@@ -86,15 +87,15 @@ def down(home: Path, *, purge: bool = False, on_step: OnStep = logger.info) -> D
         return DownResult(home=str(layout.home), stopped=[], purged=False)
     with file_lock(layout.lock, on_wait=lambda: on_step("another command works on this stack: waiting")):
         stack = Servers(layout, layout.load())
-        stopped: list[str] = []
+        stopped, left = list[str](), list[Path]()
         for name, server in (("Kafka", stack.kafka), ("Valkey", stack.valkey), ("PostgreSQL", stack.postgres)):
             on_step(f"{name}: stopping")
             stopped += server.stop()
         layout.environment.unlink(missing_ok=True)
         if purge:
             on_step("deleting the data")
-            layout.purge()
-    return DownResult(home=str(layout.home), stopped=stopped, purged=purge)
+            left = layout.purge()
+    return DownResult(home=str(layout.home), stopped=stopped, purged=purge, left=[str(path) for path in left])
 
 
 def status(home: Path) -> list[ServerStatus]:

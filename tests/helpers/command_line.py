@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import typer
@@ -37,8 +38,8 @@ ARGUMENTS = {
 
 
 def problem(arguments: Sequence[str]) -> str | None:
-    """Why `sesacctl ARGUMENTS` is no command line; None if it is one."""
-    command, words, parent = get_command(build()), list(arguments), None
+    """Why `sesacctl ARGUMENTS` is no command line; None if it is one. No option does what it is for."""
+    command, words, parent = _inert(get_command(build())), list(arguments), None
     name: str | None = "sesacctl"
     try:
         while True:
@@ -49,11 +50,28 @@ def problem(arguments: Sequence[str]) -> str | None:
             if not rest:
                 return None
             name, command, words = command.resolve_command(context, rest)
-            parent = context
-    except typer.Exit:  # --help and --version
+            command, parent = _inert(command), context
+    except typer.Exit:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+
+
+def _inert(command: Any) -> Any:
+    """The command whose eager options, such as --help and --install-completion, only end the parsing."""
+
+    def end(context: Any, _parameter: object, value: object) -> object:
+        if value and not context.resilient_parsing:
+            raise typer.Exit
+        return value
+
+    command = copy(command)
+    options = [copy(each) for each in command.params]
+    for each in options:
+        if each.is_eager:
+            each.callback = end
+    command.params = options
+    return command
 
 
 def commands() -> Iterator[tuple[str, Any]]:

@@ -11,8 +11,9 @@ from uuid import uuid4
 import psutil
 from kafka import KafkaConsumer
 
+from sesacctl.broker import topics
 from sesacctl.broker.groups import leave_group
-from sesacctl.events import ORDERS, PARTITIONS, Kind
+from sesacctl.events import ORDERS, PARTITIONS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.consume.instance import Instance
@@ -20,7 +21,7 @@ from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
-from tests.helpers.events import Message, query, send
+from tests.helpers.events import Message, message, product, query, send, user
 from tests.helpers.waiting import wait_until
 
 
@@ -127,6 +128,23 @@ def store_all(settings: Settings) -> None:
     empty = UntilEmpty(settings)
     with running(settings) as found:
         wait_until(lambda: found.errors or empty(), message="the topics are not drained")
+
+
+def sell(settings: Settings, orders: Sequence[Message]) -> None:
+    """Topics, one user and one product, and these orders in partition 0, consumed."""
+    topics.init(settings)
+    send(settings, USERS, [message(user(1))])
+    send(settings, PRODUCTS, [message(product(1))])
+    send(settings, ORDERS, orders, partition=0)
+    store_all(settings)
+
+
+def counters(settings: Settings) -> tuple[int, int, int]:
+    """Of the first partition of orders: stored, duplicates and dead letters."""
+    [found] = query(settings, "SELECT stored, duplicates, dead FROM sink_offsets WHERE topic = %s AND partition = 0",
+                    settings.topic(ORDERS))  # fmt: skip
+    stored, duplicates, dead = found
+    return stored, duplicates, dead
 
 
 def check(settings: Settings, orders: int) -> None:

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.report import AuditResult, audit
 from sesacctl.pipeline.repair import dead_letters, reset_offsets
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.helpers.consumers import store_all
-from tests.helpers.events import Message, message, order, product, query, send, user
+from tests.helpers.consumers import counters, sell, store_all
+from tests.helpers.events import Message, message, order, query
 
 RIGHT: dict[str, Any] = {"order": {"quantity": 2}}
 
@@ -30,18 +29,8 @@ def wrong(number: int, **values: Any) -> Message:
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """One stored order, o0; dead letters: o1 and o2 with a quantity that is text, and one that is not JSON."""
-    topics.init(settings)
-    send(settings, USERS, [message(user(1))])
-    send(settings, PRODUCTS, [message(product(1))])
-    send(settings, ORDERS, [message(order(0)), wrong(1), wrong(2), (b"u1", b"no JSON")], partition=0)
-    store_all(settings)
+    sell(settings, [message(order(0)), wrong(1), wrong(2), (b"u1", b"no JSON")])
     return settings
-
-
-def counters(settings: Settings) -> tuple[int, int, int]:
-    [found] = query(settings, "SELECT stored, duplicates, dead FROM sink_offsets WHERE topic = %s AND partition = 0",
-                    settings.topic(ORDERS))  # fmt: skip
-    return found
 
 
 def letter_id(settings: Settings, offset: int) -> int:

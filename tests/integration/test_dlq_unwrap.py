@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.envelopes import Envelope
-from sesacctl.events import ORDERS, PRODUCTS, USERS
+from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.deep import DeepAudit
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.settings import Settings
 from tests.conftest import Cli
-from tests.helpers.consumers import store_all
-from tests.helpers.events import Message, message, order, product, query, send, user
+from tests.helpers.consumers import counters, sell, store_all
+from tests.helpers.events import Message, message, order, query, send
 
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "shop.order"}
 
@@ -54,18 +53,8 @@ FOREIGN: list[Message] = [
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """One user, one product, one order that is an event, and nine records that are none."""
-    topics.init(settings)
-    send(settings, USERS, [message(user(1))])
-    send(settings, PRODUCTS, [message(product(1))])
-    send(settings, ORDERS, [message(order(0)), *FOREIGN], partition=0)
-    store_all(settings)
+    sell(settings, [message(order(0)), *FOREIGN])
     return settings
-
-
-def counters(settings: Settings) -> tuple[int, int, int]:
-    [found] = query(settings, "SELECT stored, duplicates, dead FROM sink_offsets WHERE topic = %s AND partition = 0",
-                    settings.topic(ORDERS))  # fmt: skip
-    return found
 
 
 def values(settings: Settings) -> DeepAudit:

@@ -83,6 +83,28 @@ def test_a_dead_letter_that_is_parked_again_is_kept_once(settings: Settings) -> 
     assert kept(settings) == ([], [0, 1])
 
 
+def test_a_dead_letter_that_is_stored_later_is_one_no_longer(settings: Settings) -> None:
+    """Read again after a reset; one of the same position that is another record, or that was discarded, stays."""
+    topics.init(settings)
+    add_parents(settings)
+    late = [message(order(number, user_id="u900")) for number in range(3)]
+    send(settings, ORDERS, [*late, (b"u1", b"{}"), message(order(4))], partition=0)
+    store_all(settings)
+    query(settings, "UPDATE parked_events SET parked_at = now() - interval '1 hour'")
+    store_all(settings)
+    assert kept(settings) == ([], [0, 1, 2, 3])
+    query(settings, "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동')")
+    query(settings, """UPDATE dead_letters SET value = 'of a log that was cut' WHERE "offset" = 1""")
+    query(settings, """UPDATE dead_letters SET discarded_at = now() WHERE "offset" = 2""")
+    for _ in range(2):
+        reset_offsets.move(settings, reset_offsets.plan(settings, (ORDERS,), "earliest"))
+        store_all(settings)
+        assert kept(settings) == ([], [1, 2, 3])
+        assert query(settings, "SELECT count(*) FROM orders") == [(4,)]
+        found = audit(settings, values=True)
+        assert (found.ok, found.counts.dead) == (True, 1)
+
+
 def kept(settings: Settings) -> tuple[list[int], list[int]]:
     """The offsets of parked events, and of dead letters."""
     tables = ("parked_events", "dead_letters")

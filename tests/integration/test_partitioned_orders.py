@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sesacctl.pipeline.repair.dump import dump
+from sesacctl.pipeline.repair.restore import restore
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import add_parents, message, order, query
@@ -38,6 +40,10 @@ def stored(settings: Settings) -> int:
     return int(count)
 
 
+def orders(settings: Settings) -> list[tuple[object, ...]]:
+    return query(settings, "SELECT order_id, user_id, total_amount, created_at FROM orders ORDER BY 1")
+
+
 @pytest.mark.usefixtures("script")
 def test_rows_and_new_ones_are_there_and_duplicates_are_not(settings: Settings, rig: Rig) -> None:
     assert stored(settings) == 50
@@ -57,3 +63,22 @@ def test_an_order_at_another_time_is_new_where_the_key_has_it(script: str, rig: 
     else:
         assert counts.stored == 0
         assert "two events" not in shown
+
+
+@pytest.mark.parametrize("name", ["orders_by_hash", "orders_by_month"])
+def test_a_dump_comes_back_with_partitions_and_without(settings: Settings, rig: Rig, tmp_path: Path, name: str) -> None:
+    """From a plain table into partitions, from these into themselves, and into a plain table again."""
+    add_parents(settings)
+    rig.store([message(order(number, created_at=FIRST if number % 2 else LATER)) for number in range(50)])
+    rig.connection.close()
+    plain, parted, before = tmp_path / "plain.dump", tmp_path / "parted.dump", orders(settings)
+    dump(settings, plain)
+    execute(settings, (SQL / f"{name}.sql").read_text())
+    for path in (plain, parted):
+        query(settings, "TRUNCATE orders")
+        assert restore(settings, path).rows["orders"] == 50
+        assert orders(settings) == before
+        dump(settings, parted)
+    execute(settings, "ALTER TABLE orders RENAME TO parted; CREATE TABLE orders (LIKE parted INCLUDING DEFAULTS)")
+    restore(settings, parted)
+    assert orders(settings) == before

@@ -173,6 +173,20 @@ def test_following_shows_what_comes_and_ends_with_code_0(shop: Settings, sesacct
     assert process.wait(30) == 0
 
 
+def test_following_shows_partitions_that_are_added(shop: Settings, sesacctl: Cli) -> None:
+    process = sesacctl.start("topics", "peek", "orders", "-n", "1", "--follow", "-o", "jsonl")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["id"] == "o9"
+    admin = KafkaAdminClient(bootstrap_servers=shop.brokers)
+    admin.create_partitions({shop.topic(ORDERS): 11})
+    admin.close()
+    send(shop, ORDERS, [message(order(70))], partition=10)
+    found = json.loads(process.stdout.readline())
+    assert (found["id"], found["partition"], found["offset"]) == ("o70", 10, 0)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+
+
 def test_a_closed_pipe_ends_it_with_code_141(shop: Settings, sesacctl: Cli) -> None:
     send(shop, ORDERS, [message(order(n, category="x" * 40)) for n in range(100, 2_000)])
     reading, writing = os.pipe()

@@ -17,6 +17,18 @@ PLANTS: tuple[Plant, ...] = (
         ("tests/integration/test_parked.py::test_a_dead_letter_that_is_parked_again_is_kept_once",),
     ),
     Plant(
+        "stored-and-still-a-dead-letter",
+        "sesacctl/pipeline/sink/store.py",
+        (("                self._old_letters.settle(cursor, batches, entries, refusals)\n", ""),),
+        ("tests/integration/test_parked.py::test_a_dead_letter_that_is_stored_later_is_one_no_longer",),
+    ),
+    Plant(
+        "letter-of-another-log-deleted",
+        "sesacctl/pipeline/sink/old_letters.py",
+        ((" and raw == _bytes_of(records[place])", ""),),
+        ("tests/integration/test_parked.py::test_a_dead_letter_that_is_stored_later_is_one_no_longer",),
+    ),
+    Plant(
         "retry-without-offsets-lock",
         "sesacctl/pipeline/consume/parked.py",
         (("    offsets.lock(cursor, owned[0], sorted(", "    _ = (cursor, owned[0], sorted("),),

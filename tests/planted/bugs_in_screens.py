@@ -32,9 +32,27 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "labels-lost-beside-a-number",
-        "sesacctl/cli/render.py",
-        (("only = bool(numbers) and len(numbers) == len(cells)", "only = bool(numbers)"),),
+        "sesacctl/cli/tables.py",
+        ((" and _NO_NUMBER.issuperset(words):", ":"),),
         ("tests/unit/cli/test_render.py::test_a_long_value_takes_no_room_from_the_labels",),
+    ),
+    Plant(
+        "coloured-numbers-on-the-left",
+        "sesacctl/cli/tables.py",
+        ((" and not _NUMBER.fullmatch(cell)]", "]"),),
+        ("tests/unit/cli/test_render.py::test_numbers_with_colour_or_unit_stand_on_the_right",),
+    ),
+    Plant(
+        "another-form-of-times",
+        "sesacctl/cli/db_forget.py",
+        (('"" if at is None else formatting.time_text(at)', '"" if at is None else f"{at:%Y-%m-%d %H:%M}"'),),
+        ("tests/unit/project/test_times.py::test_times_are_written_in_one_place",),
+    ),
+    Plant(
+        "times-of-the-session-in-json",
+        "sesacctl/documents.py",
+        (("        return iso_text(value)\n", "        return value.isoformat()\n"),),
+        ("tests/unit/cli/test_render.py::test_times_in_json_have_one_form",),
     ),
     Plant(
         "terminal-left-without-echo",

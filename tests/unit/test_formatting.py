@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
 from sesacctl import formatting
@@ -46,3 +48,12 @@ def test_how_large(number: int, text: str) -> None:
 )
 def test_how_long(seconds: float, text: str) -> None:
     assert formatting.duration_text(seconds) == text
+
+
+def test_when() -> None:
+    at = datetime(2026, 11, 23, 5, 0, 7, 123456, timezone(timedelta(hours=9)))
+    assert formatting.time_text(at) == "2026-11-22 20:00:07Z"
+    assert formatting.clock_text(at) == "20:00:07Z"
+    assert formatting.iso_text(at) == "2026-11-22T20:00:07.123456Z"
+    assert formatting.iso_text(at, "milliseconds") == "2026-11-22T20:00:07.123Z"
+    assert formatting.time_text(datetime(2, 1, 1, tzinfo=UTC)) == "0002-01-01 00:00:00Z"

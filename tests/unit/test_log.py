@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_terminal_control_characters_are_escaped() -> None:
 
 def test_text_has_time_level_action_message_and_fields() -> None:
     line = TextFormatter().format(record("stored", action="consume.step", rows=3, table="주문"))
+    assert re.match(r"\d\d:\d\d:\d\dZ ", line)
     assert line.split(" ", 1)[1] == "WARNING consume.step: stored rows=3 table=주문"
 
 
@@ -50,7 +52,7 @@ def test_without_an_action_the_module_is_named() -> None:
 
 def test_json_is_one_document_a_line() -> None:
     document = json.loads(JsonFormatter().format(record("저장", action="consume.step", rows=3, at=Path("/x"))))
-    assert document.pop("time").endswith("+00:00")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", document.pop("time"))
     assert document == {
         "level": "warning",
         "logger": "sesacctl.pipeline.sink.store",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,7 @@ from sesacctl.events import ORDERS, PRODUCTS, USERS
 
 _MAGIC = b"PGDMP"
 _HINT = "a file that sesacctl db dump has written"
-_MADE_AT = re.compile(r"^;\s+Archive created at (.*)$", re.MULTILINE)
+_MADE_AT = re.compile(r"^;\s+Archive created at (\S+ \S+) UTC$", re.MULTILINE)
 _DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (\S+) ")
 _COPY = re.compile(rb'COPY (?:.*\.)?"?(\w+)"? \((.*)\) FROM stdin;\r?\n')
 _END = b"\\.\n"
@@ -54,7 +56,7 @@ class Archive:
 
     path: Path
     program: Path
-    made_at: str
+    made_at: datetime | None
     entries: Sequence[tuple[str, str]]
 
     @contextmanager
@@ -94,7 +96,12 @@ def open_archive(path: Path) -> Archive:
         raise UsageError(f"{path} is not a dump in pg_dump's custom format", hint=_HINT)
     program = client_programs.find("pg_restore", at_least=client_programs.OLDEST)
     done = subprocess.run(
-        [str(program), "--list", str(path)], capture_output=True, text=True, errors="replace", check=False
+        [str(program), "--list", str(path)],
+        env={**os.environ, "TZ": "UTC"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         raise _unreadable(path, done.stderr)
@@ -104,8 +111,12 @@ def open_archive(path: Path) -> Archive:
             f"{path} is not of this sesacctl's tables: {', '.join(sorted(missing))} not in it",
             hint="restore it with the version that made it, then sesacctl db migrate with this one",
         )
-    made_at = _MADE_AT.search(done.stdout)
-    return Archive(path=path, program=program, made_at=made_at[1] if made_at else "", entries=entries)
+    return Archive(path=path, program=program, made_at=_made_at(done.stdout), entries=entries)
+
+
+def _made_at(listed: str) -> datetime | None:
+    found = _MADE_AT.search(listed)
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
 def _partitioned(listed: str) -> set[str]:

@@ -11,11 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import msgspec
-
 from sesacctl import files
 from sesacctl.database import row_security
 from sesacctl.database.connections import transaction
+from sesacctl.documents import as_json
 from sesacctl.envelopes import Envelope
 from sesacctl.errors import ConfigurationError, DeadLetterMissing
 from sesacctl.log import escaped
@@ -226,7 +225,7 @@ def write_lines(settings: Settings, wanted: Filter, file: TextIO) -> int:
     written = 0
     with _transaction(settings, "dlq-export", on_server="letters") as cursor:
         for letter in read_letters(cursor, *wanted.where(settings), order="id", limit=None):
-            file.write(escaped(json.dumps(msgspec.to_builtins(letter), ensure_ascii=False)) + "\n")
+            file.write(escaped(json.dumps(as_json(letter), ensure_ascii=False)) + "\n")
             written += 1
     return written
 

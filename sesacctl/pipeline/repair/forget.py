@@ -29,7 +29,8 @@ _NOTES = (
     "The user id stays, as the key of the orders: who knows whose it is still knows whose they are.",
     "Consumed again, records of this user are stored without anything personal.",
     "Not reached: backups and dumps, exported dead letters, logs, standby servers until they follow, old versions of"
-    " rows until VACUUM; records of producers that put keys into other partitions than Kafka's clients do.",
+    " rows until VACUUM; records of producers that put keys into other partitions than Kafka's clients do; the cache"
+    " until its next refresh, should PostgreSQL have ended a refresh's session in the middle of its round.",
 )
 OnRead = Callable[[int, int], None]
 

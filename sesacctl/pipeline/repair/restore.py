@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -32,7 +33,7 @@ class Restored:
     """The rows of each table, as in the file; users who were forgotten or removed since it was made are so again."""
 
     file: str
-    made_at: str
+    made_at: datetime | None
     revision: str
     rows: dict[str, int] = field(default_factory=dict)
     forgotten_again: int = 0

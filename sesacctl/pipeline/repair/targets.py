@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 
 from sesacctl.errors import UsageError
+from sesacctl.formatting import time_text
 
 EARLIEST: Final = "earliest"
 LATEST: Final = "latest"
@@ -37,7 +38,7 @@ def parse(text: str, now: datetime) -> Literal["earliest", "latest"] | int | dat
             hint=_HINT,
         )
     if at > now:
-        raise UsageError(f"'{text}' is still to come: it is {now:%Y-%m-%d %H:%M:%SZ}", hint=_HINT)
+        raise UsageError(f"'{text}' is still to come: it is {time_text(now)}", hint=_HINT)
     # Kafka takes -1 ms for the latest offset, -2 ms for the earliest.
     return max(at, datetime.fromtimestamp(0, UTC))
 

@@ -18,6 +18,7 @@ from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.forgotten import ForgottenUsers, redact
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.sink.measures import Measures
+from sesacctl.pipeline.sink.old_letters import OldLetters
 from sesacctl.pipeline.sink.retained import save_dead_letters, save_parked
 from sesacctl.pipeline.sink.sqlstates import Failure, classify
 from sesacctl.pipeline.sink.staging import RAISE_NOW, write_staged
@@ -51,6 +52,7 @@ class Sink:
         self._checkpoint = checkpoint
         self._copies = True
         self._forgotten = ForgottenUsers()
+        self._old_letters = OldLetters(group)
 
     @property
     def connection(self) -> extensions.connection:
@@ -65,6 +67,7 @@ class Sink:
         """Next offset of each partition that PostgreSQL knows, and what tells its log from another one."""
         if not keys:
             return {}
+        self._old_letters.forget(keys)
         with self._connection, self._connection.cursor() as cursor:
             return offsets.read_marks(cursor, self._group, keys)
 
@@ -106,12 +109,14 @@ class Sink:
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
                 )
                 save_parked(cursor, self._group, [r for r in refusals if r.failure is Failure.PARK])
+                self._old_letters.settle(cursor, batches, entries, refusals)
                 tally(counts, refusals)
                 self._advance(cursor, batches, counts)
                 self._checkpoint("before commit")
             with self._measures.timed("commit"):
                 self._connection.commit()
         except BaseException:
+            self._old_letters.forget(batch.key for batch in batches)
             if not self._connection.closed:
                 self._connection.rollback()
             raise

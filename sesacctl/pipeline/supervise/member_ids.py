@@ -10,6 +10,7 @@ from typing import IO, Self
 from uuid import UUID, uuid4
 
 from sesacctl.errors import ConfigurationError, IdentityInUse
+from sesacctl.home import IDENTITIES
 
 _ANOTHER_NAME = "give each host a SESAC_MEMBER of its own, then sesacctl consume"
 
@@ -38,7 +39,7 @@ class Identity:
             ConfigurationError: it cannot be written.
             IdentityInUse: another supervisor on this machine has that name.
         """
-        folder = home / "supervisors"
+        folder = home / IDENTITIES
         self._name = name
         try:
             folder.mkdir(parents=True, exist_ok=True)

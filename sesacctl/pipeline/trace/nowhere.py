@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sesacctl.formatting import plural
+from sesacctl.formatting import plural, time_text
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.trace.fate import ACCEPT_CUT, DEEP, LAG, Fate, of_kept
 from sesacctl.pipeline.trace.rows import KeptRecord, Tables
@@ -47,8 +47,8 @@ def by_id(
     row_id: str, parts: Iterable[PartitionProgress], tables: Tables, lines: Sequence[LedgerLines], searched: Searched
 ) -> Fate:
     """Of an id that is in no table and in no record that was read: only what is sure, and what else it may be."""
-    since = searched.since.isoformat(sep=" ", timespec="seconds")
-    sentence = f"in no table, and in none of the {plural(searched.read, 'offset')} that Kafka has since {since}"
+    read, since = plural(searched.read, "offset"), time_text(searched.since)
+    sentence = f"in no table, and in none of the {read} that Kafka has since {since}"
     if tables.removals.explain_ids([row_id], 1):
         sentence += "; `db prune`, `db forget` or `smoke` may have removed it"
     if not any(each.acknowledged for each in lines):

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sesacctl.events import Kind
-from sesacctl.formatting import bytes_text, plural
+from sesacctl.formatting import bytes_text, plural, time_text
 from sesacctl.pipeline.trace.rows import KeptRecord, StoredRow
 from sesacctl.pipeline.trace.search import FoundRecord, Searched
 
@@ -138,5 +138,5 @@ def row_hops(kind: Kind, rows: Sequence[StoredRow]) -> Iterator[Hop]:
     """Its rows; what PostgreSQL knows is the transaction that wrote them last, which may be a later change."""
     for row in rows:
         when = "" if row.committed_at else "; commit times are not kept (track_commit_timestamp is off)"
-        detail = f"last written by transaction {row.transaction}{when}; created_at {row.created_at.isoformat()}"
+        detail = f"last written by transaction {row.transaction}{when}; created_at {time_text(row.created_at)}"
         yield Hop(stage="row", at=row.committed_at, where=kind, detail=detail)

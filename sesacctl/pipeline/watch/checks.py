@@ -160,7 +160,8 @@ def _kafka(seen: Observation) -> Check:
     parts += [f"{count} of {partitions} {what}" for what, count in lacks.items() if count]
     evidence = ", ".join(part for part in parts if part)
     if silent or any(lacks.values()) or len(kafka.brokers) < wanted:
-        return _unhealthy(name, evidence, "sesacctl stack status")
+        there = "sesacctl topics describe, and look at those brokers where they run"
+        return _unhealthy(name, evidence, "sesacctl stack status" if name in seen.own else there)
     if kafka.unsafe:
         return _unhealthy(name, f"{evidence}; may lose records: {', '.join(kafka.unsafe)}", "sesacctl topics init")
     return _ok(name, f"{evidence}, all {partitions} in sync")

@@ -20,12 +20,12 @@ from typing import TextIO
 
 from sesacctl.errors import CheckFailed, SesacctlError
 from sesacctl.events import PARTITIONS, Kind
+from sesacctl.home import LAG_SAMPLES
 from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "lag"
 EVERY_SECONDS = 10.0
 MOST_SAMPLES = 8_640
 """A day of them; about a megabyte."""
@@ -68,7 +68,7 @@ class LagHistory:
 def file_of(settings: Settings) -> Path:
     """Where this host's samples are: of one group and one prefix of topics."""
     name = zlib.crc32(json.dumps([settings.kafka_group, settings.kafka_topic_prefix]).encode())
-    return settings.sesac_home.expanduser() / FOLDER / f"{name:08x}.jsonl"
+    return settings.sesac_home.expanduser() / LAG_SAMPLES / f"{name:08x}.jsonl"
 
 
 def read_history(settings: Settings, seconds: float, *, now: float | None = None) -> LagHistory:

@@ -27,6 +27,13 @@ LIMIT_SECONDS = 4.5
 """For all servers together: a probe answers within ten seconds, on a busy machine too."""
 KAFKA_SECONDS = 2.0
 AGE_SECONDS = 1.5
+# By the settings that lead there; what looks at both servers of the loop waits for Kafka at most.
+_SERVERS = {
+    "PostgreSQL": ("postgres_host", "postgres_port"),
+    "Redis": ("redis_url", "redis_host", "redis_port"),
+    "Kafka": ("kafka_bootstrap_servers",),
+}
+_ASKS_KAFKA = ("brokers", "loop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,7 @@ class Observation:
     `held_back`: what cannot be read yet; `cuts`: the logs that are not those that were stored, as far as verdicts and
     ends tell, or, where they were `compared`, their last stored records. `silent`: addresses of brokers that do not
     answer; empty as well when nobody asked each of them. `lag_seconds` is None when nobody asked for ages. `took`: the
-    seconds of each look.
+    seconds of each look. `own`: those of the servers that are the local stack's, or that nothing else names.
     """
 
     at: float
@@ -51,6 +58,7 @@ class Observation:
     problems: Mapping[str, SesacctlError]
     lag_seconds: Mapping[PartitionKey, float] | None = None
     took: Mapping[str, float] = field(default_factory=dict)
+    own: frozenset[str] = frozenset(_SERVERS)
 
     @property
     def lag(self) -> int | None:
@@ -70,6 +78,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
     With `ages`, for metrics: also how long the oldest events have been waiting, and bugs are problems as well.
     """
     took: dict[str, float] = {}
+    own = frozenset(name for name, names in _SERVERS.items() if settings.follows_stack(*names))
     near: Future[Settings] = Future()
 
     def brokers() -> list[str]:
@@ -85,7 +94,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
         try:
             return near.result(LIMIT_SECONDS)
         except TimeoutError:
-            raise _silent("Kafka") from None
+            raise _silent("Kafka", own) from None
 
     seen, problems = at_once(
         {
@@ -97,6 +106,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
         },
         took=took,
         survive=ages,
+        own=own,
     )
     loop: _Loop | None = seen.get("loop")
     return Observation(
@@ -112,6 +122,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
         problems=problems,
         lag_seconds=loop.lag_seconds if loop else None,
         took=took,
+        own=own,
     )
 
 
@@ -145,12 +156,17 @@ def _ages(settings: Settings, partitions: list[PartitionProgress]) -> Mapping[Pa
 
 
 def at_once(
-    looks: Mapping[str, Callable[[], Any]], *, took: dict[str, float] | None = None, survive: bool = False
+    looks: Mapping[str, Callable[[], Any]],
+    *,
+    took: dict[str, float] | None = None,
+    survive: bool = False,
+    own: frozenset[str] = frozenset(_SERVERS),
 ) -> tuple[dict[str, Any], dict[str, SesacctlError]]:
     """Run all probes at once: their results, and the errors of those that failed, by name, within `LIMIT_SECONDS`.
 
     In daemon threads: nothing else ends a wait inside a driver, and a probe must not wait for it at its end. `took`
     gets the seconds that each was waited for. To `survive` is to take a bug in one of them for its server's problem.
+    `own` as in `Observation`.
     """
     began = time.monotonic()
     times: dict[str, float] = {}
@@ -171,7 +187,7 @@ def at_once(
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            failed[name] = _silent(name)
+            failed[name] = _silent(name, own)
     if took is not None:
         took |= {name: times.get(name, time.monotonic() - began) for name in looks}
     problems = {}
@@ -186,5 +202,7 @@ def at_once(
     return {name: result for name, result in dict(seen).items() if name not in problems}, problems
 
 
-def _silent(name: str) -> ServerUnreachable:
-    return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint="sesacctl stack status")
+def _silent(name: str, own: frozenset[str]) -> ServerUnreachable:
+    server = "Kafka" if name in _ASKS_KAFKA else name
+    hint = "sesacctl stack status" if server in own else f"look at {server} where it runs, then sesacctl health"
+    return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint=hint)

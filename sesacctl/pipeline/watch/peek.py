@@ -145,6 +145,14 @@ class Peek:
                     yield self._message(where, record)
             if not self._reader.connected:
                 on_away()
+            self._add_partitions()
+
+    def _add_partitions(self) -> None:
+        """Those that the topic has got meanwhile are followed from their beginning: nothing of them was looked at."""
+        wanted, count = self._wanted, self._reader.count_partitions(self._wanted.topic)
+        if wanted.partition is None and count:
+            for number in range(count) if wanted.key is None else (partition_of(wanted.key, count),):
+                self._reached.setdefault((wanted.topic, number), 0)
 
     def _first(self, offset: int) -> list[tuple[Partition, Record]]:
         [(where, end)] = self._reached.items()

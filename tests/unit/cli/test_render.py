@@ -6,12 +6,14 @@ import io
 import json
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output
@@ -62,6 +64,36 @@ def test_numbers_are_right_aligned_with_separators() -> None:
     assert any("1,234,567" in line for line in shown)
     assert any(" 1 " in line for line in shown)
     assert "True" in "\n".join(shown)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("7", "1,234,567"),
+        (Text("7", "bold red"), Text("1,234,567")),
+        ("2.1 MB", "512 bytes"),
+        ("0.4 s", "90 s"),
+        (None, "–", 3, "not yet"),
+    ],
+    ids=str,
+)
+def test_numbers_with_colour_or_unit_stand_on_the_right(cells: tuple[object, ...]) -> None:
+    grid = render.table("", ("name", "a long heading"), [("x", cell) for cell in cells])
+    assert [column.justify for column in grid.columns] == ["left", "right"]
+
+
+@pytest.mark.parametrize("cells", [("0008", "0009"), ("2026-11-22 20:00:00Z",), ("8.1.4",), ("1, 2",), ("-", "")])
+def test_what_counts_nothing_stands_on_the_left(cells: tuple[object, ...]) -> None:
+    assert render.table("", ("a",), [(cell,) for cell in cells]).columns[0].justify == "left"
+
+
+def test_times_in_json_have_one_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """In UTC with a Z, whatever zone PostgreSQL's session has; as exact as they are."""
+    seoul = timezone(timedelta(hours=9))
+    times = {"a": datetime(2026, 11, 23, 5, tzinfo=seoul), "b": [(datetime(2026, 11, 22, 20, 0, 0, 123, UTC),)]}
+    render.show(times, Output.JSONL, str)
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"schema_version": 1, "a": "2026-11-22T20:00:00Z", "b": [["2026-11-22T20:00:00.000123Z"]]}
 
 
 @pytest.mark.parametrize(("number", "shown"), [(1234567.8, "1,234,567.8"), (0.001, "0.001"), (-1000.0, "-1,000.0")])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from sesacctl import settings
 from sesacctl.errors import ConfigurationError
+from sesacctl.pipeline.supervise.member_ids import Identity
 from sesacctl.stack import stack
 from sesacctl.stack.layout import Layout, State
 
@@ -78,6 +82,33 @@ def test_purge_deletes_only_the_stacks_own_files(layout: Layout) -> None:
     foreign.write_text("mine")
     layout.purge()
     assert [path.name for path in layout.home.iterdir()] == ["notes.txt"]
+
+
+def test_purge_deletes_what_loops_have_left(layout: Layout) -> None:
+    with Identity(layout.home):
+        pass
+    died = layout.home / "heartbeats" / "consume-0.json"
+    died.parent.mkdir()
+    died.write_text("{")
+    (layout.home / "lag").mkdir()
+    for name in ("00000001.jsonl", "00000001.lock"):
+        (layout.home / "lag" / name).write_text("")
+    assert layout.purge() == []
+    assert not layout.home.exists()
+
+
+def test_purge_leaves_what_a_running_loop_uses(layout: Layout) -> None:
+    beat = {"pid": os.getppid(), "at": time.monotonic(), "good_for": 60.0}
+    folder = layout.home / "heartbeats"
+    folder.mkdir()
+    (folder / "consume-0.json").write_text(json.dumps(beat))
+    (folder / "produce.json").write_text(json.dumps({**beat, "good_for": -1.0}))
+    with Identity(layout.home) as identity:
+        assert layout.purge() == [folder / "consume-0.json", identity.path]
+        assert identity.path.exists()
+    assert sorted(path.name for path in layout.home.rglob("*")) == [
+        "0.id", "consume-0.json", "heartbeats", "supervisors"
+    ]  # fmt: skip
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_a_good_loop_is_ok_and_needs_no_command() -> None:
         ("Kafka", kafka(below_min_isr=2), "2 of 15 partitions below min ISR", "stack status"),
         ("Kafka", kafka(under_replicated=1), "1 of 15 partitions under-replicated", "stack status"),
         ("Kafka", replace(GOOD, silent=["b:2"]), "no answer from b:2", "stack status"),
+        ("Kafka", replace(kafka(brokers=(1, 3)), own=frozenset()), "2 of 3 brokers", "topics describe, and look at"),
         ("Kafka", kafka(unsafe=("orders: cleanup.policy=compact",)), "may lose records: orders: cl", "topics init"),
         ("audit", replace(GOOD, cuts={partition().key: CUT}), "the log of orders-0 is not the one", "accept-cut"),
         ("consumers", replace(kafka(members=0), partitions=[partition(end=107)]), "0 members, lag 7", "consume"),

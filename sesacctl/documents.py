@@ -1,0 +1,22 @@
+"""Results as JSON has them: dicts, lists, numbers and text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sesacctl.formatting import iso_text
+
+
+def as_json(result: object) -> object:
+    """What `json.dumps` takes; all times in UTC, with a Z."""
+    import msgspec
+
+    return _with_times(msgspec.to_builtins(result, str_keys=True, builtin_types=(datetime,), enc_hook=str))
+
+
+def _with_times(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso_text(value)
+    if isinstance(value, dict):
+        return {name: _with_times(each) for name, each in value.items()}
+    return [_with_times(each) for each in value] if isinstance(value, list | tuple) else value
