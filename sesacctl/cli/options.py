@@ -200,7 +200,8 @@ def _require_text(ctx: Context) -> None:
         try:
             "".join(each for each in values if isinstance(each, str) and param.metavar != BYTES).encode()
         except UnicodeEncodeError:
-            raise typer.BadParameter("it holds bytes that are not UTF-8", param_hint=param.get_error_hint()) from None
+            name = param.opts[0] if param.param_type_name == "option" else param.metavar
+            raise typer.BadParameter("it holds bytes that are not UTF-8", param_hint=f"'{name}'") from None
 
 
 def _typed(seconds: float) -> str:
