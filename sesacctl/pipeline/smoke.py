@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from sesacctl.broker.kafka_python.producer_batches import Delivery
 from sesacctl.broker.sender import Sender
+from sesacctl.cache.client import connect as connect_redis
+from sesacctl.cache.snapshot import is_cached
 from sesacctl.database.connections import transaction
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS, Event, Order, OrderEvent, User, UserEvent, uuid7
@@ -90,6 +93,8 @@ def smoke(
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     run = _Run(settings, orders, monotonic() + timeout, stop)
+    with closing(connect_redis(settings)) as redis:  # without it, nothing of what is sent could be removed
+        is_cached(redis, "users", run.user_id)
     try:
         run.send_user()
         on_step(f"the user {run.user_id} is stored")

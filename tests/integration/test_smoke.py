@@ -115,6 +115,13 @@ def test_ctrl_c_cleans_up(shop: Settings, sesacctl: Cli) -> None:
     assert left(shop) == [0, 0, 0, 0]
 
 
+def test_without_redis_nothing_is_sent(shop: Settings, sesacctl: Cli) -> None:
+    """What is sent could not be taken out of the cache again."""
+    done = sesacctl("smoke", "--timeout", "10m", REDIS_PORT="1")
+    assert (done.returncode, "Redis at" in done.stderr) == (4, True)
+    assert sum(part.log_end for part in read_partitions(shop)) == 0
+
+
 def test_without_a_product_nothing_is_sent(settings: Settings, sesacctl: Cli) -> None:
     topics.init(settings)
     done = sesacctl("smoke")
