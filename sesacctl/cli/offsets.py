@@ -154,6 +154,7 @@ def confirm_and_move(settings: Settings, moves: list[Move], *, yes: bool) -> Non
 
 def table(moves: list[Move]) -> Table:
     """What is moved where, and what that means."""
+    cuts = any(move.cut for move in moves)
     rows = [
         (
             f"{move.topic}-{move.partition}",
@@ -161,8 +162,9 @@ def table(moves: list[Move]) -> Table:
             move.after,
             move.again,
             render.text(move.given_up, "bold red" if move.given_up else ""),
-            move.cut.detail if move.cut else "",
+            *([move.cut.detail if move.cut else ""] if cuts else ()),
         )
         for move in moves
     ]
-    return render.table("Offsets", ("partition", "now", "then", "read again", "given up", "verdict accepted"), rows)
+    columns = ("partition", "now", "then", "read again", "given up", *(("verdict accepted",) if cuts else ()))
+    return render.table("Offsets", columns, rows)

@@ -19,12 +19,9 @@ from sesacctl.pipeline.watch.top import YOUNG_SECONDS
 if TYPE_CHECKING:
     from sesacctl.pipeline.watch.screen import HostShare, PartitionLine, Screen, Stage
 
-_CELL = 8
-_HOSTS = 6
+_CELL, _HOSTS, _TALL, _REASON_LINES = 8, 6, 16, 2
 # Seven stages and the names of the lines side by side.
 _WIDE = 80
-_TALL = 16
-_REASON_LINES = 2
 _KEYS = "q quit  p partitions  space pause  ? help"
 _HELP = (
     ("q", "quit"),
@@ -83,7 +80,7 @@ class Board:
         head.append("  paused  " if self._view.paused else f"  {formatting.clock_text(screen.at)}  ", "dim")
         head.append(render.text(f"database {screen.database}, group {screen.group}", "dim"))
         yield _cut(head, width)
-        yield self._columns() if width >= _WIDE else self._lines()
+        yield self._columns() if width >= _WIDE else self._lines(width)
         reason = self._bottleneck(console, width)
         yield from reason
         yield _cut(self._facts(), width)
@@ -120,8 +117,7 @@ class Board:
             said = Text.assemble(("bottleneck: ", "dim"), ("none", "green"), ", ", render.text(screen.reason))
         lines = list(said.wrap(console, width))
         if len(lines) > _REASON_LINES:
-            rest = Text(" ").join(lines[_REASON_LINES - 1 :])
-            lines = [*lines[: _REASON_LINES - 1], _cut(rest, width)]
+            lines[_REASON_LINES - 1 :] = [_cut(Text(" ").join(lines[_REASON_LINES - 1 :]), width)]
         for line in lines:
             line.rstrip()
         return lines
@@ -153,12 +149,13 @@ class Board:
         table.add_row("", *(Text(kind, "dim") for kind in kinds))
         return table
 
-    def _lines(self) -> Table:
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    def _lines(self, width: int) -> Table:
+        table, figures = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False), ("rate/s", "age", "backlog")
         table.add_column(width=_CELL)
-        for name in ("rate/s", "age", "backlog"):
+        for name in figures:
             table.add_column(name, justify="right", width=_CELL - 1)
-        table.add_column(overflow="ellipsis", no_wrap=True)
+        room = width - (_CELL + 1) - len(figures) * _CELL  # else the others would give way
+        table.add_column(overflow="ellipsis", no_wrap=True, max_width=max(1, room))
         for stage in self._screen.stages:
             kind = Text(stage.backlog_unit if stage.backlog is not None else "", "dim")
             table.add_row(self._title(stage), _rate(stage), _age(stage), _backlog(stage), kind)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sesacctl.pipeline.trace.timeline import Hop, Trace
 
 app = typer.Typer()
+_AFTER = 2
 _POSITION = re.compile(r"(.+)-(\d{1,9})@(\d{1,19})")
 
 
@@ -106,7 +107,10 @@ def table(result: Trace) -> RenderableType:
         )
         for hop in result.hops
     ]
-    grid = render.table(f"{_name(result)}, group {result.group}", ("hop", "time", "after", "where", "what"), rows)
+    columns = ("hop", "time", "after", "where", "what")
+    shown = [column for column in range(len(columns)) if column != _AFTER or any(row[_AFTER] for row in rows)]
+    cells = [[row[column] for column in shown] for row in rows]
+    grid = render.table(f"{_name(result)}, group {result.group}", [columns[column] for column in shown], cells)
     verdict = render.text(f"{result.verdict}: {result.sentence}", "bold red" if result.is_bad else "bold")
     return Group(grid, verdict) if rows else verdict
 

@@ -1,4 +1,4 @@
-"""Drills that harm nobody else on the shared servers: with the user's consumers, frozen ones, and Ctrl-C.
+"""Drills that harm nobody else on the shared servers: with the user's consumers, frozen ones, and signals.
 
 Those that kill servers are in test_drills.py.
 """
@@ -96,14 +96,17 @@ def test_frozen_instances_store_nothing_twice(drill: Cli, settings: Settings) ->
     assert not left_over(settings)
 
 
-def test_ctrl_c_wakes_the_users_instances(drill: Cli, consumers: subprocess.Popen[str], settings: Settings) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda how: how.name)
+def test_an_end_wakes_the_users_instances(
+    drill: Cli, consumers: subprocess.Popen[str], settings: Settings, how: signal.Signals
+) -> None:
     process = drill.start("drill", "instance", "-o", "jsonl")
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     assert "1 of 2 instances are frozen" in first["text"]
     wait_until(lambda: stopped(consumers.pid), message="none is frozen")
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)  # impatience leaves nothing half done
+    process.send_signal(how)
+    process.send_signal(how)  # impatience leaves nothing half done
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted: the fault is healed" in said

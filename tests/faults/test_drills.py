@@ -74,9 +74,7 @@ def test_a_drill_ends_clean(private_stack: RunningStack, kind: DrillKind) -> Non
     assert all(private_stack.pid(server) for server in ("postgres", "valkey", "kafka-1", "kafka-2", "kafka-3"))
 
 
-@pytest.mark.parametrize(
-    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda how: how.name
-)
+@pytest.mark.parametrize("how", ENDS, ids=lambda how: how.name)
 def test_a_drill_that_is_ended_leaves_nothing_behind(
     private_stack: RunningStack, tmp_path: Path, how: signal.Signals
 ) -> None:

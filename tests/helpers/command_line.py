@@ -38,7 +38,7 @@ ARGUMENTS = {
 
 
 def problem(arguments: Sequence[str]) -> str | None:
-    """Why `sesacctl ARGUMENTS` is no command line; None if it is one. No option does what it is for."""
+    """Why `sesacctl ARGUMENTS` is no command line; None if it is one. Nothing is done that an option is for."""
     command, words, parent = _inert(get_command(build())), list(arguments), None
     name: str | None = "sesacctl"
     try:
@@ -58,7 +58,7 @@ def problem(arguments: Sequence[str]) -> str | None:
 
 
 def _inert(command: Any) -> Any:
-    """The command whose eager options, such as --help and --install-completion, only end the parsing."""
+    """The command whose options that do something at once, such as --install-completion, only end the parsing."""
 
     def end(context: Any, _parameter: object, value: object) -> object:
         if value and not context.resilient_parsing:
@@ -68,8 +68,8 @@ def _inert(command: Any) -> Any:
     command = copy(command)
     options = [copy(each) for each in command.params]
     for each in options:
-        if each.is_eager:
-            each.callback = end
+        if not each.expose_value:  # its callback is all there is of it
+            each.callback = end if hasattr(command, "resolve_command") else None
     command.params = options
     return command
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def test_a_restore_brings_every_row_of_the_dump_back(shop: Settings, sesacctl: C
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
     back = sesacctl("db", "restore", path, "--yes", "-o", "json")
     assert back.returncode == 0, back.stderr
-    assert json.loads(back.stdout)["rows"][ORDERS] == 50
+    restored = json.loads(back.stdout)
+    assert (restored["rows"][ORDERS], restored["made_at"][-1]) == (50, "Z")
+    made_at = datetime.fromisoformat(restored["made_at"])
+    assert timedelta() <= datetime.now(UTC) - made_at < timedelta(hours=1)
     assert rows(shop) == before
     assert audit(shop, values=True).ok
     letter = "INSERT INTO row_changes (table_name, change, reason) VALUES ('users', 0, 'x') RETURNING id"

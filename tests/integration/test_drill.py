@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 from tests.conftest import Cli
 from tests.helpers.servers import RunningStack
@@ -21,6 +22,19 @@ def test_a_drill_without_a_stack_names_up(bare_sesacctl: Cli) -> None:
     done = bare_sesacctl("drill", "redis")
     assert done.returncode == 4
     assert "sesacctl up" in done.stderr
+
+
+def test_an_end_before_the_fault_starts_nothing(sesacctl: Cli, stack: RunningStack) -> None:
+    sesacctl.environment["SESAC_HOME"] = str(stack.home)
+    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = sesacctl.start("drill", "redis")
+        assert process.stderr is not None
+        while "looking whether a loop turns" not in (line := process.stderr.readline()):
+            assert line, "it has ended"
+        process.send_signal(how)
+        _, said = process.communicate(timeout=120)
+        assert (process.returncode, "starting:" in said) == (130, False), said
+        assert said.splitlines()[-1].startswith("interrupted: ")
 
 
 def test_the_list_needs_no_server_and_no_kind(bare_sesacctl: Cli) -> None:

@@ -22,7 +22,13 @@ PLANTS: tuple[Plant, ...] = (
         "drill-leaves-its-fault",
         "sesacctl/drill/run.py",
         (("                undo.callback(fault.heal)\n", ""),),
-        (f"{_DRILL}::test_ctrl_c_wakes_the_users_instances",),
+        (f"{_DRILL}::test_an_end_wakes_the_users_instances",),
+    ),
+    Plant(
+        "drill-deaf-before-its-fault",
+        "sesacctl/drill/run.py",
+        (("    if stop.is_set():  # nothing has been started yet\n", "    if False:\n"),),
+        ("tests/integration/test_drill.py::test_an_end_before_the_fault_starts_nothing",),
     ),
     Plant(
         "command-that-outlives-its-drill",

@@ -172,8 +172,8 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "age-of-the-newest-record",
-        "sesacctl/pipeline/audit/lag_age.py",
-        (("found.setdefault(tp, records[0].timestamp)", "found.setdefault(tp, records[-1].timestamp)"),),
+        "sesacctl/broker/records.py",
+        (("chunk.records[0] if chunk.records else None", "chunk.records[-1] if chunk.records else None"),),
         (f"{_METRICS}::test_the_age_of_a_lag_is_that_of_its_first_record",),
     ),
     Plant(

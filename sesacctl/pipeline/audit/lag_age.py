@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sesacctl.broker.records import RecordReader
-from sesacctl.errors import OffsetMissing, ServerUnreachable
+from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.audit.partitions import PartitionProgress
 from sesacctl.pipeline.sink.counts import PartitionKey
 from sesacctl.settings import Settings
@@ -33,8 +33,8 @@ def lag_seconds(
         return ages
     starts = {where: _start(part) for where, part in wanted.items()}
     ends = {where: part.log_stable_end for where, part in wanted.items()}
-    # Of a log that was cut meanwhile, or a leader that moves, nothing is known: the others are all the same.
-    with RecordReader(settings, partition_bytes=_FEW_BYTES) as reader, suppress(OffsetMissing, ServerUnreachable):
+    # A log that is cut meanwhile, a batch that nobody can read: the others are known all the same.
+    with RecordReader(settings, partition_bytes=_FEW_BYTES) as reader, suppress(SesacctlError):
         for where, record in reader.firsts(starts, ends=ends, seconds=seconds):
             if record is None:  # control records alone
                 ages[wanted[where].key] = 0.0

@@ -60,6 +60,13 @@ def test_every_command_has_help_with_an_example_that_parses(name: str) -> None:
 GROUPS = [name for name in app.COMMANDS if hasattr(app.load(name), "commands")]
 
 
+def test_a_line_that_is_looked_at_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert problem(["--install-completion", "bash"]) is None
+    assert problem(["--install-completion", "--no-such-option"]) is not None
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_group_has_help_with_an_example_of_its_own(name: str) -> None:
     example = str(app.load(name).help).partition("\n\nExample: ")[2]

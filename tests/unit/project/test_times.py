@@ -6,13 +6,12 @@ import re
 
 from tests.helpers.documents import ROOT
 
-_WRITES = re.compile(r"\.strftime\(|\.isoformat\(|\.ctime\(|formatTime\(|\{[^{}]*:[^{}]*%[a-zA-Z][^{}]*\}")
+_WRITES = re.compile(r"""\.strftime\(|\.isoformat\(|\.ctime\(|formatTime\(|\{[^{}"]*:[^{}"]*%[a-zA-Z][^{}]*\}""")
 # What writes a time in its own way, and nobody reads it as one.
 ELSEWHERE = {
     "sesacctl/formatting.py": "the one place",
     "sesacctl/cache/snapshot.py": "kept in Redis",
     "sesacctl/database/samples/generate.py": "dates of sample rows",
-    "sesacctl/envelopes.py": "in the event that an envelope holds",
     "sesacctl/drill/poison.py": "in the events that a drill sends",
     "sesacctl/cli/drill.py": "today as a number, the default of --seed",
 }

@@ -248,6 +248,12 @@ BUSY = replace(
 SIZES = [(40, 10), (40, 24), (60, 10), (80, 10), (80, 24), (100, 24), (120, 10), (120, 60)]
 
 
+def test_names_and_figures_are_whole_on_a_narrow_screen() -> None:
+    shown = lines(BUSY, 40, 24)
+    assert any(line.split() == ["rate/s", "age", "backlog"] for line in shown)
+    assert any(line.startswith("database") and "98.8M" in line for line in shown)
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_it_fits_and_keeps_the_bottleneck(width: int, height: int) -> None:
     shown = lines(BUSY, width, height, keys=True)
