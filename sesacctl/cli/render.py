@@ -24,6 +24,7 @@ from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import escaped, is_only_json, printable, write
+from sesacctl.results import builtins, versioned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from sesacctl.cli.keys import Keys
 
-SCHEMA_VERSION = 1
 BARS = "▁▂▃▄▅▆▇█"
 T = TypeVar("T")
 
@@ -87,16 +87,9 @@ def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> 
     if output is Output.TABLE:
         stdout.print(to_table(result))
         return
-    import msgspec
-
-    document = msgspec.to_builtins(result, str_keys=True, enc_hook=str)
-    if isinstance(document, dict):
-        documents = [document]
-    else:
-        documents = document if output is Output.JSONL else [{"items": document}]
-    for body in documents:
-        indent = 2 if output is Output.JSON else None
-        print(escaped(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent)))
+    body = builtins(result)
+    for each in body if output is Output.JSONL and isinstance(body, list) else [body]:
+        print(escaped(json.dumps(versioned(each), ensure_ascii=False, indent=2 if output is Output.JSON else None)))
     sys.stdout.flush()
 
 
@@ -172,9 +165,7 @@ def say(message: str) -> None:
 def show_aside(result: T, to_table: Callable[[T], RenderableType]) -> None:
     """Print on stderr what is not the command's result: a table, or a JSON object with `items`."""
     if is_only_json():
-        import msgspec
-
-        write("info", "progress", "", items=msgspec.to_builtins(result, str_keys=True, enc_hook=str))
+        write("info", "progress", "", items=builtins(result))
     else:
         stderr.print(to_table(result))
 
