@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sesacctl.broker.cluster import Cluster
+from sesacctl.dashboard.aging import AgingWatch
 from sesacctl.dashboard.memory import EventLog, InstanceLine, LoopEvent, Memory
 from sesacctl.pipeline.refresh.aging import Aging
-from sesacctl.pipeline.watch.observation import Observation, observe
-from sesacctl.pipeline.watch.probes import Waiting
+from sesacctl.pipeline.watch.observation import Observation
+from sesacctl.pipeline.watch.observer import Observer
+from sesacctl.pipeline.watch.probes import DatabaseView, Waiting
 from sesacctl.pipeline.watch.screen import Screen, Stage
 from sesacctl.pipeline.watch.top import Top
 from sesacctl.results import document
@@ -83,15 +85,17 @@ class Looker:
         self,
         settings: Settings,
         *,
-        observing: Callable[[Settings], Observation] = observe,
-        read_aging: Callable[[Observation], Aging | None] = lambda _: None,
+        observe: Callable[[], Observation] | None = None,
+        aging: Callable[[Observation], Aging | None] | None = None,
     ) -> None:
-        """Read nothing yet.
+        """Read nothing yet. `observe` and `aging` take the place of what asks the servers.
 
         Raises:
             ConfigurationError: a variable that this `DB_TYPE` needs is not set.
         """
-        self._settings, self._observe, self._read_aging = settings, observing, read_aging
+        self._settings = settings
+        self._observe = observe or Observer(settings).observe
+        self._aging = aging or AgingWatch(settings)
         self._top = Top(settings)
         self._memory = Memory(settings.kafka_group)
         self._next = int(time.time())  # so ids grow over a restart: there is at most one look a second
@@ -99,7 +103,7 @@ class Looker:
 
     def run_once(self) -> Look:
         """Look, within the bound of `observe`."""
-        return self.look(self._observe(self._settings))
+        return self.look(self._observe())
 
     def look(self, seen: Observation) -> Look:
         """What is to be shown of an observation, beside those before it."""
@@ -116,10 +120,16 @@ class Looker:
             stages=states,
             brokers=broker_lines(self._memory.kafka, told=seen.kafka is not None),
             instances=self._memory.instances(),
-            aging=self._read_aging(seen),
-            waiting=WaitingLines(dead=database.dead, parked=database.parked_events) if database else None,
+            aging=self._aging(seen),
+            waiting=waiting_lines(database) if database else None,
             events=new,
         )
+
+
+def waiting_lines(database: DatabaseView) -> WaitingLines:
+    """What waits in PostgreSQL; whom a parked event waits for is not counted, as each would have to be read."""
+    parked = tuple(replace(each, reason="unknown") for each in database.parked_events)
+    return WaitingLines(dead=database.dead, parked=parked)
 
 
 def state_of(stage: Stage, bottleneck: str | None) -> str:

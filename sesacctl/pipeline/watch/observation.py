@@ -85,7 +85,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
         try:
             return near.result(LIMIT_SECONDS)
         except TimeoutError:
-            raise _silent("Kafka") from None
+            raise silent("Kafka") from None
 
     seen, problems = at_once(
         {
@@ -171,7 +171,7 @@ def at_once(
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            failed[name] = _silent(name)
+            failed[name] = silent(name)
     if took is not None:
         took |= {name: times.get(name, time.monotonic() - began) for name in looks}
     problems = {}
@@ -186,5 +186,6 @@ def at_once(
     return {name: result for name, result in dict(seen).items() if name not in problems}, problems
 
 
-def _silent(name: str) -> ServerUnreachable:
+def silent(name: str) -> ServerUnreachable:
+    """The error for a server that holds a look up."""
     return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint="sesacctl stack status")
