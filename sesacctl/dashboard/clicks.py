@@ -12,7 +12,7 @@ from typing import Any
 
 from sesacctl.dashboard.hub import in_thread
 from sesacctl.errors import DeadLetterMissing, SesacctlError, UsageError
-from sesacctl.events import ORDERS, Reason
+from sesacctl.events import ORDERS, Kind, Reason
 from sesacctl.pipeline.repair import dead_letters
 from sesacctl.pipeline.repair.dead_letters import Filter
 from sesacctl.pipeline.trace.parked import read_parked
@@ -80,7 +80,10 @@ class Clicks:
         reason, topic = query.get("reason"), query.get("topic")
         if reason is not None and reason not in list(Reason):
             raise UsageError("there is no such reason", hint="sesacctl dlq list")
-        wanted = Filter(topic=topic, reason=reason)
+        kinds = {name: kind for kind in Kind for name in (kind.value, self._settings.topic(kind))}
+        if topic is not None and topic not in kinds:
+            raise UsageError("there is no such topic", hint="sesacctl topics list")
+        wanted = Filter(topic=None if topic is None else kinds[topic], reason=reason)
 
         def ask(_until: float) -> dict[str, Any]:
             found = document(dead_letters.page(self._settings, wanted, limit=limit))
@@ -115,7 +118,7 @@ class Clicks:
             UsageError: neither, or both, or a value makes no sense.
         """
         order_id, at = query.get("order_id"), query.get("at")
-        if (order_id is None) == (at is None) or len(order_id or at or "") > _LONGEST_ID:
+        if (order_id is None) == (at is None) or not 0 < len(order_id or at or "") <= _LONGEST_ID:
             raise UsageError("an order's id, or the position of its record such as orders-3@42", hint="sesacctl trace")
         found = None if at is None else _POSITION.fullmatch(at)
         if at is not None and found is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ LEAST_TOKEN = 16
 _MADE_BYTES = 24
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _METHODS = ("GET", "HEAD")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
 _POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; connect-src 'self';"
     " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -140,11 +142,8 @@ def _from_elsewhere(found: Mapping[str, list[str]], host: str) -> str | None:
 
 def _host_of(header: str) -> str | None:
     """The name in a Host header in lower case, without its port and brackets; None if it has another form."""
-    name, _, port = header.strip().lower().partition("]") if header.startswith("[") else header.lower().partition(":")
-    port = port.removeprefix(":")
-    if port and not (port.isascii() and port.isdigit()):
-        return None
-    return name.removeprefix("[").rstrip(".") or None
+    found = _HOST.fullmatch(header.lower())
+    return None if found is None else found[1] or found[2].rstrip(".")
 
 
 def _names(host: str) -> frozenset[str]:

@@ -53,6 +53,11 @@ class Hub:
         self._closed = False
         self.looks = 0
 
+    @property
+    def rests(self) -> bool:
+        """Whether no look is made, nor will be until somebody comes."""
+        return not self._wanted.is_set()
+
     def close(self) -> None:
         """End all streams, and look no more."""
         self._closed = True
@@ -115,7 +120,8 @@ class Hub:
         if seen is not None and frame.look.id == seen.look.id + 1:
             return frame.event
         since = after if seen is None else seen.look.id
-        missed = replace(frame.look, events=self._looker.events.after(since))
+        # The thread may have seen more by now: that is for the next message.
+        missed = replace(frame.look, events=self._looker.events.after(since, until=frame.look.id))
         return _event(missed.id, msgspec.json.encode(missed, enc_hook=str))
 
     def _fresh(self, seconds: float) -> Frame | None:

@@ -152,6 +152,10 @@ class EventLog:
         self._kept.extend((look, event) for event in new)
         return new
 
-    def after(self, look: int | None) -> list[LoopEvent]:
-        """Those since a look, or all that are kept, the oldest first."""
-        return [event for seen_by, event in list(self._kept) if look is None or seen_by > look]
+    def after(self, look: int | None, *, until: int | None = None) -> list[LoopEvent]:
+        """Those since a look, or all that are kept, the oldest first; none that a look later than `until` has seen."""
+        return [
+            event
+            for seen_by, event in list(self._kept)
+            if (look is None or seen_by > look) and (until is None or seen_by <= until)
+        ]

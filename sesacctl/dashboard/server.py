@@ -86,6 +86,20 @@ def serving(
         server.end()
 
 
+@contextmanager
+def serving_anywhere(settings: Settings) -> Iterator[Address]:
+    """As `serving`, on this machine's usual port, or on any that is free; errors as there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((DEFAULT_HOST, DEFAULT_PORT))
+            port = DEFAULT_PORT
+        except OSError:
+            port = 0
+    with serving(settings, port=port) as address:
+        yield address
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

@@ -17,7 +17,8 @@ from sesacctl.errors import SesacctlError
 from sesacctl.pipeline.audit.log_identity import known_cuts
 from sesacctl.pipeline.audit.partitions import PartitionProgress, progress_of
 from sesacctl.pipeline.sink import offsets
-from sesacctl.pipeline.watch.observation import KAFKA_SECONDS, LIMIT_SECONDS, Observation, silent
+from sesacctl.pipeline.watch import observation
+from sesacctl.pipeline.watch.observation import KAFKA_SECONDS, Observation, silent
 from sesacctl.pipeline.watch.probes import (
     ANSWER_SECONDS,
     DatabaseView,
@@ -118,7 +119,7 @@ class Observer:
 
     def _read_loop(self) -> list[PartitionProgress]:
         try:
-            logs = self._logs.result(LIMIT_SECONDS).logs
+            logs = self._logs.result(observation.LIMIT_SECONDS).logs
         except TimeoutError:
             raise silent("Kafka") from None
 
@@ -183,7 +184,7 @@ class _Part(Generic[T]):
             SesacctlError: there is none in time, or the question's own. Bugs are raised as they are.
         """
         assert self._thread is not None
-        patience = LIMIT_SECONDS if self._was_well else AGAIN_SECONDS
+        patience = observation.LIMIT_SECONDS if self._was_well else AGAIN_SECONDS
         self._thread.join(max(0.0, began + patience - time.monotonic()))
         if self._thread.is_alive() or not self._began:
             self._was_well = not self._thread.is_alive() and self._error is None
