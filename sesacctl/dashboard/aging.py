@@ -1,4 +1,4 @@
-"""How long rows have waited to be cached, read anew when the cache has another generation, beside the looks."""
+"""How long rows have waited to be cached, read again when the cache has another generation, beside the looks."""
 
 from __future__ import annotations
 

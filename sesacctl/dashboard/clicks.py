@@ -119,7 +119,7 @@ class Clicks:
         """
         order_id, at = query.get("order_id"), query.get("at")
         if (order_id is None) == (at is None) or not 0 < len(order_id or at or "") <= _LONGEST_ID:
-            raise UsageError("an order's id, or the position of its record such as orders-3@42", hint="sesacctl trace")
+            raise UsageError("an order's id or a position, such as orders-3@42", hint="sesacctl trace --help")
         found = None if at is None else _POSITION.fullmatch(at)
         if at is not None and found is None:
             raise UsageError("that is not a position such as orders-3@42", hint="sesacctl topics describe")

@@ -152,7 +152,7 @@ def _names(host: str) -> frozenset[str]:
     if is_loopback(host) or is_any(host):
         names |= {*_LOOPBACK}
     if is_any(host):
-        names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+        names.add(socket.gethostname().lower())
     return frozenset(names)
 
 

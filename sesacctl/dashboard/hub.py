@@ -65,8 +65,8 @@ class Hub:
         if self._task is not None:
             self._task.cancel()
 
-    async def newest(self) -> bytes:
-        """The newest look as JSON; waits for one if there is none that is young.
+    async def newest(self, *, all_events: bool = False) -> bytes:
+        """The newest look as JSON; waits for one if there is none that is young. `all_events`: with all that are kept.
 
         Raises:
             TimeoutError: there is none in time.
@@ -81,7 +81,7 @@ class Hub:
                 if self._newest is None:
                     raise
                 frame = self._newest
-        return frame.json
+        return self._with_events(frame, None) if all_events else frame.json
 
     async def stream(self, after: int | None) -> AsyncIterator[bytes]:
         """Every look from now on, as server-sent events; one who reads slowly misses looks, and no event.
@@ -120,9 +120,12 @@ class Hub:
         if seen is not None and frame.look.id == seen.look.id + 1:
             return frame.event
         since = after if seen is None else seen.look.id
+        return _event(frame.look.id, self._with_events(frame, since))
+
+    def _with_events(self, frame: Frame, since: int | None) -> bytes:
         # The thread may have seen more by now: that is for the next message.
-        missed = replace(frame.look, events=self._looker.events.after(since, until=frame.look.id))
-        return _event(missed.id, msgspec.json.encode(missed, enc_hook=str))
+        events = self._looker.events.after(since, until=frame.look.id)
+        return msgspec.json.encode(replace(frame.look, events=events), enc_hook=str)
 
     def _fresh(self, seconds: float) -> Frame | None:
         frame = self._newest

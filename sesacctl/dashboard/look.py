@@ -94,12 +94,17 @@ class Looker:
             ConfigurationError: a variable that this `DB_TYPE` needs is not set.
         """
         self._settings = settings
-        self._observe = observe or Observer(settings).observe
+        self._observer = Observer(settings)
+        self._observe = observe or self._observer.observe
         self._aging = aging or AgingWatch(settings)
         self._top = Top(settings)
         self._memory = Memory(settings.kafka_group)
         self._next = int(time.time())  # so ids grow over a restart: there is at most one look a second
         self.events = EventLog(self._next * 1000)
+
+    def close(self) -> None:
+        """Give up the connections to servers that nobody waits for."""
+        self._observer.close()
 
     def run_once(self) -> Look:
         """Look, within the bound of `observe`."""

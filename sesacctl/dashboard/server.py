@@ -39,7 +39,7 @@ class Address:
         """What to open in a browser."""
         name = socket.gethostname() if guard.is_any(self.host) else self.host
         host = f"[{name}]" if ":" in name else name
-        return f"http://{host}:{self.port}/" + (f"?token={quote(self.token)}" if self.token else "")
+        return f"http://{host}:{self.port}/" + (f"?token={quote(self.token, safe="")}" if self.token else "")
 
 
 def require() -> None:
@@ -72,7 +72,7 @@ def serving(
     if token is not None and len(token) < guard.LEAST_TOKEN:
         raise UsageError(
             f"--token has {len(token)} characters, and {guard.LEAST_TOKEN} is the least that cannot be guessed",
-            hint="sesacctl dashboard without --token: one is made",
+            hint="leave --token out: one is made",
         )
     if token is None and not guard.is_loopback(host):
         token = guard.make_token()
@@ -125,7 +125,8 @@ class _Running:
 
         self._listener = listener
         history = History(settings)
-        self._hub = Hub(Looker(settings), on_look=history.add)
+        self._looker = Looker(settings)
+        self._hub = Hub(self._looker, on_look=history.add)
         rules = guard.Guard(address.host, address.port, address.token)
         config = uvicorn.Config(
             application(self._hub, Clicks(settings), history, rules),
@@ -145,6 +146,9 @@ class _Running:
         self._server.should_exit = True
         self._thread.join(_END_SECONDS)
         self._listener.close()
+        closing = threading.Thread(target=self._looker.close, name="dashboard-end", daemon=True)
+        closing.start()
+        closing.join(_END_SECONDS)  # a server that hangs is left to itself
 
     def _run(self) -> None:
         asyncio.run(self._serve())

@@ -52,7 +52,7 @@ def application(hub: Hub, clicked: Clicks, history: History, guard: Guard) -> AS
         return _json(msgspec.json.encode(await in_thread(history.read, "history")))
 
     async def table(_request: Request) -> Response:
-        return HTMLResponse(plain.render(msgspec.json.decode(await hub.newest())), headers=_NO_STORE)
+        return HTMLResponse(plain.render(msgspec.json.decode(await hub.newest(all_events=True))), headers=_NO_STORE)
 
     async def letters(request: Request) -> Response:
         return _document(await clicked.answer(clicked.letters(dict(request.query_params))))

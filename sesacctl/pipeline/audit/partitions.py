@@ -95,14 +95,14 @@ def read_partitions(settings: Settings) -> list[PartitionProgress]:
         cursor.connection.autocommit = True  # Kafka is asked meanwhile
         row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
         with looking_at_logs(settings) as look:
-            logs = look()
-            return progress_of(cursor, group, logs, look)
+            return progress_of(cursor, group, look)
 
 
 def progress_of(
-    cursor: extensions.cursor, group: str, logs: Sequence[LogOffsets], look: Callable[[], Sequence[LogOffsets]]
+    cursor: extensions.cursor, group: str, look: Callable[[], Sequence[LogOffsets]]
 ) -> list[PartitionProgress]:
-    """`read_partitions`, where the logs were read already; `look` reads them once more. psycopg2's own errors."""
+    """`read_partitions`, with what reads the logs, on a connection without a transaction; psycopg2's own errors too."""
+    logs = look()
     stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)
     ahead = {log.key for log in logs if log.key in stored and stored[log.key].mark.next_offset > log.end}
     later = {log.key: log for log in look()} if ahead else {}

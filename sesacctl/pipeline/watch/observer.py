@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sesacctl.broker.cluster import Cluster
 from sesacctl.broker.cluster_watch import ClusterLook, ClusterWatch
+from sesacctl.broker.offsets import LogOffsets
 from sesacctl.cache.client import connect as connect_redis
 from sesacctl.database import row_security
 from sesacctl.database.connections import connect, translate_errors
@@ -119,13 +120,16 @@ class Observer:
 
     def _read_loop(self) -> list[PartitionProgress]:
         try:
-            logs = self._logs.result(observation.LIMIT_SECONDS).logs
+            seen = [self._logs.result(observation.LIMIT_SECONDS).logs]
         except TimeoutError:
             raise silent("Kafka") from None
 
+        def logs() -> list[LogOffsets]:
+            return seen.pop() if seen else self._cluster.logs()
+
         def read(cursor: extensions.cursor) -> list[PartitionProgress]:
             row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
-            return progress_of(cursor, self._settings.kafka_group, logs, self._cluster.logs)
+            return progress_of(cursor, self._settings.kafka_group, logs)
 
         return self._progress.ask(read)
 
