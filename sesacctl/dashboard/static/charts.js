@@ -10,7 +10,23 @@ const LEAST_TOP = 10;
 const PALETTE = ["--line-1", "--line-2", "--line-3", "--line-4"];
 const MINUTE = 60;
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const GAP_SECONDS = 35;
+const probe = document.body.appendChild(el("span", { hidden: true }));
+
+/** A colour of the style sheet, as the canvas takes it: its own value may be a pair for light and dark. */
+function css(name) {
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
+}
+
+/** The same points, with an empty one wherever nobody looked for a while: lines do not cross it. */
+function withGaps(points) {
+  return points.flatMap((point, index) => {
+    const last = points[index - 1];
+    const hole = last !== undefined && point.at - last.at > GAP_SECONDS;
+    return hole ? [{ at: last.at + 1, lag: {}, produce: null, consume: null }, point] : [point];
+  });
+}
 
 function optionsOf(chart, width) {
   const grid = { stroke: css("--chart-grid"), width: 1 };
@@ -24,7 +40,7 @@ function optionsOf(chart, width) {
     cursor: { drag: { x: false, y: false }, y: false },
     scales: { x: { time: true, range: (_, least, most) => [Math.min(least ?? 0, (most ?? 0) - WINDOW / 6), most ?? 1] }, y: { range: (_, __, most) => [0, Math.max(LEAST_TOP, (most ?? 0) * 1.1)] } },
     axes: [
-      { ...axis, values: minutes, space: 60 },
+      { ...axis, values: minutes, space: 60, size: 30 },
       { ...axis, size: 58, values: (_, splits) => splits.map((each) => countText(each)) },
     ],
     series: [{}, ...chart.series.map(([name], index) => lineOf(name, index))],
@@ -34,7 +50,7 @@ function optionsOf(chart, width) {
 
 function lineOf(label, index) {
   const stroke = css(PALETTE[index % PALETTE.length]);
-  return { label, stroke, width: 2, fill: `${stroke}1a`, points: { show: false }, spanGaps: true };
+  return { label, stroke, width: 2, fill: stroke.replace("rgb(", "rgba(").replace(")", ", 0.1)"), points: { show: false } };
 }
 
 // In a recording, where it stands.
@@ -74,7 +90,8 @@ class Chart {
     this.cursor = cursor;
     put(this.empty, points.length ? "" : words().noPoints);
     if (points.length === 0 || this.canvas.clientWidth === 0) return;
-    const data = [points.map((point) => point.at), ...this.series.map(([, figure]) => points.map((point) => figure(point) ?? null))];
+    const whole = withGaps(points);
+    const data = [whole.map((point) => point.at), ...this.series.map(([, figure]) => whole.map((point) => figure(point) ?? null))];
     const made = [this.series.map(([key]) => key), language(), css("--card"), this.series.map(([, , label]) => label)].join("|");
     if (made === this.made) this.plot.setData(data);
     else {

@@ -39,7 +39,7 @@ export class Connection {
       this.heard = Date.now();
       this.pause = FIRST_PAUSE;
       const look = JSON.parse(event.data);
-      for (const each of look.events ?? []) this.newest = Math.max(this.newest ?? 0, each.id);
+      this.newest = Math.max(this.newest ?? 0, look.id);
       this.report({ kind: "look", look });
     });
   }

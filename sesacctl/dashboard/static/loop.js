@@ -10,6 +10,7 @@ import { words } from "./words.js";
 
 const STATES = ["ok", "slow", "stalled", "away", "unknown"];
 const MOST_TILES = 60;
+const MOST_PIPS = 6;
 const JUST_SECONDS = 8;
 
 function stageBlock(key) {
@@ -72,12 +73,19 @@ function isNew(instance, look) {
   return instance.up && Date.parse(look.at) - Date.parse(instance.since) < JUST_SECONDS * 1000;
 }
 
+/** A dot for each partition, as long as they can be counted at a glance. */
+function drawPips(place, number) {
+  const few = number <= MOST_PIPS;
+  put(place, few ? "" : `×${number}`);
+  if (few) keyed(place, Array.from({ length: number }, (_, index) => index), (index) => index, () => el("i"));
+}
+
 function drawConsumers(list, look) {
   const said = words();
   const names = instanceNames(look.instances);
   const shown = look.instances.slice(0, MOST_TILES);
   mark(list, "data-many", shown.length > 9);
-  keyed(list, shown, (each) => each.member, () => el("li", { class: "consumer" }, el("strong"), el("span", { class: "consumer-has" })), (node, instance) => {
+  keyed(list, shown, (each) => each.member, () => el("li", { class: "consumer" }, el("strong"), el("span", { class: "consumer-has" }), el("span", { class: "pips", "aria-hidden": "true" })), (node, instance) => {
     const { label, colour } = names.get(instance.member);
     const age = durationText((Date.parse(look.at) - Date.parse(instance.since)) / 1000);
     mark(node, "data-member", instance.member);
@@ -87,6 +95,8 @@ function drawConsumers(list, look) {
     mark(node, "title", `${said.instance(shortName(instance.member))}${instance.up ? "" : `: ${said.instanceLeft(age)}`}`);
     put(node.children[0], `#${label}`);
     put(node.children[1], instance.up ? said.partitionsOf(countText(instance.partitions.length)) : said.instanceLeft(age));
+    mark(node.children[1], "data-shown", !instance.up);
+    drawPips(node.children[2], instance.partitions.length);
   });
 }
 
@@ -120,7 +130,7 @@ export function loopView() {
   const nodes = el(
     "ul",
     { class: "nodes" },
-    node("database", blocks.source.node, el("span", { class: "cylinder", "aria-hidden": "true" }), blocks.sink.node),
+    node("database", blocks.source.node, blocks.sink.node),
     node("refresh", blocks.refresh.node),
     node("cache", blocks.cache.node),
     node("produce", blocks.produce.node),

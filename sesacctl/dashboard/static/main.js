@@ -35,6 +35,7 @@ function headView() {
     mark(fresh, "data-kind", kind);
     put(document.getElementById("fresh-text"), text);
     mark(document.documentElement, "data-old", store.isOld(now));
+    mark(document.getElementById("main"), "data-look", store.look?.id);
     const { database, group } = store.look?.top ?? {};
     put(document.getElementById("where"), store.look === null ? "" : words().where(database, group));
     document.title = titleOf(kind);

@@ -6,6 +6,8 @@ import { countText, rateText } from "./numbers.js";
 import { words } from "./words.js";
 
 const MOST = 240;
+// A topic with more has all the width.
+const FEW = 4;
 // Beyond these, a tile's lag is coloured.
 const [SOME_LAG, MUCH_LAG] = [1, 1000];
 
@@ -14,14 +16,15 @@ function tile() {
     "li",
     { class: "tile" },
     el("span", { class: "tile-head" }, el("strong", { class: "tile-number" }), el("span", { class: "tile-owner" })),
-    el("span", { class: "tile-lag" }, el("b"), " ", el("span")),
-    el("span", { class: "tile-foot" }, el("span", { class: "tile-leader" }), " ", el("span", { class: "tile-isr" })),
+    el("span", { class: "tile-lag" }, el("b"), " ", el("span", { class: "quiet" }), " ", el("span", { class: "tile-isr" })),
+    el("span", { class: "tile-leader" }),
   );
 }
 
 function drawTile(node, each, names, changed) {
   const said = words();
-  const [head, lag, foot] = node.children;
+  const [head, lag, leader] = node.children;
+  const isr = lag.children[2];
   const owner = each.member === null ? undefined : names.get(each.member);
   mark(node, "data-partition", `${each.topic}-${each.partition}`);
   put(head.children[0], String(each.partition));
@@ -32,11 +35,11 @@ function drawTile(node, each, names, changed) {
   put(lag.children[0], countText(each.lag));
   put(lag.children[1], said.tile.lag);
   mark(node, "data-lag", each.lag >= MUCH_LAG ? "much" : each.lag >= SOME_LAG ? "some" : null);
-  put(foot.children[0], each.leader === null ? said.tile.noLeader : said.tile.leader(each.leader));
-  mark(foot.children[0], "data-none", each.leader === null);
-  put(foot.children[1], `${each.in_sync}/${each.replicas}`);
-  mark(foot.children[1], "data-short", each.in_sync < each.replicas);
-  mark(foot.children[1], "title", said.inSync(each.in_sync, each.replicas));
+  put(leader, each.leader === null ? said.tile.noLeader : said.tile.leader(each.leader));
+  mark(leader, "data-none", each.leader === null);
+  put(isr, `${each.in_sync}/${each.replicas}`);
+  mark(isr, "data-short", each.in_sync < each.replicas);
+  mark(isr, "title", said.inSync(each.in_sync, each.replicas));
   mark(node, "data-changed", changed);
 }
 
@@ -76,6 +79,7 @@ function mapTable(partitions, names) {
 
 function drawTopic(node, [topic, partitions], names, changed) {
   const said = words();
+  mark(node, "data-large", partitions.length > FEW);
   put(node.children[0].children[0], topic);
   put(node.children[0].children[1], said.topicNote(countText(partitions.length), countText(sum(partitions, "lag")), rateText(sum(partitions, "rate"))));
   keyed(node.children[1], partitions, (each) => each.partition, tile, (cell, each) => drawTile(cell, each, names, changed(each)));

@@ -48,17 +48,22 @@ function panel(title, place, opener, ...children) {
   return el("div", { class: "panel" }, el("div", { class: "panel-head" }, el("h3", { tabindex: "-1" }, title), closing(place, opener)), children);
 }
 
+/** What may be long has a window of its own, which keys can move. */
+function scrolled(node, label) {
+  return el("div", { class: "wide listed", tabindex: "0", role: "group", "aria-label": label }, node);
+}
+
 function letterList(page, title, place, opener, open) {
   const { id, refused, position, reason, detail } = words().columns;
   const rows = page.items.map((each) => [
-    el("button", { type: "button", class: "link", text: countText(each.id), "aria-label": words().waiting.show(countText(each.id)), onclick: (event) => open(each.id, event.currentTarget) }),
+    el("button", { type: "button", class: "link", text: String(each.id), "aria-label": words().waiting.show(each.id), onclick: (event) => open(each.id, event.currentTarget) }),
     stampText(each.created_at),
     untrusted(positionOf(each)),
     each.reason,
     untrusted(each.detail, 240),
   ]);
   const caption = words().captions.letters(countText(page.items.length), countText(page.total));
-  return panel(title, place, opener, el("div", { class: "wide" }, table(caption, [id, refused, position, reason, detail], rows)));
+  return panel(title, place, opener, scrolled(table(caption, [id, refused, position, reason, detail], rows), caption));
 }
 
 function parkedList(page, place, opener) {
@@ -71,7 +76,7 @@ function parkedList(page, place, opener) {
     untrusted((each.waits_for ?? []).join(", ") || "–"),
   ]);
   const caption = words().captions.parked(countText(page.items.length), countText(page.total));
-  return panel(words().waiting.parked, place, opener, el("div", { class: "wide" }, table(caption, [position, id, since, tries, waitsFor], rows)));
+  return panel(words().waiting.parked, place, opener, scrolled(table(caption, [position, id, since, tries, waitsFor], rows), caption));
 }
 
 function reasonRow() {
@@ -101,7 +106,7 @@ export function waitingView() {
   const none = el("p", { class: "nobody" });
   place.append(el("div", { class: "kept-all" }, dead, parked), none);
 
-  const openLetter = (id, opener) => askOne(`/dead-letters/${id}`, (letter) => panel(words().letter.title(countText(letter.id)), showing, opener, letterNode(letter)));
+  const openLetter = (id, opener) => askOne(`/dead-letters/${id}`, (letter) => panel(words().letter.title(letter.id), showing, opener, letterNode(letter)));
   const listDead = (each, opener) => {
     showing.replaceChildren();
     const query = new URLSearchParams({ topic: each.topic, reason: each.reason, limit: LISTED });

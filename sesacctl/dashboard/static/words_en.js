@@ -26,7 +26,7 @@ export const ENGLISH = {
     trace: "Trace one order",
     traceLabel: "An order's id, or the position of its record",
     traceDo: "Trace",
-    foot: "Read-only: this page changes nothing. It shows what `sesacctl top`, `dlq` and `trace` show.",
+    foot: "Read-only: this page changes nothing. It shows what sesacctl top, dlq and trace show.",
   },
   states: { ok: "ok", slow: "slow", stalled: "stalled", away: "away", unknown: "unknown" },
   stages: {
@@ -46,7 +46,7 @@ export const ENGLISH = {
     "rounds late": (n) => `${many(n, "round")} late`,
     "rows short": (n) => `${many(n, "row")} short`,
     "not in sync": (n) => `${n} not in sync`,
-    lag: (n) => `${n} behind`,
+    lag: (n) => `lag ${n}`,
     parked: (n) => `${n} parked`,
   },
   ages: {
@@ -122,11 +122,11 @@ export const ENGLISH = {
   noInstances: "No consumer is running",
   unknownInstances: "Members are not known",
   partitionsOf: (n) => many(n, "partition"),
-  mapNote: (n, lag) => `${many(n, "partition")}, lag ${lag}`,
+  mapNote: (n, lag) => `${many(n, "partition")}, lag ${lag} · in a tile: owner, lag, copies in sync, leader`,
   topicNote: (n, lag, rate) => `${many(n, "partition")} · lag ${lag} · ${rate}/s`,
   tile: {
     lag: "lag",
-    leader: (id) => `leader ${id}`,
+    leader: (id) => `broker ${id}`,
     noLeader: "no leader",
     owner: (name) => `#${name}`,
     noOwner: "no owner",

@@ -37,7 +37,7 @@ export const KOREAN = {
     trace: "주문 추적",
     traceLabel: "주문 ID 또는 레코드 위치",
     traceDo: "추적",
-    foot: "읽기 전용입니다. 이 페이지는 아무것도 바꾸지 않으며, `sesacctl top`, `dlq`, `trace`와 같은 내용을 보여 줍니다.",
+    foot: "읽기 전용입니다. 이 페이지는 아무것도 바꾸지 않으며, sesacctl의 top, dlq, trace와 같은 내용을 보여 줍니다.",
   },
   states: { ok: "정상", slow: "느림", stalled: "멈춤", away: "연결 안 됨", unknown: "알 수 없음" },
   stages: {
@@ -57,7 +57,7 @@ export const KOREAN = {
     "rounds late": (n) => `${n}회차 지연`,
     "rows short": (n) => `${n}행 부족`,
     "not in sync": (n) => `복제 지연 ${n}개`,
-    lag: (n) => `${n}건 밀림`,
+    lag: (n) => `지연 ${n}건`,
     parked: (n) => `보류 ${n}건`,
   },
   ages: {
@@ -144,11 +144,11 @@ export const KOREAN = {
   noInstances: "동작 중인 컨슈머가 없습니다",
   unknownInstances: "그룹의 멤버를 알 수 없습니다",
   partitionsOf: (n) => `파티션 ${n}개`,
-  mapNote: (n, lag) => `파티션 ${n}개, 지연 ${lag}`,
+  mapNote: (n, lag) => `파티션 ${n}개, 지연 ${lag} · 칸마다 담당, 지연, 동기화된 복제본, 리더`,
   topicNote: (n, lag, rate) => `파티션 ${n}개 · 지연 ${lag} · ${rate}/초`,
   tile: {
     lag: "지연",
-    leader: (id) => `리더 ${id}`,
+    leader: (id) => `브로커 ${id}`,
     noLeader: "리더 없음",
     owner: (name) => `#${name}`,
     noOwner: "담당 없음",
