@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,7 @@ class Hub:
                 frame = self._newest
         return self._with_events(frame, None) if all_events else frame.json
 
-    async def stream(self, after: int | None) -> AsyncIterator[bytes]:
+    async def stream(self, after: int | None) -> AsyncGenerator[bytes, None]:
         """Every look from now on, as server-sent events; one who reads slowly misses looks, and no event.
 
         The first has the loop's events since the look with the id `after`, or all that are kept.

@@ -39,7 +39,8 @@ class Address:
         """What to open in a browser."""
         name = socket.gethostname() if guard.is_any(self.host) else self.host
         host = f"[{name}]" if ":" in name else name
-        return f"http://{host}:{self.port}/" + (f"?token={quote(self.token, safe="")}" if self.token else "")
+        query = f"?token={quote(self.token, safe='')}" if self.token else ""
+        return f"http://{host}:{self.port}/{query}"
 
 
 def require() -> None:

@@ -17,7 +17,7 @@ from sesacctl.results import document
 from sesacctl.settings import load
 from tests.helpers.json_paths import paths
 from tests.helpers.looks import looker, looks
-from tests.helpers.observations import GOOD, KAFKA, cache, database, kafka, partition, without
+from tests.helpers.observations import CACHE, GOOD, KAFKA, cache, database, kafka, partition, without
 
 KEYS = """
     aging.fresh aging.generation aging.size aging.tables[].bound aging.tables[].histogram aging.tables[].holds
@@ -103,7 +103,7 @@ def test_a_consumer_that_stores_nothing_is_stalled() -> None:
 
 
 def test_an_empty_cache_names_the_refresh() -> None:
-    hashes = tuple(replace(each, rows=0) for each in cache().redis.cache.hashes) if cache().redis else ()
+    hashes = tuple(replace(each, rows=0) for each in CACHE.hashes)
     assert looks(cache(hashes=hashes))[0].command == "sesacctl cache refresh"
 
 
