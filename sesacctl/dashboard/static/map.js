@@ -52,7 +52,11 @@ function topicsOf(partitions) {
   return [...topics];
 }
 
-const sum = (partitions, key) => partitions.reduce((total, each) => total + (each[key] ?? 0), 0);
+/** Of what is known; null if nothing is. */
+function sum(partitions, key) {
+  const known = partitions.map((each) => each[key]).filter((figure) => figure !== null);
+  return known.length ? known.reduce((total, figure) => total + figure, 0) : null;
+}
 
 /** Whose owner or leader is another one than in the look before. */
 function changedIn(store) {
