@@ -6,6 +6,7 @@ Playwright's own browsers are not used: nothing is downloaded.
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,41 @@ const keepProblem = (text) => window.problems.push(text);
 addEventListener("securitypolicyviolation", (event) => keepProblem(`${event.violatedDirective}: ${event.blockedURI}`));
 addEventListener("unhandledrejection", (event) => keepProblem(String(event.reason)));
 """
+
+
+# What a look has, and what the page shows of it, at one and the same look.
+_FIGURES = """async () => {
+  const text = (node, part) => node.querySelector(part)?.textContent;
+  for (;;) {
+    const look = await (await fetch("/look")).json();
+    await new Promise((done) => setTimeout(done, 100));
+    if (String(look.id) !== document.querySelector("#main").dataset.look) continue;
+    const stages = [...document.querySelectorAll("[data-stage]")].map((node) =>
+      [node.dataset.stage, text(node, ".stage-rate"), text(node, ".state-word")]);
+    const tiles = [...document.querySelectorAll(".tile")].map((node) =>
+      [node.dataset.partition, text(node, ".tile-lag b"), text(node, ".tile-leader"), text(node, ".tile-isr")]);
+    return { look, stages, tiles };
+  }
+}"""
+_UNTRANSLATED = """async () => {
+  const { ENGLISH } = await import("/static/words_en.js");
+  const { KOREAN } = await import("/static/words_ko.js");
+  const names = (one, at = "") => Object.entries(one).flatMap(([name, value]) =>
+    value !== null && typeof value === "object" ? names(value, `${at}${name}.`) : [`${at}${name}`]);
+  const both = names(KOREAN);
+  return names(ENGLISH).filter((name) => !both.includes(name));
+}"""
+
+_KEPT = """async (looks) => {
+  const { Store } = await import("/static/store.js");
+  const store = new Store();
+  const look = await (await fetch("/look")).json();
+  for (let id = 0; id < looks; id += 1) {
+    const at = new Date(1e12 + 1000 * id).toISOString();
+    store.take({ ...look, id, at, events: [{ id, at }] }, id);
+  }
+  return [store.events.length, store.points.length];
+}"""
 
 
 def missing() -> str | None:
@@ -89,6 +125,19 @@ class Tab:
             last = self.page.get_attribute("#main", "data-look")
             self.until("last => document.querySelector('#main').dataset.look !== (last ?? undefined)", last)
 
+    def figures(self) -> dict[str, Any]:
+        """A `look`, and the texts of all `stages` (key, rate, state) and `tiles` (partition, lag, leader, in sync)."""
+        found: dict[str, Any] = self.page.evaluate(_FIGURES)
+        return found
+
+    def untranslated(self) -> list[str]:
+        """Texts that are there in English alone."""
+        return list(self.page.evaluate(_UNTRANSLATED))
+
+    def kept_after(self, looks: int) -> list[int]:
+        """How many events and points of the charts the page's memory has after so many looks, a second apart."""
+        return list(self.page.evaluate(_KEPT, looks))
+
     def violations(self) -> list[str]:
         """What axe-core finds in the page as it is."""
         self.page.evaluate(AXE.read_text("utf-8"))
@@ -98,6 +147,20 @@ class Tab:
     def width(self) -> int:
         """How wide the document is, in CSS pixels; more than the window has if it can be moved sideways."""
         return int(self.page.evaluate("document.documentElement.scrollWidth"))
+
+
+def opened(tab: Tab) -> Tab:
+    """The same, once it shows what is so now."""
+    tab.wait("#fresh[data-kind=live]")
+    tab.wait(".tile")
+    return tab
+
+
+def rate_text(figure: float | None) -> str:
+    """As the page shows it in English."""
+    if figure is None:
+        return "–"
+    return f"{figure:.1f}" if figure < 10 and figure != int(figure) else f"{math.floor(figure + 0.5):,}"
 
 
 Opening = Callable[..., Tab]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.settings import Settings
-from tests.helpers.browser import Opening, Tab, chromium, missing, tabs
+from tests.helpers.browser import Opening, chromium, missing, opened, rate_text, tabs
 from tests.helpers.cache_data import fill
 from tests.helpers.consumers import consuming
 from tests.helpers.events import add_parents, many_orders, message, order, send
@@ -31,20 +30,6 @@ from tests.helpers.waiting import assert_within, wait_until
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no test of the dashboard's page: {missing()}")
 EMOJI = "👩‍👩‍👧‍👦" * 5 + "🎉" * 15
 HOSTILE = f"<img src=x onerror=\"document.title='hit'\">\u202e{EMOJI}\u2066"
-# What a look has, and what the page shows of it, at one and the same look.
-BOTH = """async () => {
-  const text = (node, part) => node.querySelector(part)?.textContent;
-  for (;;) {
-    const look = await (await fetch("/look")).json();
-    await new Promise((done) => setTimeout(done, 100));
-    if (String(look.id) !== document.querySelector("#main").dataset.look) continue;
-    const stages = [...document.querySelectorAll("[data-stage]")].map((node) =>
-      [node.dataset.stage, text(node, ".stage-rate"), text(node, ".state-word")]);
-    const tiles = [...document.querySelectorAll(".tile")].map((node) =>
-      [node.dataset.partition, text(node, ".tile-lag b"), text(node, ".tile-leader"), text(node, ".tile-isr")]);
-    return { look, stages, tiles };
-  }
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +49,7 @@ def loop(stack: RunningStack) -> Iterator[Settings]:
 def reports(loop: Settings) -> Iterator[list[ConsumeReport]]:
     """Of three instances that store what comes."""
     with consuming(loop, instances=3) as found:
-        wait_until(lambda: found and all(line.partitions for line in found[0].instances))
+        wait_until(lambda: found and all(line.partitions for line in found[0].instances), 180)
         yield found
 
 
@@ -88,30 +73,18 @@ def open_tab(browser: Any) -> Iterator[Opening]:
         yield found
 
 
-def shown(rate: float | None) -> str:
-    if rate is None:
-        return "–"
-    return f"{rate:.1f}" if rate < 10 and rate != int(rate) else f"{math.floor(rate + 0.5):,}"
-
-
-def live(tab: Tab) -> Tab:
-    tab.wait("#fresh[data-kind=live]")
-    tab.wait(".tile")
-    return tab
-
-
 def test_its_numbers_are_those_of_the_look(loop: Settings, address: str, open_tab: Opening) -> None:
-    tab = live(open_tab(address))
+    tab = opened(open_tab(address))
     send(loop, ORDERS, many_orders(300))
-    both = tab.page.evaluate(BOTH)
+    both = tab.figures()
     top, states = both["look"]["top"], both["look"]["stages"]
     assert sorted(both["stages"]) == sorted(
-        [each["key"], shown(each["rate"]), states[each["key"]]] for each in top["stages"]
+        [each["key"], rate_text(each["rate"]), states[each["key"]]] for each in top["stages"]
     )
     assert sorted(both["tiles"]) == sorted(
         [
             f"{each['topic']}-{each['partition']}",
-            shown(each["lag"]),
+            rate_text(each["lag"]),
             f"broker {each['leader']}",
             f"{each['in_sync']}/{each['replicas']}",
         ]
@@ -125,7 +98,7 @@ def test_its_numbers_are_those_of_the_look(loop: Settings, address: str, open_ta
 def test_a_killed_instance_is_seen_within_three_seconds(
     reports: list[ConsumeReport], address: str, open_tab: Opening
 ) -> None:
-    tab = live(open_tab(address))
+    tab = opened(open_tab(address))
     victim = reports[0].instances[0]
     assert victim.pid is not None
     known = len(tab.page.query_selector_all("#log [data-kind=restarted]"))
@@ -143,7 +116,7 @@ def test_a_killed_instance_is_seen_within_three_seconds(
 
 
 def test_a_hostile_record_is_shown_as_text(loop: Settings, address: str, open_tab: Opening) -> None:
-    tab = live(open_tab(address))
+    tab = opened(open_tab(address))
     send(loop, ORDERS, [(b"u1", b'{"order_id": "' + HOSTILE.encode()), (b"\xff\x00", bytes(range(256)))])
     tab.wait(".kept-dead .reason").click()
     tab.wait("#letters .link")
@@ -166,7 +139,7 @@ def test_a_hostile_record_is_shown_as_text(loop: Settings, address: str, open_ta
 
 def test_a_trace_shows_every_hop(loop: Settings, address: str, open_tab: Opening) -> None:
     send(loop, ORDERS, [message(order(7001))])
-    tab = live(open_tab(address, locale="ko-KR"))
+    tab = opened(open_tab(address, locale="ko-KR"))
     tab.page.fill("#trace-id", "o7001")
     tab.page.press("#trace-id", "Enter")
     tab.wait("#trace .traced")
@@ -180,14 +153,14 @@ def test_a_trace_shows_every_hop(loop: Settings, address: str, open_tab: Opening
 def test_the_stream_resumes_after_a_restart(loop: Settings, open_tab: Opening) -> None:
     with ExitStack() as first:
         found = first.enter_context(serving(loop, port=0))
-        tab = live(open_tab(found.url))
+        tab = opened(open_tab(found.url))
         first.close()
         tab.wait("#fresh[data-kind=lost]")
         assert tab.text("#fresh-text").startswith("connection lost, as of ")
         assert tab.text("#verdict-said").count("this is not the loop of now") == 1
         assert tab.wait("html[data-old] .loop[data-old]")
     with serving(loop, port=found.port):
-        live(tab)
+        opened(tab)
         assert tab.page.query_selector("[data-old]") is None
 
 
@@ -196,7 +169,7 @@ def test_a_postgres_that_hangs_does_not_freeze_the_page(loop: Settings, open_tab
     behind = loop.model_copy(update={"postgres_host": "127.0.0.1", "postgres_port": proxy.port})
     try:
         with serving(behind, port=0) as found:
-            tab = live(open_tab(found.url))
+            tab = opened(open_tab(found.url))
             proxy.hold(DOWN)
             tab.wait("[data-stage=source][data-state=away]")
             tab.wait(".verdict[data-state=away] code")
@@ -213,7 +186,7 @@ def test_a_postgres_that_hangs_does_not_freeze_the_page(loop: Settings, open_tab
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 def test_axe_finds_nothing(scheme: str, locale: str, address: str, open_tab: Opening) -> None:
-    tab = live(open_tab(address, color_scheme=scheme, locale=locale))
+    tab = opened(open_tab(address, color_scheme=scheme, locale=locale))
     assert tab.page.get_attribute("html", "lang") == locale[:2]
     tab.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     tab.looks(2)
@@ -222,7 +195,7 @@ def test_axe_finds_nothing(scheme: str, locale: str, address: str, open_tab: Ope
 
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 def test_a_phone_needs_no_sideways_scrolling(locale: str, address: str, open_tab: Opening) -> None:
-    tab = live(open_tab(address, width=360, locale=locale))
+    tab = opened(open_tab(address, width=360, locale=locale))
     assert tab.wait(".loop[data-layout=narrow]")
     assert tab.width() == 360
     tab.page.set_viewport_size({"width": 3840, "height": 2160})
@@ -238,13 +211,13 @@ def test_without_javascript_there_is_a_table(address: str, open_tab: Opening) ->
 
 
 def test_choices_are_kept_and_keys_reach_them(address: str, open_tab: Opening) -> None:
-    tab = live(open_tab(address))
+    tab = opened(open_tab(address))
     tab.page.keyboard.press("Tab")
     assert tab.page.evaluate("document.activeElement.className") == "skip"
     tab.page.locator("button[data-language=ko]").press("Enter")
     tab.page.locator("button[data-theme-choice=dark]").press("Space")
     tab.page.reload()
-    live(tab)
+    opened(tab)
     assert tab.text("#loop-title") == "파이프라인"
     assert tab.page.get_attribute("html", "data-theme") == "dark"
     assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(11, 14, 23)"
@@ -252,40 +225,18 @@ def test_choices_are_kept_and_keys_reach_them(address: str, open_tab: Opening) -
 
 def test_both_languages_have_the_same_texts(address: str, open_tab: Opening) -> None:
     tab = open_tab(address)
-    missing_texts = tab.page.evaluate(
-        """async () => {
-          const { ENGLISH } = await import("/static/words_en.js");
-          const { KOREAN } = await import("/static/words_ko.js");
-          const names = (one, at = "") => Object.entries(one).flatMap(([name, value]) =>
-            value !== null && typeof value === "object" ? names(value, `${at}${name}.`) : [`${at}${name}`]);
-          const both = names(KOREAN);
-          return names(ENGLISH).filter((name) => !both.includes(name));
-        }"""
-    )
-    assert missing_texts == []
+    assert tab.untranslated() == []
 
 
 def test_ten_tabs_share_a_stream_and_keep_their_size(browser: Any, address: str, open_tab: Opening) -> None:
     context = browser.new_context()
-    pages = [live(open_tab(address, in_=context)) for _ in range(10)]
+    pages = [opened(open_tab(address, in_=context)) for _ in range(10)]
     count = "document.querySelectorAll('*').length"
     pages[0].looks(3)
     before = [tab.page.evaluate(count) for tab in pages]
     pages[0].looks(4)
     assert max(tab.page.evaluate(count) - old for tab, old in zip(pages, before, strict=True)) < 100
-    kept = pages[0].page.evaluate(
-        """async () => {
-          const { Store } = await import("/static/store.js");
-          const store = new Store();
-          const look = await (await fetch("/look")).json();
-          for (let id = 0; id < 8000; id += 1) {
-            const at = new Date(1e12 + 1000 * id).toISOString();
-            store.take({ ...look, id, at, events: [{ id, at }] }, id);
-          }
-          return [store.events.length, store.points.length];
-        }"""
-    )
-    assert kept == [200, 1801]
+    assert pages[0].kept_after(8000) == [200, 1801]
 
 
 def test_a_recording_plays_without_a_server(loop: Settings, tmp_path: Path, open_tab: Opening) -> None:
