@@ -58,6 +58,7 @@ def test_the_keys_of_a_look_are_stable() -> None:
     waiting = Waiting("orders", "invalid_json", 3, 12.0)
     full = replace(
         database(dead=(waiting,), parked_events=(waiting,)),
+        at=GOOD.at + 1,
         kafka=replace(KAFKA, places=(member("h-0", ("orders", 0)),)),
     )
     made = Looker(load(kafka_group="shop"), observe=lambda: full, aging=lambda _: AGING)
