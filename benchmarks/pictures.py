@@ -22,6 +22,7 @@ from unittest.mock import patch
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 
+from benchmarks.page_pictures import take_pages
 from sesacctl.cli import app, render
 from sesacctl.cli.options import Output
 from sesacctl.cli.top_views import Board
@@ -41,6 +42,7 @@ _ENOUGH = 3_000
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 PRODUCE = ("produce", "--rate", "300", "--carts", "1-5")
 BACKGROUND = (("cache", "refresh", "--loop", "5"), PRODUCE, ("consume", "--instances", "3"))
+AT_THE_PAGE = (*BACKGROUND[:2], ("consume", "--instances", "9"))
 PICTURES: dict[str, tuple[str, ...]] = {
     "health": ("health",),
     "lag": ("lag",),
@@ -67,6 +69,8 @@ def main() -> None:
                 for picture, line in PICTURES.items():
                     take(picture, line)
                 take_top()
+            with running(*AT_THE_PAGE):
+                take_pages(FOLDER, load(), Path(name) / ".sesac")
             take_live("produce", ("produce", "--rate", "500", "--carts", "1-5", "--duration", "10s"))
             command("consume", "--until-empty")
             with ExitStack() as producing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from kafka.admin import OffsetSpec
 
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.clients import admin, admin_client
-from sesacctl.broker.groups import Place, read_members
+from sesacctl.broker.groups import GroupMembers, Place, read_members
 from sesacctl.broker.kafka_python.admin_requests import living_brokers
 from sesacctl.broker.topic_state import unsafe_settings
 from sesacctl.broker.topics import described
@@ -70,10 +70,23 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         brokers = living_brokers(client)
         found = described(settings, client)
         group = read_members(client, settings.kafka_group)
-        led = _led(found.values())
-        newest, ends = _newest(client, led), _ends(client, led)
+        led = led_partitions(found)
+        newest, ends = newest_of(times_of(client, led)), ends_of(client, led)
         unsafe = tuple(unsafe_settings(client, list(found)))
-    partitions = [partition for topic in found.values() for partition in topic["partitions"]]
+    return cluster_of(brokers, found, group, newest=newest, ends=ends, unsafe=unsafe)
+
+
+def cluster_of(
+    brokers: Sequence[int],
+    topics: Mapping[str, dict[str, Any]],
+    group: GroupMembers,
+    *,
+    newest: float | None,
+    ends: Mapping[TopicPartition, int],
+    unsafe: tuple[str, ...] = (),
+) -> Cluster:
+    """What Kafka's own descriptions of our topics say of the cluster."""
+    partitions = [partition for topic in topics.values() for partition in topic["partitions"]]
     return Cluster(
         brokers=tuple(brokers),
         replica_brokers=tuple(sorted({replica for each in partitions for replica in each["replica_nodes"]})),
@@ -85,10 +98,10 @@ def read_cluster(settings: Settings, *, seconds: float) -> Cluster:
         foreign_members=group.foreign,
         group_problem=group.problem,
         newest_event=newest,
-        ends=ends,
+        ends={(tp.topic, tp.partition): end for tp, end in ends.items()},
         unsafe=unsafe,
         places=group.places,
-        logs=tuple(_log(name, each) for name, topic in found.items() for each in topic["partitions"]),
+        logs=tuple(_log(name, each) for name, topic in topics.items() for each in topic["partitions"]),
     )
 
 
@@ -103,23 +116,31 @@ def _log(topic: str, entry: dict[str, Any]) -> LogState:
     )
 
 
-def _led(topics: Iterable[dict[str, Any]]) -> list[TopicPartition]:
-    return [
-        TopicPartition(topic["name"], partition["partition_index"])
-        for topic in topics
+def led_partitions(topics: Mapping[str, dict[str, Any]]) -> dict[TopicPartition, int]:
+    """The broker ids of the leaders of those partitions that have one."""
+    return {
+        TopicPartition(name, partition["partition_index"]): int(partition["leader_id"])
+        for name, topic in topics.items()
         for partition in topic["partitions"]
         if partition["leader_id"] >= 0
-    ]
+    }
 
 
-def _ends(client: KafkaAdminClient, led: list[TopicPartition]) -> dict[tuple[str, int], int]:
-    found = client.list_partition_offsets(dict.fromkeys(led, OffsetSpec.LATEST))
-    return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items()}
+def ends_of(client: KafkaAdminClient, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where their logs end; Kafka's own errors."""
+    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return {tp: answer.offset for tp, answer in found.items()}
 
 
-def _newest(client: KafkaAdminClient, led: list[TopicPartition]) -> float | None:
-    found = client.list_partition_offsets(dict.fromkeys(led, OffsetSpec.MAX_TIMESTAMP))
-    newest = max((answer.timestamp for answer in found.values()), default=-1)
+def times_of(client: KafkaAdminClient, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """The latest time of an event in each, in milliseconds since 1970, -1 if there is none; Kafka's own errors."""
+    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.MAX_TIMESTAMP))
+    return {tp: answer.timestamp for tp, answer in found.items()}
+
+
+def newest_of(times: Mapping[TopicPartition, int]) -> float | None:
+    """The latest of such times, in seconds; None if there is none."""
+    newest = max(times.values(), default=-1)
     return newest / 1000 if newest >= 0 else None
 
 

@@ -29,13 +29,15 @@ logger = logging.getLogger(__name__)
 class Place:
     """A member's place in the group: its `group.instance.id`, the supervisor in it, and where Kafka sees it.
 
-    `partitions` are `(topic, number)`; none while the group is changing.
+    `partitions` are `(topic, number)`; none while the group is changing. `session` is what Kafka calls it: another
+    after each start of the instance.
     """
 
     member: str
     host: str
     address: str
     partitions: tuple[tuple[str, int], ...]
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ def _places(members: Iterable[Any]) -> Iterator[Place]:
             host=host_of(name) or member.client_id,
             address=member.client_host.lstrip("/"),
             partitions=tuple(assigned_partitions(member)),
+            session=member.member_id,
         )
 
 

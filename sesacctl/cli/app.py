@@ -37,6 +37,7 @@ COMMANDS = {
     "audit": ("audit:app", "Prove that nothing consumed is lost or stored twice"),
     "health": ("health:app", "What works, what does not, and the command to run next"),
     "top": ("top:app", "The whole loop on one screen, and its bottleneck"),
+    "dashboard": ("dashboard:app", "The whole loop in a browser, live and read-only"),
     "smoke": ("smoke:app", "A few orders through a running loop, timed and removed again"),
     "metrics": ("metrics:app", "The state of the loop for Prometheus"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,9 +13,12 @@ from sesacctl.cli.options import Output, OutputOption
 from sesacctl.errors import CheckFailed, SesacctlError
 
 if TYPE_CHECKING:
+    import threading
+
     from rich.console import RenderableType
 
     from sesacctl.pipeline.demo import DemoResult
+    from sesacctl.settings import Settings
 
 app = typer.Typer()
 
@@ -22,11 +27,14 @@ app = typer.Typer()
 def demo(
     orders: Annotated[int, typer.Option(min=1, max=100_000_000, help="How many orders to produce.")] = 20_000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local servers running.")] = False,
+    show: Annotated[
+        bool, typer.Option("--dashboard", help="Show it in a browser meanwhile, and on a terminal until Ctrl-C.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run the whole loop on the local servers, starting them if need be, and end with the audit. Exits 5 on a loss.
 
-    Example: sesacctl demo --keep
+    Examples: sesacctl demo --keep · sesacctl demo --dashboard
     """
     options.begin(servers=False, sesac_log_level="warning")
     from sesacctl.cli.signals import stop_event
@@ -35,13 +43,18 @@ def demo(
     from sesacctl.stack import stack
 
     stop = stop_event()
+    if show:
+        from sesacctl.dashboard.server import require
+
+        require()
     with render.steps("demo") as on_step:
         started = stack.up(home(), on_step=on_step).started
         try:
             # The servers of this stack, not those that the environment or `.env` names.
             servers: dict[str, Any] = {name.lower(): value for name, value in stack.environment(home()).items()}
             settings = options.begin(sesac_log_level="warning", redis_db=0, **servers)
-            result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
+            with _shown(settings, on_step, stop) if show else nullcontext():
+                result = demo_service(settings, orders=orders, stop=stop, on_step=on_step)
         except SesacctlError as error:
             error.hint = _after(error.hint, running=keep or not started)
             raise
@@ -55,6 +68,22 @@ def demo(
             wrong = "every order of this run is stored once, but the audit found something else"
         raise CheckFailed(wrong, hint=_after("sesacctl audit", running=keep or not started))
     render.next_command("sesacctl health" if keep or not started else "sesacctl up")
+
+
+@contextmanager
+def _shown(settings: Settings, on_step: Callable[[str], None], stop: threading.Event) -> Iterator[None]:
+    """Have the loop in a browser during the block and, where a person can look, after it until `stop`."""
+    from sesacctl.cli.dashboard import open_browser
+    from sesacctl.dashboard.server import serving_anywhere
+
+    with serving_anywhere(settings) as address:
+        render.say(f"dashboard on {address.url}")
+        if render.can_ask():
+            open_browser(address.url)
+        yield
+        if render.can_ask():
+            on_step(f"done: look around on {address.url}; Ctrl-C ends the demo")
+            stop.wait()
 
 
 def _after(hint: str | None, *, running: bool) -> str | None:

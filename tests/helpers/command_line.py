@@ -32,6 +32,7 @@ ARGUMENTS = {
     "drill": ["--list"],
     "top": ["--once", "--every", "0.1"],
     "metrics": ["--once"],
+    "dashboard": ["--once"],
     "produce": ["--count", "1"],
     "consume": ["--until-empty", "-n", "1"],
 }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import message, order, send
 from tests.helpers.every_command import run_lines
+from tests.helpers.json_paths import paths
 
 # In the order of the loop: each line leaves something for those after it to show. A key that is removed or renamed
 # needs another version; one that is added only another line here.
@@ -147,18 +146,6 @@ KEYS: dict[str, str] = {
     "config check": "findings ok",
     "config show": "items[].description items[].origin items[].problem items[].value items[].variable",
 }
-
-
-def paths(value: Any, path: str = "") -> Iterator[str]:
-    """Every key with the keys that lead to it; `[]` stands for each item of a list."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from paths(each, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for each in value:
-            yield from paths(each, f"{path}[]")
-    else:
-        yield path
 
 
 def test_the_json_keys_are_stable(settings: Settings, sesacctl: Cli, tmp_path: Path) -> None:

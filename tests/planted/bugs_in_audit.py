@@ -108,10 +108,10 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/audit/partitions.py",
         (
             (
-                "            logs = look()\n"
-                "            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n",
-                "            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n"
-                "            logs = look()\n",
+                "    logs = look()\n"
+                "    stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n",
+                "    stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)\n"
+                "    logs = look()\n",
             ),
         ),
         (f"{_OFFSETS}::test_what_comes_between_two_reads_is_no_lag",),

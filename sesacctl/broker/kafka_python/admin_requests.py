@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kafka import KafkaAdminClient
+from kafka import IsolationLevel, KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.coordinator.assignors.roundrobin import ConsumerProtocolAssignment
-from kafka.errors import GroupIdNotFoundError, IncompatibleBrokerVersion, for_code
+from kafka.errors import GroupIdNotFoundError, IncompatibleBrokerVersion, KafkaError, for_code
 from kafka.protocol.api_message import ApiMessage
+from kafka.structs import OffsetAndTimestamp
 
 # What kafka-python lacks: DescribeGroups hides a group with members of KIP-848's protocol. Its class of the answer is
 # found by the number in its schema.
@@ -25,6 +29,42 @@ def living_brokers(client: KafkaAdminClient) -> list[int]:
     """
     metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, [])
     return sorted(int(broker["node_id"]) for broker in metadata["brokers"])
+
+
+def brokers_and_topics(client: KafkaAdminClient, names: Sequence[str]) -> tuple[list[int], list[dict[str, Any]]]:
+    """`living_brokers`, and what `describe_topics` tells of these topics, in one request; Kafka's own errors."""
+    metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, list(names))
+    return sorted(int(broker["node_id"]) for broker in metadata["brokers"]), metadata["topics"]
+
+
+def list_offsets(
+    client: KafkaAdminClient, leaders: Mapping[TopicPartition, int], spec: OffsetSpec
+) -> tuple[dict[TopicPartition, OffsetAndTimestamp], list[KafkaError]]:
+    """`list_partition_offsets`, without another look at who leads: one request to each of the `leaders`.
+
+    The errors are those of leaders that did not tell, or are not it any more.
+    """
+    found: tuple[dict[TopicPartition, OffsetAndTimestamp], list[KafkaError]]
+    found = client._manager.run(_list_offsets, client, leaders, spec)
+    return found
+
+
+async def _list_offsets(
+    client: KafkaAdminClient, leaders: Mapping[TopicPartition, int], spec: OffsetSpec
+) -> tuple[dict[TopicPartition, OffsetAndTimestamp], list[KafkaError]]:
+    by_leader: dict[int, dict[TopicPartition, OffsetSpec]] = defaultdict(dict)
+    for partition, leader in leaders.items():
+        by_leader[leader][partition] = spec
+    found: dict[TopicPartition, OffsetAndTimestamp] = {}
+    errors: list[KafkaError] = []
+    for leader, wanted in by_leader.items():
+        request = client._list_partition_offsets_request(wanted, IsolationLevel.READ_UNCOMMITTED.value)
+        try:
+            response = await client._manager.send(request, node_id=leader)
+            found |= client._list_partition_offsets_process_response(response)
+        except KafkaError as error:
+            errors.append(error)
+    return found, errors
 
 
 def group_members(client: KafkaAdminClient, group: str) -> list[Any]:

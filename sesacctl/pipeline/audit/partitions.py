@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sesacctl.broker.offsets import LogOffsets, looking_at_logs
@@ -17,6 +18,9 @@ from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.log_cuts import CutLog, read_open
 from sesacctl.pipeline.sink.offsets import StoredPartition
 from sesacctl.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +95,17 @@ def read_partitions(settings: Settings) -> list[PartitionProgress]:
         cursor.connection.autocommit = True  # Kafka is asked meanwhile
         row_security.require_visible(cursor, (offsets.TABLE, "log_cuts"))
         with looking_at_logs(settings) as look:
-            logs = look()
-            stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)
-            ahead = {log.key for log in logs if log.key in stored and stored[log.key].mark.next_offset > log.end}
-            later = {log.key: log for log in look()} if ahead else {}
+            return progress_of(cursor, group, look)
+
+
+def progress_of(
+    cursor: extensions.cursor, group: str, look: Callable[[], Sequence[LogOffsets]]
+) -> list[PartitionProgress]:
+    """`read_partitions`, with what reads the logs, on a connection without a transaction; psycopg2's own errors too."""
+    logs = look()
+    stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)
+    ahead = {log.key for log in logs if log.key in stored and stored[log.key].mark.next_offset > log.end}
+    later = {log.key: log for log in look()} if ahead else {}
     return [_join(_now(log, stored, later.get(log.key)), stored.get(log.key), cuts.get(log.key)) for log in logs]
 
 

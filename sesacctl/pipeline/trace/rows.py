@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sesacctl import envelopes
@@ -113,7 +113,7 @@ def look_up(settings: Settings, kind: Kind, row_id: str | None, places: Sequence
         row_security.require_visible(cursor, (kind, "dead_letters", "parked_events", "log_cuts", "row_changes"))
         found = _kept(cursor, settings.kafka_group, where, values)
         kept = [
-            _with_absent_parents(cursor, kind, record)
+            with_absent_parents(cursor, kind, record)
             for record in found
             if record.place in places or envelopes.find_id(kind, record.key, record.value) == row_id
         ]
@@ -139,22 +139,34 @@ def _kept(cursor: extensions.cursor, group: str, where: str, values: Mapping[str
         f' WHERE consumer_group = %(group)s AND {where} ORDER BY partition, "offset", id',
         {**values, "group": group},
     )
-    return [
-        KeptRecord(
-            **dict(zip(_KEPT.replace('"', "").split(", "), row[:9], strict=True))
-            | {"key": as_bytes(row[5]), "value": as_bytes(row[6])},
-            since=row[9],
-            attempts=row[10],
-            tried_at=row[11],
-            reason=row[12],
-            discarded_at=row[13],
-            erased_at=row[14],
-        )
-        for row in cursor.fetchall()
-    ]
+    return [_record(row) for row in cursor.fetchall()]
 
 
-def _with_absent_parents(cursor: extensions.cursor, kind: Kind, record: KeptRecord) -> KeptRecord:
+def select_parked(cursor: extensions.cursor, group: str, limit: int) -> list[KeptRecord]:
+    """The parked events of a group, the one that waits longest first."""
+    cursor.execute(
+        f"SELECT {_KEPT}, parked_at, attempts, tried_at, NULL::text, NULL::timestamptz, NULL::timestamptz"
+        " FROM parked_events WHERE consumer_group = %s ORDER BY parked_at, id LIMIT %s",
+        (group, limit),
+    )
+    return [_record(row) for row in cursor.fetchall()]
+
+
+def _record(row: tuple[Any, ...]) -> KeptRecord:
+    return KeptRecord(
+        **dict(zip(_KEPT.replace('"', "").split(", "), row[:9], strict=True))
+        | {"key": as_bytes(row[5]), "value": as_bytes(row[6])},
+        since=row[9],
+        attempts=row[10],
+        tried_at=row[11],
+        reason=row[12],
+        discarded_at=row[13],
+        erased_at=row[14],
+    )
+
+
+def with_absent_parents(cursor: extensions.cursor, kind: Kind, record: KeptRecord) -> KeptRecord:
+    """A parked order with the user and product that it waits for; any other record as it is."""
     if kind is not ORDERS or record.reason is not None:
         return record
     try:

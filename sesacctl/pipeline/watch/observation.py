@@ -78,7 +78,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
     With `ages`, for metrics: also how long the oldest events have been waiting, and bugs are problems as well.
     """
     took: dict[str, float] = {}
-    own = frozenset(name for name, names in _SERVERS.items() if settings.follows_stack(*names))
+    own = own_servers(settings)
     near: Future[Settings] = Future()
 
     def brokers() -> list[str]:
@@ -94,7 +94,7 @@ def observe(settings: Settings, *, each_broker: bool = False, ages: bool = False
         try:
             return near.result(LIMIT_SECONDS)
         except TimeoutError:
-            raise _silent("Kafka", own) from None
+            raise silent("Kafka", own) from None
 
     seen, problems = at_once(
         {
@@ -187,7 +187,7 @@ def at_once(
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            failed[name] = _silent(name, own)
+            failed[name] = silent(name, own)
     if took is not None:
         took |= {name: times.get(name, time.monotonic() - began) for name in looks}
     problems = {}
@@ -202,7 +202,13 @@ def at_once(
     return {name: result for name, result in dict(seen).items() if name not in problems}, problems
 
 
-def _silent(name: str, own: frozenset[str]) -> ServerUnreachable:
+def own_servers(settings: Settings) -> frozenset[str]:
+    """The servers that are the local stack's, or that nothing else names."""
+    return frozenset(name for name, names in _SERVERS.items() if settings.follows_stack(*names))
+
+
+def silent(name: str, own: frozenset[str]) -> ServerUnreachable:
+    """The error for a server that holds a look up; `own` as in `Observation`."""
     server = "Kafka" if name in _ASKS_KAFKA else name
     hint = "sesacctl stack status" if server in own else f"look at {server} where it runs, then sesacctl health"
     return ServerUnreachable(f"{name} gave no answer within {LIMIT_SECONDS:g} s", hint=hint)

@@ -20,6 +20,7 @@ from sesacctl.settings import Settings
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+    from redis import Redis
 
 ANSWER_SECONDS = 4.0
 MANY = 100_000
@@ -95,17 +96,22 @@ def read_database(settings: Settings) -> DatabaseView:
         SchemaNotAtHead: the schema is not at the revision that this sesacctl needs.
     """
     with transaction(settings, command="health", bound=ANSWER_SECONDS) as cursor:
-        revisions.require_head(cursor.connection)
-        cursor.execute(
-            "SELECT current_setting('server_version'), pg_is_in_recovery(),"
-            " current_setting('transaction_read_only') = 'on', now()"
-        )
-        version, standby, read_only, now = fetch_row(cursor)
-        secured = row_security.look(cursor)
-        waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
-        problem = encoding_problem(cursor.connection)
-        stored_age = offsets.read_idle_seconds(cursor, settings.kafka_group)
-        dead, parked = (_waiting(cursor, statement, settings.kafka_group) for statement in (_DEAD, _PARKED))
+        return database_view(cursor, settings.kafka_group)
+
+
+def database_view(cursor: extensions.cursor, group: str) -> DatabaseView:
+    """`read_database`, on a connection that is there; psycopg2's own errors."""
+    revisions.require_head(cursor.connection)
+    cursor.execute(
+        "SELECT current_setting('server_version'), pg_is_in_recovery(),"
+        " current_setting('transaction_read_only') = 'on', now()"
+    )
+    version, standby, read_only, now = fetch_row(cursor)
+    secured = row_security.look(cursor)
+    waiting = {table: _row(cursor, _WAITING.format(table=table, most=MANY)) for table in TABLES}
+    problem = encoding_problem(cursor.connection)
+    stored_age = offsets.read_idle_seconds(cursor, group)
+    dead, parked = (_waiting(cursor, statement, group) for statement in (_DEAD, _PARKED))
     return DatabaseView(
         version=version.split()[0],
         revision=revisions.head(),
@@ -164,10 +170,15 @@ def read_redis(settings: Settings) -> RedisView:
     """
     redis = connect_redis(settings, answer_seconds=ANSWER_SECONDS)
     try:
-        state = read_state(redis)
-        info = read_info(redis)  # all of it: several sections at once need Redis 7
+        return redis_view(redis)
     finally:
         redis.close()
+
+
+def redis_view(redis: Redis) -> RedisView:
+    """`read_redis`, on a connection that is there; errors as there."""
+    state = read_state(redis)
+    info = read_info(redis)  # all of it: several sections at once need Redis 7
     return RedisView(
         version=info.get("valkey_version") or info.get("redis_version"),
         commands=info.get("total_commands_processed"),

