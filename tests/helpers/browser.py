@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ addEventListener("unhandledrejection", (event) => keepProblem(String(event.reaso
 """
 
 
+# Of a server that is away, or that refuses a question.
+_OF_THE_SERVER = re.compile(r"Failed to load resource: .* http://127\.0\.0\.1:\d+/(?!static/)\w")
 # What a look has, and what the page shows of it, at one and the same look.
 _FIGURES = """async () => {
   const text = (node, part) => node.querySelector(part)?.textContent;
@@ -91,7 +94,7 @@ def chromium() -> Iterator[Any]:
             browser.close()
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: Playwright keeps what it needs of a listener in its object
 class Tab:
     """A page, and everything that went wrong in it: errors, refusals of the policy, what it logged."""
 
@@ -99,9 +102,14 @@ class Tab:
     logged: list[str] = field(default_factory=list)
 
     def problems(self) -> list[str]:
-        """All so far; those of connections that a test cut are none."""
+        """All so far, but for what the browser itself says of an answer that the page shows as an error."""
         found = [*self.logged, *self.page.evaluate("window.problems ?? []")]
-        return [each for each in found if "net::ERR_" not in each]
+        return [each for each in found if not _OF_THE_SERVER.match(each)]
+
+    def log(self, said: Any) -> None:
+        """What the console was told, with where it is about."""
+        if said.type in ("error", "warning"):
+            self.logged.append(f"{said.text} {said.location['url']}")
 
     def text(self, selector: str) -> str:
         """Of the first element that fits, as it is in the document."""
@@ -168,10 +176,7 @@ Opening = Callable[..., Tab]
 
 @contextmanager
 def tabs(browser: Any) -> Iterator[Opening]:
-    """Opens addresses in windows of their own, in English and light unless said otherwise; asserts that all went well.
-
-    `with_error` is for one whose server a test takes away.
-    """
+    """Opens addresses in windows of their own, in English and light unless told otherwise; asserts that all is well."""
     opened: list[tuple[Any, Tab]] = []
 
     def open_tab(address: str, *, width: int = 1280, in_: Any = None, locale: str = "en-US", **options: Any) -> Tab:
@@ -183,7 +188,7 @@ def tabs(browser: Any) -> Iterator[Opening]:
         tab = Tab(page)
         page.add_init_script(_WATCH)
         page.on("pageerror", lambda error: tab.logged.append(str(error)))
-        page.on("console", lambda said: tab.logged.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", tab.log)
         page.goto(address)
         opened.append((context, tab))
         return tab
@@ -191,7 +196,8 @@ def tabs(browser: Any) -> Iterator[Opening]:
     try:
         yield open_tab
         for _, tab in opened:
-            assert tab.problems() == []
+            found = tab.problems()
+            assert found == [], "\n".join(found)
     finally:
         for context, _ in opened:
             context.close()

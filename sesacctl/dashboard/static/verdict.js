@@ -46,7 +46,7 @@ export function verdictView() {
     const { look } = store;
     const key = look?.top.bottleneck ?? null;
     const stage = key === null ? null : store.stage(key);
-    mark(section, "data-state", look === null ? "unknown" : stage === null ? "ok" : (look.stages[key] ?? "slow"));
+    mark(section, "data-state", look === null || store.isOld(now) ? "unknown" : stage === null ? "ok" : (look.stages[key] ?? "slow"));
     mark(section, "data-old", store.isOld(now));
     const texts = words().verdicts;
     const title = look === null ? texts.nothing : stage === null ? texts.none : texts.is(words().stages[key]);
