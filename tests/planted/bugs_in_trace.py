@@ -47,6 +47,6 @@ PLANTS: tuple[Plant, ...] = (
                 "remove_user(self._settings, self.user_id, [], reason",
             ),
         ),
-        ("tests/integration/test_smoke.py::test_without_consumers_it_says_so_and_cleans_up",),
+        ("tests/integration/test_smoke.py::test_orders_come_through_and_leave_nothing_behind",),
     ),
 )
