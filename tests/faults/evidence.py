@@ -36,6 +36,11 @@ _BODIES = {
 }
 _ZERO_BY_DEFAULT = ("shipping_cost", "discount_amount")
 _SECONDS = 60.0
+_PASSING = (
+    confluent_kafka.KafkaError.OFFSET_NOT_AVAILABLE,
+    confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
+    confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE,
+)
 FOREIGN, MARK = "foreign-", "storm"
 """How ids of events begin that the storm itself sends, and a header of all of them: a hostile id may be anything."""
 _AT_ONCE = 5000
@@ -173,11 +178,11 @@ def watermarks(reader: confluent_kafka.Consumer, topic: str) -> dict[int, tuple[
 
 
 def _watermarks(reader: confluent_kafka.Consumer, partition: Any) -> tuple[int, int] | None:
-    """None while a broker that has just begun does not know them."""
+    """None while a broker that has just begun does not know them, or another one leads by now."""
     try:
         found: tuple[int, int] | None = reader.get_watermark_offsets(partition, timeout=_SECONDS)
     except confluent_kafka.KafkaException as error:
-        if not error.args[0].retriable() and error.args[0].code() != confluent_kafka.KafkaError.OFFSET_NOT_AVAILABLE:
+        if not error.args[0].retriable() and error.args[0].code() not in _PASSING:
             raise
         return None
     return found

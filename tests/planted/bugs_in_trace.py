@@ -46,6 +46,10 @@ PLANTS: tuple[Plant, ...] = (
                 "remove_user(self._settings, self.user_id, list(self._orders), reason",
                 "remove_user(self._settings, self.user_id, [], reason",
             ),
+            (
+                "remove_user(self._settings, self.user_id, self._all_orders(), reason",
+                "remove_user(self._settings, self.user_id, [], reason",
+            ),
         ),
         ("tests/integration/test_smoke.py::test_orders_come_through_and_leave_nothing_behind",),
     ),
