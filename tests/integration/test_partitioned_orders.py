@@ -79,6 +79,7 @@ def test_a_dump_comes_back_with_partitions_and_without(settings: Settings, rig: 
         assert restore(settings, path).rows["orders"] == 50
         assert orders(settings) == before
         dump(settings, parted)
-    execute(settings, "ALTER TABLE orders RENAME TO parted; CREATE TABLE orders (LIKE parted INCLUDING DEFAULTS)")
+    execute(settings, "CREATE TABLE whole (LIKE orders INCLUDING DEFAULTS); DROP TABLE orders")
+    execute(settings, "ALTER TABLE whole RENAME TO orders")
     restore(settings, parted)
     assert orders(settings) == before
