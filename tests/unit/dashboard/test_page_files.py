@@ -40,7 +40,7 @@ Colour = tuple[float, float, float]
 @pytest.mark.parametrize("folder", VENDORED, ids=lambda path: path.parent.name)
 def test_vendored_files_are_as_they_were_published(folder: Path) -> None:
     lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
-    sums = dict(reversed(line.split("  ")) for line in lines if not line.startswith("#"))
+    sums = {line.split("  ")[1]: line.split("  ")[0] for line in lines if not line.startswith("#")}
     found = {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name in sums}
     assert found == sums
     assert {path.name for path in folder.iterdir()} == {*sums, "SHA256SUMS"}
