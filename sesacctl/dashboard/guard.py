@@ -1,7 +1,7 @@
 """Who may read the dashboard: the rules for every request, before any route sees it, and the headers of every answer.
 
 Nothing here changes anything: only GET and HEAD exist. A page of another site cannot read it, not even by making its
-own name point here (DNS rebinding), as the name in the Host header has to be one of ours.
+own name point here (DNS rebinding), as the Host header has to name this machine.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ const DOT_GAP = 26;
 const SLOWEST = 0.35;
 const FASTEST = 2.4;
 const WIDE_FROM = 940;
+const LOOKS_OF_A_ROUND = 12;
 // The two ways through a broker do not lie on each other.
 const APART = 9;
 
@@ -55,6 +56,14 @@ function oneLine(from) {
   const motion = flow.animate([{ strokeDashoffset: "0" }, { strokeDashoffset: String(-DOT_GAP) }], { duration: 1000, iterations: Infinity });
   motion.pause();
   return { node, pipe, flow, motion };
+}
+
+/** What flows a second; rounds of the refresh are seconds apart, so its last looks count together. */
+function flowOf(stage) {
+  if (stage === null || stage.problem) return 0;
+  if (stage.key !== "refresh") return stage.rate ?? 0;
+  const last = stage.history.slice(-LOOKS_OF_A_ROUND);
+  return last.reduce((total, each) => total + each, 0) / Math.max(1, last.length);
 }
 
 function speedOf(rate) {
@@ -113,7 +122,7 @@ export function loopLines(place, nodes) {
       const open = line.broker === undefined || up.get(line.broker) === true;
       mark(line.node, "data-open", String(open));
       mark(line.node, "data-state", store.look.stages[line.from]);
-      move(line, open ? (store.stage(RATE_OF[line.from])?.rate ?? 0) : 0, moving && !calm.matches);
+      move(line, open ? flowOf(store.stage(RATE_OF[line.from])) : 0, moving && !calm.matches);
     }
   };
 

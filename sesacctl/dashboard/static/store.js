@@ -55,11 +55,13 @@ export class Store {
     this.addPoints([pointOfLook(look)]);
   }
 
-  /** Events that are not there yet, in the order of their times. */
+  /** Events that are not there yet, in order; of refreshes in a row the last, as they would hide all others. */
   addEvents(found) {
     const known = new Set(this.events.map((event) => `${event.id} ${event.at}`));
     const fresh = found.filter((event) => !known.has(`${event.id} ${event.at}`));
-    this.events = [...this.events, ...fresh].slice(-KEPT_EVENTS);
+    const all = [...this.events, ...fresh].sort((one, other) => one.id - other.id);
+    const ends = (event, index) => event.kind !== "refreshed" || all[index + 1]?.kind !== "refreshed";
+    this.events = all.filter(ends).slice(-KEPT_EVENTS);
   }
 
   /** Points after those that are there; what is older than the window goes. */

@@ -75,7 +75,7 @@ def test_every_group_has_help_with_an_example_of_its_own(name: str) -> None:
 
 
 # They print what another program reads, in that program's own form, or tell on stderr what they did.
-WITHOUT_OUTPUT = {"stack env", "stack logs", "metrics", "dlq discard", "dlq export", "events schema"}
+WITHOUT_OUTPUT = {"stack env", "stack logs", "metrics", "dashboard", "dlq discard", "dlq export", "events schema"}
 
 
 @pytest.mark.parametrize("name", sorted(LEAVES.keys() - WITHOUT_OUTPUT))

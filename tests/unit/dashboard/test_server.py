@@ -149,7 +149,7 @@ def test_an_address_that_is_not_ours_is_said_so(host: str) -> None:
         serving(load(), host=host, port=0).__enter__()
 
 
-def test_without_its_packages_the_command_to_install_them_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sse_starlette", None)
     with pytest.raises(ConfigurationError, match="not installed") as caught:
         server.require()

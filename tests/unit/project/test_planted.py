@@ -21,7 +21,12 @@ STORMY = Plant("stormy", "a.py", (("1", "2"),), ("tests/t.py::test_a", f"{STORM}
 def test_a_plant_changes_the_code_as_it_is_now(plant: Plant) -> None:
     source = (ROOT / plant.file).read_text("utf-8")
     planted = plant.apply(source)
-    assert ast.dump(ast.parse(planted)) != ast.dump(ast.parse(source))
+    assert meaning(plant.file, planted) != meaning(plant.file, source)
+
+
+def meaning(file: str, source: str) -> str:
+    """What of a file is not a comment, as far as it is Python."""
+    return ast.dump(ast.parse(source)) if file.endswith(".py") else source
 
 
 @cache
