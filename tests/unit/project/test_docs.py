@@ -99,7 +99,8 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize("document", [ENGLISH, KOREAN], ids=["en", "ko"])
 def test_every_picture_is_shown(document: Path) -> None:
     shown = re.findall(r"!\[[^\]]+\]\(docs/pictures/([^)]+)\)", document.read_text("utf-8"))
-    assert sorted(shown) == sorted(path.name for path in (ROOT / "docs" / "pictures").glob("*.svg"))
+    made = [path.name for form in ("*.svg", "page-*.png") for path in (ROOT / "docs" / "pictures").glob(form)]
+    assert sorted(shown) == sorted(made)
 
 
 def test_links_lead_somewhere() -> None:
