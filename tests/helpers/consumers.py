@@ -11,7 +11,6 @@ from uuid import uuid4
 import psutil
 from kafka import KafkaConsumer
 
-from sesacctl.broker import topics
 from sesacctl.broker.groups import leave_group
 from sesacctl.events import ORDERS, PARTITIONS, PRODUCTS, USERS, Kind
 from sesacctl.pipeline.audit.report import audit
@@ -22,6 +21,7 @@ from sesacctl.pipeline.supervise.member import ConsumeReport
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.helpers.events import Message, message, product, query, send, user
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
@@ -132,7 +132,7 @@ def store_all(settings: Settings) -> None:
 
 def sell(settings: Settings, orders: Sequence[Message]) -> None:
     """Topics, one user and one product, and these orders in partition 0, consumed."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(1))])
     send(settings, PRODUCTS, [message(product(1))])
     send(settings, ORDERS, orders, partition=0)

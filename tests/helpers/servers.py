@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from kafka import KafkaAdminClient
 from redis import Redis
 
 from sesacctl import settings as settings_module
@@ -29,6 +28,7 @@ from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.postgres import DATABASE, PORT, USER, Postgres
 from sesacctl.stack.process import Program
 from sesacctl.stack.valkey import Valkey
+from tests.helpers.topics import admin_of, close_admin, delete_topics
 from tests.helpers.waiting import wait_until
 
 VARIABLES = tuple(name.upper() for name in Settings.model_fields)
@@ -117,6 +117,7 @@ class RunningStack:
 
     def up(self) -> None:
         """Start again what was killed."""
+        self.close()
         up(self.home)
         self.environment = stack.environment(self.home)
 
@@ -150,17 +151,11 @@ class RunningStack:
             self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             with self._redis(redis_db) as database:
                 database.flushdb()
-            delete_topics(self._admin, part.settings)
-
-    @cached_property
-    def _admin(self) -> KafkaAdminClient:
-        """One for all tests: a client's first contact costs as much as a small test."""
-        return KafkaAdminClient(bootstrap_servers=self.environment["KAFKA_BOOTSTRAP_SERVERS"].split(","))
+            delete_topics(admin_of(self.environment["KAFKA_BOOTSTRAP_SERVERS"]), part.settings)
 
     def close(self) -> None:
         """Disconnect; the stack runs on."""
-        if "_admin" in vars(self):
-            self._admin.close()
+        close_admin(self.environment["KAFKA_BOOTSTRAP_SERVERS"])
 
     def complete(self) -> None:
         """A test that killed a server need not start it again."""
@@ -224,13 +219,6 @@ def down(home: Path) -> None:
     environment = clean_environment(SESAC_HOME=str(home))
     done = run_sesacctl("down", "--purge", "--yes", env=environment, cwd=home.parent, timeout=120)
     assert done.returncode == 0, done.stderr
-
-
-def delete_topics(admin: KafkaAdminClient, settings: Settings) -> None:
-    """Delete the topics of a test."""
-    own = [name for name in admin.list_topics() if name.startswith(settings.kafka_topic_prefix)]
-    if own:
-        admin.delete_topics(own)
 
 
 def wait_gone(process: Any) -> None:
