@@ -9,6 +9,7 @@ import typer
 from sesacctl.cli import options, render
 from sesacctl.cli.options import Output, OutputOption, YesOption
 from sesacctl.errors import CheckFailed
+from sesacctl.formatting import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,8 +61,10 @@ def _table(report: SmokeReport) -> RenderableType:
     grid = render.table(f"Smoke test, user {report.user_id}", ("hop", "events", "median", "longest"), rows)
     removed = report.removed
     lines = [
-        f"{report.sent} orders sent, {report.acknowledged} acknowledged, {report.stored} stored once and unchanged",
-        f"removed again: {removed.orders} orders, {removed.users} users, {removed.parked} parked events",
+        f"{plural(report.sent, 'order')} sent, {report.acknowledged} acknowledged,"
+        f" {report.stored} stored once and unchanged",
+        f"removed again: {plural(removed.orders, 'order')}, {plural(removed.users, 'user')},"
+        f" {plural(removed.parked, 'parked event')}",
         *(f"{each.id}: {each.verdict}: {each.sentence}" for each in report.not_stored),
     ]
     return Group(grid, *(render.text(line) for line in lines))

@@ -52,6 +52,7 @@ def test_orders_come_through_and_leave_nothing_behind(shop: Settings, sesacctl: 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["sent"], report["acknowledged"], report["stored"]) == (7, 7, 7)
+    assert "7 of 7 orders are stored" in done.stderr
     assert [hop["count"] for hop in report["hops"]] == [8, 1, 7]
     assert report["removed"]["orders"] == 7
     assert left(shop) == [0, 0, 0, 0]
