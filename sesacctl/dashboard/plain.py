@@ -34,7 +34,7 @@ def render(look: Mapping[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sesacctl</title>'
         f'<meta http-equiv="refresh" content="{AGAIN_SECONDS}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/static/plain.css"></head><body><main>'
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="/static/plain.css"></head><body><main>'
         f"<h1>{_text(top['database'])}, group {_text(top['group'])}</h1>"
         f"<p>{_text(verdict)}</p>{command}<p>As of {_text(look['at'])}</p>{tables}</main></body></html>"
     )
