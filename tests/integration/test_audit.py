@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from sesacctl.broker import topics
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit import deep as deep_audit
@@ -24,12 +23,13 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.topics import make_topics
 
 
 @pytest.fixture
 def consumed(settings: Settings) -> Settings:
     """500 stored orders, one dead letter and one parked order."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, [*many_orders(500), (b"u1", b"{}"), message(order(1, user_id="u900"))])
     store_all(settings)
@@ -230,7 +230,7 @@ def test_where_a_start_is(consumed: Settings) -> None:
 
 
 def test_only_the_wanted_topics_are_consumed(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     send(settings, ORDERS, many_orders(10))
     done = sesacctl("consume", "-n", 1, "--until-empty", "--topics", "users,products", "-o", "json")
     assert (done.returncode, json.loads(done.stdout)["events"]) == (0, 0)

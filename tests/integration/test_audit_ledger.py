@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit import ledgers as ledger_audit
 from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
@@ -18,6 +17,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import add_parents, message, order, query, send
+from tests.helpers.topics import make_topics
 
 STORE_PARKED = (
     "INSERT INTO users (user_id, name) VALUES ('u900', '홍길동');"
@@ -29,7 +29,7 @@ STORE_PARKED = (
 @pytest.fixture
 def consumed(settings: Settings) -> Settings:
     """The order o1 is stored, o2 is parked, o3 and o4 are dead letters: a wrong key, and a quantity out of range."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(
         settings,

@@ -10,7 +10,6 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from sqlalchemy.orm import Session
 
-from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.database.samples import seed
 from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind
@@ -20,6 +19,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import add_parents, many_orders, message, product, query, send, user
+from tests.helpers.topics import make_topics
 
 STORED = {ORDERS: 200, USERS: 20, PRODUCTS: 5}
 
@@ -27,7 +27,7 @@ STORED = {ORDERS: 200, USERS: 20, PRODUCTS: 5}
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Users, products and orders that all came through Kafka."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(n)) for n in range(1, STORED[USERS] + 1)])
     send(settings, PRODUCTS, [message(product(n)) for n in range(1, STORED[PRODUCTS] + 1)])
     send(settings, ORDERS, many_orders(STORED[ORDERS], users=STORED[USERS]))
@@ -96,7 +96,7 @@ def test_foreign_rows_are_shown_and_can_hide_lost_ones(shop: Settings, sesacctl:
 
 
 def test_audit_passes_with_foreign_rows_and_nothing_consumed(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     assert "nothing that was consumed is lost" in sesacctl("audit").stdout
 

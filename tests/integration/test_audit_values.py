@@ -7,7 +7,6 @@ import json
 import pytest
 from sqlalchemy.orm import Session
 
-from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.audit.deep import COMPARED, DeepAudit
@@ -16,12 +15,13 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import many_orders, message, order, product, query, send, user
+from tests.helpers.topics import make_topics
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """150 orders, one of which says everything; a duplicate, and a conflict, which is a dead letter."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(1)), message(user(2, gender=None))])
     send(settings, PRODUCTS, [message(product(1, category="전자제품"))])
     first = order(1, shipping_cost=3_000, discount_amount=5, user_gender="M", status="결제완료")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.meta import META, Meta, parse
 from sesacctl.cache.snapshot import read_rounds, rounds_key
@@ -24,6 +23,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.observations import GOOD
+from tests.helpers.topics import make_topics
 
 FIELDS = ("generation", "time", "period", "size", "fresh", "users", "products")
 WRONG: dict[str, Callable[[Any], object]] = {
@@ -48,7 +48,7 @@ WRONG: dict[str, Callable[[Any], object]] = {
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Topics and a cache."""
-    topics.init(settings)
+    make_topics(settings)
     fill(settings, users=10, products=10)
     with Refresher(settings) as refresher:
         refresher.run_once()

@@ -13,12 +13,12 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.record.default_records import DefaultRecordBatch
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS, USERS, Kind
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import check, store_all, stored
 from tests.helpers.events import Message, add_parents, many_orders, message, query, user
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -65,7 +65,7 @@ def test_every_client_and_broker_compression_is_read(settings: Settings, monkeyp
         original(batch)
 
     monkeypatch.setattr(DefaultRecordBatch, "_maybe_uncompress", counted)
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     set_compression(settings, USERS, "snappy")
     for codec in CODECS:
@@ -82,7 +82,7 @@ def test_every_client_and_broker_compression_is_read(settings: Settings, monkeyp
 def test_a_batch_that_cannot_be_read_stops_all_once_and_is_named(
     settings: Settings, sesacctl: Cli, tmp_path: Path
 ) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     write(settings, "none", many_orders(10, users=1))
     write(settings, "snappy", many_orders(10, users=1))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.report import audit
@@ -20,11 +19,12 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import instances, stored
 from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 def test_nine_instances_share_partitions_and_store_all(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, many_orders(2_000))
     done = sesacctl("consume", "--instances", 9, "--until-empty", "-o", "json")
@@ -39,7 +39,7 @@ def test_nine_instances_share_partitions_and_store_all(settings: Settings, sesac
 
 
 def test_malformed_messages_among_good_ones_stop_nothing(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     good, bad = many_orders(10_000), [(b"u1", b'{"broken": %d' % n) for n in range(100)]
     mixed: list[Any] = [*good, *bad]
@@ -56,7 +56,7 @@ def test_malformed_messages_among_good_ones_stop_nothing(settings: Settings, ses
 
 
 def test_an_instance_killed_under_load_restarts_without_loss(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     process = sesacctl.start("consume", "--instances", 9)
     send(settings, ORDERS, many_orders(2_000))
@@ -78,7 +78,7 @@ def test_an_instance_killed_under_load_restarts_without_loss(settings: Settings,
 
 
 def test_max_messages_is_exact_over_all_instances(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, many_orders(1_000))
     done = sesacctl("consume", "-n", 3, "--max-messages", 700, "-o", "json")
@@ -89,7 +89,7 @@ def test_max_messages_is_exact_over_all_instances(settings: Settings, sesacctl: 
 
 
 def test_offsets_are_committed_to_kafka_for_lag_tools(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, many_orders(10, users=1), partition=4)
     assert sesacctl("consume", "-n", 1, "--until-empty").returncode == 0
@@ -98,7 +98,7 @@ def test_offsets_are_committed_to_kafka_for_lag_tools(settings: Settings, sesacc
 
 
 def test_ctrl_c_ends_the_question_and_moves_nothing(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     send(settings, ORDERS, many_orders(3), partition=0)
     keyboard, terminal = os.openpty()
     sesacctl.stdin = terminal
@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_question_and_moves_nothing(settings: Settings, sesacctl
 
 
 def test_a_schema_that_is_not_at_head_exits_6(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     query(settings, "DROP TABLE sesacctl_version")
     done = sesacctl("consume", "-n", 1)
     assert done.returncode == 6
@@ -132,7 +132,7 @@ def test_a_missing_topic_exits_5_and_names_the_remedy(sesacctl: Cli) -> None:
 
 
 def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     process = sesacctl.start("consume", "-n", 1)
     send(settings, ORDERS, many_orders(5))
@@ -146,7 +146,7 @@ def test_a_table_dropped_under_it_stops_with_exit_6(settings: Settings, sesacctl
 
 
 def test_a_group_honours_its_start_and_parking_time(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, [*many_orders(10, users=1), message(order(1, user_id="u900"))], partition=0)
     arguments = ("consume", "-n", 1, "--until-empty", "--park-for", "1s", "--yes", "-o", "json")

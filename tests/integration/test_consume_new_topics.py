@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from sesacctl.broker import clients, topics
+from sesacctl.broker import clients
 from sesacctl.database.connections import connect
 from sesacctl.events import PARTITIONS
 from sesacctl.pipeline.consume.assignment import Assignment
@@ -13,12 +13,13 @@ from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.pipeline.consume.seek import seek_to_stored
 from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
 def test_topics_without_an_id_are_asked_for_at_once(settings: Settings) -> None:
     """By itself the client would ask again after half a minute, and store nothing until then."""
-    topics.init(settings)
+    make_topics(settings)
     kinds = {settings.topic(kind): kind for kind in PARTITIONS}
     consumer = clients.consumer(settings, group_instance_id="test-0")
     with closing(connect(settings, command="test")) as connection, closing(consumer):

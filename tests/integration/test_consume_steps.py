@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, NotLeaderForPartitionError
 
-from sesacctl.broker import clients, topics
+from sesacctl.broker import clients
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import connections
 from sesacctl.database.connections import connect
@@ -29,13 +29,14 @@ from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.helpers.consumers import Running, running, store_all, stored
 from tests.helpers.events import add_parents, many_orders, message, order, query, send, user
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Topics, users u1 … u100 and product p1."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     return settings
 
@@ -186,7 +187,7 @@ def test_a_recreated_topic_is_not_a_cut_log(shop: Settings, monkeypatch: pytest.
         client = clients.admin(shop)
         client.delete_topics([shop.topic(ORDERS)])
         client.close()
-        topics.init(shop)
+        make_topics(shop)
         send(shop, ORDERS, many_orders(5), partition=0)
 
     with truncated(shop, monkeypatch, create_again):

@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
@@ -16,6 +15,7 @@ from tests.helpers.consumers import check, has_stored
 from tests.helpers.events import add_parents, many_orders, query, send
 from tests.helpers.listeners import listener
 from tests.helpers.servers import NOWHERE, PrivateServer
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
@@ -38,7 +38,7 @@ def test_postgresql_is_started_after_the_command(
     settings: Settings, sesacctl: Cli, private_postgres: PrivateServer
 ) -> None:
     own = private_postgres.over(settings)
-    topics.init(own)
+    make_topics(own)
     add_parents(own, users=100)
     send(own, ORDERS, many_orders(300))
     private_postgres.stop()
@@ -56,7 +56,7 @@ def test_schema_and_topics_come_after_the_command(settings: Settings, sesacctl: 
     say(process, "waiting: ")
     query(settings, "ALTER TABLE hidden RENAME TO sesacctl_version")
     say(process, "topic")
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, many_orders(50))
     wait_until(lambda: has_stored(settings, 50), message="everything is stored")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.dashboard.server import serving
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.refresh.worker import Refresher
@@ -25,6 +24,7 @@ from tests.helpers.cache_data import fill
 from tests.helpers.consumers import consuming, store_all
 from tests.helpers.events import add_parents, many_orders, message, order, send, user
 from tests.helpers.proxy import DOWN, Proxy, unix
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import assert_within, wait_until, within
 
 HOSTILE = b'{"order_id": "<img src=x onerror=alert(1)>\xe2\x80\xae'
@@ -34,7 +34,7 @@ HOSTILE = b'{"order_id": "<img src=x onerror=alert(1)>\xe2\x80\xae'
 def loop(settings: Settings) -> Settings:
     """A slice of the stack with topics, a filled cache, and 30 stored orders."""
     fill(settings, users=20, products=20)
-    topics.init(settings)
+    make_topics(settings)
     with Refresher(settings) as refresher:
         refresher.run_once()
     add_parents(settings, users=100)

@@ -161,7 +161,21 @@ def test_the_stream_resumes_after_a_restart(loop: Settings, open_tab: Opening) -
         assert tab.wait("html[data-old] .loop[data-old]")
     with serving(loop, port=found.port):
         opened(tab)
-        assert tab.page.query_selector("[data-old]") is None
+        assert tab.wait("html:not(:has([data-old]))")
+
+
+def test_an_answer_without_a_look_is_not_live(address: str, open_tab: Opening) -> None:
+    tab = open_tab(address)
+    kinds = tab.page.evaluate("""async () => {
+        const { Store } = await import("/static/store.js");
+        const store = new Store();
+        const look = (id) => ({ id, at: "2026-11-30T00:00:00Z", top: { stages: [] } });
+        const heard = (message) => (store.hear(message, 10), store.freshness(10));
+        const taken = (id) => (store.take(look(id), 10), store.freshness(10));
+        const first = [heard({ kind: "open" }), taken(1)];
+        return [...first, heard({ kind: "lost", seconds: 1 }), heard({ kind: "open" }), taken(1), taken(2)];
+    }""")
+    assert kinds == ["waiting", "live", "lost", "stale", "stale", "live"]
 
 
 def test_a_postgres_that_hangs_does_not_freeze_the_page(loop: Settings, open_tab: Opening) -> None:

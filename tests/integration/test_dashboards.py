@@ -11,7 +11,6 @@ from typing import Any
 import psycopg2
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.settings import Settings
 from sesacctl.stack import ports
 from tests.conftest import Cli
@@ -19,6 +18,7 @@ from tests.helpers import monitoring, servers
 from tests.helpers.cache_data import fill
 from tests.helpers.events import message, order, query, send
 from tests.helpers.servers import RunningStack
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 # Labels that Prometheus itself gives.
@@ -38,7 +38,7 @@ def shop(stack: RunningStack) -> Iterator[tuple[Settings, dict[str, str]]]:
     """Sample rows, a record that is not an event, and an order whose user is missing."""
     with stack.slice() as part:
         fill(part.settings, users=20, products=20)
-        topics.init(part.settings)
+        make_topics(part.settings)
         send(part.settings, "orders", [(b"k", b"{"), message(order(1))])
         yield part.settings, part.environment
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.database import client_programs
 from sesacctl.database.connections import connect
 from sesacctl.database.location import locate
@@ -30,6 +29,7 @@ from tests.helpers.cache_data import postgres
 from tests.helpers.consumers import consuming, store_all
 from tests.helpers.events import many_orders, message, order, product, query, send, user
 from tests.helpers.postgres_cluster import PASSWORD, Cluster, cluster
+from tests.helpers.topics import make_topics
 from tests.helpers.traces import found_in_tables
 from tests.helpers.waiting import wait_until
 
@@ -37,7 +37,7 @@ from tests.helpers.waiting import wait_until
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Orders of two users, a dead letter and a parked order, all from Kafka."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(1, name="독고영웅")), message(user(2))])
     send(settings, PRODUCTS, [message(product(1))])
     send(settings, ORDERS, [*many_orders(50, users=2), (b"u1", b"{"), message(order(9, user_id="u900"))])

@@ -15,7 +15,6 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as RawConnection  # noqa: N812
 
-from sesacctl.broker import topics
 from sesacctl.database import database, init_db
 from sesacctl.database.models import Base
 from sesacctl.database.schema import check, plan, revisions
@@ -24,6 +23,7 @@ from sesacctl.database.search_path import Open, connect_in
 from sesacctl.errors import CheckFailed, ConfigurationError, TablesNotOurs, UsageError
 from sesacctl.settings import Settings
 from tests.conftest import Cli
+from tests.helpers.topics import make_topics
 from tests.integration.test_db_schema import REVISIONS, execute
 
 STRANGERS = {
@@ -168,7 +168,7 @@ def test_the_whole_loop_runs_in_a_schema_beside_another_shop(empty: Settings, se
     execute(
         empty, "CREATE TABLE users (id integer); CREATE TABLE orders (id integer); CREATE VIEW products AS SELECT 1"
     )
-    topics.init(empty)
+    make_topics(empty)
     sesacctl.environment["POSTGRES_SCHEMA"] = "user"  # a word of SQL, too
     for command in (
         "db init --with-seed",

@@ -13,7 +13,6 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import database, init_db
 from sesacctl.database.samples import seed
@@ -24,6 +23,7 @@ from sesacctl.pipeline.audit.report import audit
 from sesacctl.settings import Settings
 from tests.helpers.consumers import running
 from tests.helpers.events import Message, add_parents, many_orders, message, order, query, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 REVISIONS = list(revisions.revisions())
@@ -106,7 +106,7 @@ def sink_at_0004(settings: Settings) -> list[list[tuple[Any, ...]]]:
 @pytest.fixture
 def filled_at_0004(settings: Settings) -> Settings:
     """What the version before has stored of partition 0 of `orders`: three rows, a dead letter and a parked event."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     send(settings, ORDERS, [*many_orders(3), BAD, ORPHAN], partition=0)
     revisions.downgrade(settings, "0004")

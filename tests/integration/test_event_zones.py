@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import Message, add_parents, query, send
+from tests.helpers.topics import make_topics
 
 SEOUL = ZoneInfo("Asia/Seoul")
 
@@ -43,7 +43,7 @@ def error(settings: Settings, at: datetime) -> list[float]:
 
 
 def test_naive_korean_times_are_counted_and_reported(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     now = datetime.now(SEOUL)
     send(settings, ORDERS, [naive(number, now) for number in range(5)])
@@ -60,7 +60,7 @@ def test_naive_korean_times_are_counted_and_reported(settings: Settings, sesacct
 
 
 def test_naive_times_use_the_event_timezone_even_if_parked(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     now = datetime.now(SEOUL)
     send(settings, ORDERS, [*(naive(number, now) for number in range(5)), naive(9, now, user="u900")])
@@ -75,7 +75,7 @@ def test_naive_times_use_the_event_timezone_even_if_parked(settings: Settings, s
 
 
 def test_slightly_fast_clocks_are_not_counted(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, [naive(1, datetime.now(UTC) + timedelta(minutes=50))])
     assert consume(sesacctl)["ahead"] == 0

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sesacctl.broker import topics
 from sesacctl.events import CODECS, Reason
 from sesacctl.pipeline.audit.report import audit
 from sesacctl.pipeline.contract.check import check
@@ -16,6 +15,7 @@ from tests.helpers import documents
 from tests.helpers.consumers import store_all
 from tests.helpers.documents import ROOT
 from tests.helpers.events import query
+from tests.helpers.topics import make_topics
 
 GUIDE = (ROOT / "docs" / "events.md").read_text("utf-8")
 
@@ -23,7 +23,7 @@ GUIDE = (ROOT / "docs" / "events.md").read_text("utf-8")
 def test_the_examples_send_events_that_are_stored(
     settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    topics.init(settings)
+    make_topics(settings)
     runnable = [block for block in documents.blocks(GUIDE) if block.runnable]
     assert len(runnable) == 2
     for block in runnable:

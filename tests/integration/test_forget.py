@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.snapshot import publish
 from sesacctl.errors import CheckFailed, ServerUnreachable, UserMissing
@@ -29,6 +28,7 @@ from tests.helpers.cache_data import cached_ids
 from tests.helpers.consumers import store_all
 from tests.helpers.events import Message, add_parents, message, order, product, query, send, user
 from tests.helpers.rig import Rig
+from tests.helpers.topics import make_topics
 from tests.helpers.traces import found_in_redis, found_in_tables, is_in_dump
 from tests.helpers.waiting import wait_until
 
@@ -49,7 +49,7 @@ def theirs(number: int, **values: Any) -> Message:
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Two users with orders; of the first also a parked order, and dead letters of three sorts."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [person(), message(user(2))])
     send(settings, PRODUCTS, [message(product(1))])
     told = json.dumps({"user_id": "u1", "name": PERSON["name"]}).encode()
@@ -135,7 +135,7 @@ def test_columns_of_the_users_own_are_emptied_too(shop: Settings) -> None:
 
 def test_a_step_under_way_ends_before_the_user_is_forgotten(settings: Settings) -> None:
     add_parents(settings)
-    topics.init(settings)
+    make_topics(settings)
     rig, reached, proceed = Rig(settings), threading.Event(), threading.Event()
 
     def checkpoint(label: str) -> None:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer
 
-from sesacctl.broker import topics
 from sesacctl.errors import GroupShared
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import consuming
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 CLIENT_ID = "billing-app"
@@ -55,7 +55,7 @@ def other_application(settings: Settings, protocol: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_group_used_by_another_application_is_refused(settings: Settings, sesacctl: Cli, protocol: str) -> None:
-    topics.init(settings)
+    make_topics(settings)
     with other_application(settings, protocol):
         done = sesacctl("consume", "-n", "1")
         assert done.returncode == 3
@@ -68,7 +68,7 @@ def test_a_group_used_by_another_application_is_refused(settings: Settings, sesa
 
 def test_an_instance_refused_by_the_group_ends_the_run(settings: Settings) -> None:
     """It came after the look at the start."""
-    topics.init(settings)
+    make_topics(settings)
     supervisor = Supervisor(settings, instances=1)
     with other_application(settings, "range"), pytest.raises(GroupShared, match=f"{CLIENT_ID} at "):
         supervisor.run(threading.Event())
@@ -81,7 +81,7 @@ def test_a_foreign_member_that_joins_later_is_reported(
 ) -> None:
     monkeypatch.setattr("sesacctl.pipeline.supervise.group_watch.EVERY_SECONDS", 0.2)
     caplog.set_level(logging.INFO)
-    topics.init(settings)
+    make_topics(settings)
     with consuming(settings) as reports:
         wait_until(lambda: reports and sum(len(each.partitions) for each in reports[0].instances) == 15)
         with other_application(settings, protocol):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.errors import IdentityInUse
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise import supervisor as supervise
@@ -18,6 +17,7 @@ from sesacctl.settings import Settings
 from tests.helpers.consumers import check, has_stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.hosts import Host, hosts
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
@@ -35,7 +35,7 @@ def homes(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def ready(settings: Settings) -> Settings:
     """Topics, users and a product."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     return settings
 

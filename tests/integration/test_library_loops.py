@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.errors import SchemaNotAtHead, TopicMissing
 from sesacctl.heartbeat import read_pulses
 from sesacctl.pipeline.produce.producer import ProducePlan, Producer
@@ -16,13 +15,14 @@ from sesacctl.pipeline.supervise.supervisor import Supervisor
 from sesacctl.settings import Settings
 from tests.helpers.cache_data import fill
 from tests.helpers.events import query
+from tests.helpers.topics import make_topics
 
 
 @pytest.fixture
 def own(settings: Settings, tmp_path: Path) -> Settings:
     """Rows, a cache and topics, and a home of this test's own."""
     fill(settings, users=20, products=20)
-    topics.init(settings)
+    make_topics(settings)
     own = settings.model_copy(update={"sesac_home": tmp_path})
     with Refresher(own) as refresher:
         refresher.run_once()

@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
 from sesacctl.stack import ports
 from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.servers import NOWHERE
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 from tests.helpers.web import ask
 
@@ -61,7 +61,7 @@ def test_loops_wait_for_what_comes_after_them(settings: Settings, sesacctl: Cli)
     wait_until(lambda: is_ready(refresh), message="the cache worker does not need Kafka")
     assert [ask(port, "/livez") for port in (consume, produce, refresh)] == [(200, "ok\n")] * 3
     assert "consume (process" in sesacctl("health", "--live").stdout
-    topics.init(settings)
+    make_topics(settings)
     wait_until(lambda: is_ready(consume), message="consumers do not need Redis")
     fill(settings, users=20, products=20)
     with Refresher(settings) as refresher:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.audit.partitions import PartitionProgress, read_partitions
 from sesacctl.pipeline.sink import offsets
@@ -22,13 +21,14 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import add_parents, many_orders, query, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Ten stored orders in partitions 0 and 1 each, a minute apart until now; nothing waits."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     now = int(time.time() * 1000)
     for number in range(10):

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaProducer
 
-from sesacctl.broker import topics
 from sesacctl.errors import HeldBack
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.audit import until_empty
@@ -21,13 +20,14 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import running, sending, store_all, stored
 from tests.helpers.events import add_parents, many_orders, message, order, query, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Topics, users u1 … u100 and product p1."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     return settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 
-from sesacctl.broker import clients, topics
+from sesacctl.broker import clients
 from sesacctl.database.connections import connect
 from sesacctl.events import ORDERS, PRODUCTS, USERS
 from sesacctl.pipeline.audit.partitions import read_partitions
@@ -22,11 +22,12 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import check, consuming, store_all, stored
 from tests.helpers.events import add_parents, batch, many_orders, message, order, query, send, user
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
 def test_a_busy_consumer_stores_a_parked_order_once_possible(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     sent, stop = 2, threading.Event()
     with consuming(settings, instances=1):
@@ -50,7 +51,7 @@ def test_a_busy_consumer_stores_a_parked_order_once_possible(settings: Settings)
 
 
 def test_until_empty_retries_parked_orders_and_reports_the_rest(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, [message(order(n, user_id="u901" if n == 3 else "u900")) for n in range(1, 6)])
     done = sesacctl("consume", "-n", 2, "--until-empty", "-o", "json")
@@ -67,7 +68,7 @@ def test_until_empty_retries_parked_orders_and_reports_the_rest(settings: Settin
 
 def test_a_dead_letter_that_is_parked_again_is_kept_once(settings: Settings) -> None:
     """After a reset, an order that had waited too long waits again; the storm of an hour found it in both tables."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, [message(order(1, user_id="u900")), (b"u1", b"{}"), message(order(2))], partition=0)
     store_all(settings)
@@ -85,7 +86,7 @@ def test_a_dead_letter_that_is_parked_again_is_kept_once(settings: Settings) -> 
 
 def test_a_dead_letter_that_is_stored_later_is_one_no_longer(settings: Settings) -> None:
     """Read again after a reset; one of the same position that is another record, or that was discarded, stays."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     late = [message(order(number, user_id="u900")) for number in range(3)]
     send(settings, ORDERS, [*late, (b"u1", b"{}"), message(order(4))], partition=0)
@@ -113,7 +114,7 @@ def kept(settings: Settings) -> tuple[list[int], list[int]]:
 
 
 def test_until_empty_waits_for_each_partition(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     for number in range(3):
         send(settings, ORDERS, many_orders(2), partition=number)
     empty = UntilEmpty(settings)
@@ -133,7 +134,7 @@ def test_until_empty_waits_for_each_partition(settings: Settings) -> None:
 
 
 def test_nothing_dies_while_users_lag(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(1))], partition=0)
     consumer = clients.consumer(settings, group_instance_id="test-0")
     connection = connect(settings, command="test")

@@ -14,13 +14,13 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from sesacctl.broker import topics
 from sesacctl.broker.sender import partition_of
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.watch import peek
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.events import message, order, send, user
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 HOSTILE = b"\x1b]0;owned\x07\x9b31m \xe2\x80\xae\xd8\x9c[/red]\xff\x00\n\xc2\x9b2J"
@@ -30,7 +30,7 @@ DRIVING = ("\x1b", "\x07", "\x00", "\x9b", "\u202e", "\u061c", "\x7f")
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Orders o0 … o9 of u1 in their own partition, a second apart, and nothing else."""
-    topics.init(settings)
+    make_topics(settings)
     now = int(time.time() * 1000)
     for number in range(10):
         send(settings, ORDERS, [message(order(number))], timestamp_ms=now - (10 - number) * 1_000)
@@ -120,7 +120,7 @@ def test_an_offset_outside_of_the_log_names_what_it_holds(shop: Settings, sesacc
 
 @pytest.mark.parametrize("output", ["table", "json", "jsonl"])
 def test_hostile_bytes_cannot_drive_a_terminal(settings: Settings, sesacctl: Cli, output: str) -> None:
-    topics.init(settings)
+    make_topics(settings)
     producer = KafkaProducer(bootstrap_servers=settings.brokers)
     headers = [(HOSTILE.decode("latin-1"), HOSTILE)]
     producer.send(settings.topic(ORDERS), key=HOSTILE, value=HOSTILE, headers=headers, partition=0)
@@ -140,7 +140,7 @@ def test_hostile_bytes_cannot_drive_a_terminal(settings: Settings, sesacctl: Cli
 
 
 def test_control_records_and_aborted_messages_are_not_shown(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     producer = KafkaProducer(bootstrap_servers=settings.brokers, transactional_id=f"t-{uuid4()}")
     producer.init_transactions()
     for number, end in enumerate((producer.abort_transaction, producer.commit_transaction, None)):
@@ -214,7 +214,7 @@ def test_a_closed_pipe_ends_it_with_code_141(shop: Settings, sesacctl: Cli) -> N
 def test_list_names_the_three_topics_first_and_what_lacks(settings: Settings, sesacctl: Cli) -> None:
     empty = sesacctl("topics", "list")
     assert (empty.returncode, f"no topic {settings.topic(ORDERS)}" in " ".join(empty.stderr.split())) == (0, True)
-    topics.init(settings)
+    make_topics(settings)
     send(settings, USERS, [message(user(n)) for n in range(4)])
     found = json.loads(sesacctl("topics", "list", "-o", "json").stdout)["items"]
     assert [each["kind"] for each in found[:3]] == ["orders", "users", "products"]

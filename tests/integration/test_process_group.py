@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import check, instances, sending, stored
 from tests.helpers.events import add_parents, many_orders, query
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 OWN_TERMINAL = """
@@ -32,7 +32,7 @@ os.execv(sys.executable, [sys.executable, "-m", "sesacctl", *sys.argv[1:]])
 @pytest.fixture
 def ready(settings: Settings) -> Settings:
     """Topics, users and a product; no primary key that would hide an order stored twice."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     query(settings, "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
     return settings

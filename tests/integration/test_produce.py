@@ -22,7 +22,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from sesacctl.broker import Sender, topics
+from sesacctl.broker import Sender
 from sesacctl.broker.limits import MAX_EVENT_BYTES
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import EventTooLarge, TopicMissing
@@ -32,13 +32,14 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.servers import PrivateServer, Slice
 from tests.helpers.shop import fill_cache, producing, read_partitions, read_topic, row_ids
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture
 def ready(settings: Settings) -> Settings:
     """Topics and a full cache."""
-    topics.init(settings)
+    make_topics(settings)
     fill_cache(settings)
     return settings
 
@@ -213,7 +214,7 @@ def test_a_taken_metrics_port_is_refused_before_connecting(bare_sesacctl: Cli) -
 
 
 def test_an_empty_cache_is_named_at_the_start(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     done = sesacctl("produce", "--count", 1)
     assert done.returncode == 5
     assert "sesacctl cache refresh" in done.stderr
@@ -236,7 +237,7 @@ def test_brokers_that_are_all_down_are_named(settings: Settings, sesacctl: Cli) 
 
 
 def test_an_order_over_the_limit_is_skipped_and_reported(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     fill_cache(settings, users=1, region="서" * MAX_EVENT_BYTES)
     done = sesacctl("produce", "--count", 3, "--new-users", 0, "--new-products", 0, "-o", "json")
     assert done.returncode == 5
@@ -313,7 +314,7 @@ def order(number: int, **values: Any) -> OrderEvent:
 
 
 def test_the_library_publishes_any_event_with_its_key(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     with Sender(settings) as sender:
         sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_1", name="홍길동")))
         sender.publish(ProductEvent(timestamp=NOW, product=Product(product_id="P_1", name="노트북", price=1)))
@@ -331,7 +332,7 @@ def test_the_library_publishes_any_event_with_its_key(settings: Settings) -> Non
 def test_the_example_in_the_docstring_works(part: Slice, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in part.environment.items():
         monkeypatch.setenv(name, value)
-    topics.init(part.settings)
+    make_topics(part.settings)
     runner = doctest.DocTestRunner()
     for example in doctest.DocTestFinder().find(Sender, globs={}):
         runner.run(example)
@@ -340,7 +341,7 @@ def test_the_example_in_the_docstring_works(part: Slice, monkeypatch: pytest.Mon
 
 
 def test_events_of_one_key_stay_in_order(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     with Sender(settings) as sender:
         for number in range(3000):
             sender.publish(order(number, quantity=number + 1))
@@ -352,7 +353,7 @@ def test_events_of_one_key_stay_in_order(settings: Settings) -> None:
 
 
 def test_bytes_in_flight_are_bounded(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     most = 0
     with Sender(settings, max_in_flight_bytes=20_000) as sender:
         for number in range(2000):
@@ -363,7 +364,7 @@ def test_bytes_in_flight_are_bounded(settings: Settings) -> None:
 
 
 def test_an_event_too_large_is_refused_and_the_next_one_is_not(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     with Sender(settings) as sender:
         with pytest.raises(EventTooLarge, match="U_1"):
             sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_1", name="x" * MAX_EVENT_BYTES)))
@@ -399,7 +400,7 @@ def limit(settings: Settings, kind: str, size: int) -> None:
 
 
 def test_oversized_batches_are_split_and_each_row_reported_once(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     limit(settings, "orders", 3000)
     told: list[str] = []
     with Sender(settings, on_delivery=lambda delivery: told.extend(delivery.ids)) as sender:
@@ -413,7 +414,7 @@ def test_oversized_batches_are_split_and_each_row_reported_once(settings: Settin
 
 
 def test_an_event_too_large_for_its_topic_is_named_and_skipped(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     limit(settings, "users", 3000)
     with Sender(settings) as sender:
         for number, name in enumerate(("short", random.Random(1).randbytes(5000).hex(), "short")):
@@ -434,7 +435,7 @@ def test_a_topic_whose_limit_was_raised_takes_large_events_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sesacctl.broker.limits._KNOWN_SECONDS", 0.0)
-    topics.init(settings)
+    make_topics(settings)
     limit(settings, "users", 3000)
     name = random.Random(1).randbytes(5000).hex()
     with Sender(settings) as sender:
@@ -453,7 +454,7 @@ def test_a_topic_whose_limit_was_raised_takes_large_events_again(
 
 
 def test_an_event_that_fits_only_compressed_is_not_refused(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     limit(settings, "users", 3000)
     with Sender(settings) as sender:
         sender.publish(UserEvent(timestamp=NOW, user=User(user_id="U_0", name=random.Random(1).randbytes(5000).hex())))
@@ -464,7 +465,7 @@ def test_an_event_that_fits_only_compressed_is_not_refused(settings: Settings) -
 
 
 def test_produce_names_the_topic_that_takes_no_event(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     fill_cache(settings)
     limit(settings, "orders", 300)
     done = sesacctl("produce", "--count", 500, "--rate", 200, "-o", "json")

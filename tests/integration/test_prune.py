@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.errors import CheckFailed
 from sesacctl.events import ORDERS, uuid7
 from sesacctl.pipeline.audit.report import audit
@@ -20,6 +19,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import AT, Message, add_parents, message, order, query, send
+from tests.helpers.topics import make_topics
 
 OLD, NEW = 25, 10
 BEFORE = AT - timedelta(days=30)
@@ -32,7 +32,7 @@ def made_at(number: int, at: datetime, **values: Any) -> Message:
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Orders of long ago and of now, all consumed; one more that never came through Kafka."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     send(settings, ORDERS, [made_at(n, AT - timedelta(days=100)) for n in range(OLD)])
     send(settings, ORDERS, [made_at(OLD + n, AT) for n in range(NEW)])

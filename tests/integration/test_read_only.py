@@ -12,7 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sesacctl.broker import topics
 from sesacctl.database import crud, database
 from sesacctl.database.connections import require_writable, to_sesacctl_error
 from sesacctl.database.schema import revisions
@@ -25,6 +24,7 @@ from tests.helpers.cache_loop import looping
 from tests.helpers.consumers import check, has_stored, running
 from tests.helpers.events import add_parents, many_orders, query, send
 from tests.helpers.postgres_cluster import cluster
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
@@ -57,7 +57,7 @@ def test_an_error_names_the_disk_and_the_primary(settings: Settings) -> None:
 
 
 def test_readiness_fails_and_says_why(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     assert sesacctl("health", "--ready").returncode == 0
     with read_only(settings):
         done = sesacctl("health", "--ready", "-o", "json")
@@ -80,7 +80,7 @@ def test_a_consumer_waits_out_read_only_and_stores_all_once(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "sesacctl")
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     with running(settings) as found:
         send(settings, ORDERS, many_orders(100))
@@ -117,7 +117,7 @@ def test_a_pooled_session_that_was_read_only_is_not_used_again(settings: Setting
 
 
 def test_a_standby_is_named_and_waited_for_until_it_is_promoted(settings: Settings) -> None:
-    topics.init(settings)
+    make_topics(settings)
     with cluster() as server:
         server.start()
         own = {"postgres_host": str(server.folder), "postgres_port": server.port, "postgres_user": "postgres"}

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from sesacctl.broker import topics
 from sesacctl.broker.offsets import log_bounds
 from sesacctl.broker.records import RecordReader
 from sesacctl.broker.sender import partition_of
@@ -16,6 +15,7 @@ from sesacctl.errors import OffsetMissing, TopicMissing
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.helpers.events import send
+from tests.helpers.topics import make_topics
 
 NUMBERS = [(b"k", str(number).encode()) for number in range(20)]
 
@@ -23,7 +23,7 @@ NUMBERS = [(b"k", str(number).encode()) for number in range(20)]
 @pytest.fixture
 def log(settings: Settings) -> str:
     """Twenty records in partition 0 of the orders topic: its name."""
-    topics.init(settings)
+    make_topics(settings)
     send(settings, ORDERS, NUMBERS, partition=0)
     return settings.topic(ORDERS)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.cache.client import CacheReader, connect
 from sesacctl.cache.snapshot import publish, take_out
 from sesacctl.cache.state import read_state
@@ -23,6 +22,7 @@ from tests.conftest import Cli
 from tests.helpers.cache_data import fill
 from tests.helpers.documents import ROOT
 from tests.helpers.redis_servers import BINARIES, RedisServer, redis_server
+from tests.helpers.topics import make_topics
 
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECRET = "wort"
@@ -83,7 +83,7 @@ def test_the_rule_has_the_commands_of_the_table() -> None:
 
 
 def test_the_documented_rights_are_what_is_sent_and_enough(server: RedisServer, user: Settings, sesacctl: Cli) -> None:
-    topics.init(user)
+    make_topics(user)
     sesacctl.environment.update(server.environment(REDIS_USERNAME="sesac", REDIS_PASSWORD=SECRET, REDIS_DB="1"))
     server.admin.config_resetstat()
     everything(user)
@@ -113,7 +113,7 @@ def test_missing_optional_rights_reduce_output_without_errors(
     server: RedisServer, user: Settings, sesacctl: Cli
 ) -> None:
     server.admin.execute_command("ACL", "SETUSER", "sesac", "-info", "-memory")
-    topics.init(user)
+    make_topics(user)
     everything(user)
     sesacctl.environment.update(server.environment(REDIS_USERNAME="sesac", REDIS_PASSWORD=SECRET, REDIS_DB="1"))
     for command in ("health", "top --once", "metrics --once", "cache stats", "cache fairness"):

@@ -9,7 +9,6 @@ from typing import Any
 import psycopg2
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.database.samples import seed
 from sesacctl.database.schema import check, revisions
@@ -28,6 +27,7 @@ from tests.conftest import Cli
 from tests.helpers.events import add_parents, many_orders, message, order, query, send, user
 from tests.helpers.postgres_cluster import Cluster, cluster
 from tests.helpers.rig import Rig
+from tests.helpers.topics import make_topics
 from tests.integration.test_db_roles import role
 from tests.integration.test_db_schema import execute
 
@@ -91,7 +91,7 @@ def test_policies_do_not_change_what_a_worker_stores_or_parks(secured: Settings)
 
 def test_a_worker_with_policies_seeds_and_runs_the_loop(secured: Settings, sesacctl: Cli) -> None:
     worker = environment(role(secured, "worker"))
-    topics.init(secured)
+    make_topics(secured)
     assert sesacctl("db", "seed", "--users", 30, "--products", 20, **worker).returncode == 0
     refreshed = sesacctl("cache", "refresh", "-o", "json", **worker)
     assert refreshed.returncode == 0, refreshed.stderr
@@ -215,7 +215,7 @@ def test_a_cache_of_hidden_rows_is_not_called_empty(shop: Settings, sesacctl: Cl
 
 
 def test_an_audit_refuses_to_judge_hidden_rows(shop: Settings, sesacctl: Cli) -> None:
-    topics.init(shop)
+    make_topics(shop)
     for table in ("orders", "sink_offsets"):
         query(shop, SECURE.format(table))
         done = sesacctl("audit", **environment(role(shop, "readonly")))

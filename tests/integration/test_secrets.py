@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.cache.client import connect
 from sesacctl.events import ORDERS, USERS, uuid7
 from sesacctl.settings import Settings, is_secret, load
@@ -27,6 +26,7 @@ from tests.helpers.events import add_parents, message, order, send, user
 from tests.helpers.listeners import listener
 from tests.helpers.postgres_cluster import cluster
 from tests.helpers.servers import PrivateServer, RunningStack
+from tests.helpers.topics import make_topics
 
 ROOT = Path(__file__).parents[2]
 CANARY = "c4nary"
@@ -155,7 +155,7 @@ def test_rows_are_in_no_error_of_a_full_redis(settings: Settings, sesacctl: Cli,
 
 
 def test_events_are_in_no_log(settings: Settings, sesacctl: Cli, stack: RunningStack) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=3)
     name = {"name": f"{CANARY} 홍길동"}
     send(settings, USERS, [message(user(900, **name)), (CANARY.encode(), CANARY.encode())])

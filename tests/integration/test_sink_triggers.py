@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.database.connections import to_sesacctl_error
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS, USERS
@@ -21,6 +20,7 @@ from tests.conftest import Cli
 from tests.helpers.consumers import running, store_all
 from tests.helpers.events import Message, add_parents, many_orders, message, order, query, send, user
 from tests.helpers.rig import Rig
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 
@@ -173,7 +173,7 @@ def test_dlq_shows_the_context_on_one_line_of_a_terminal(rig: Rig, sesacctl: Cli
 
 
 def test_consume_names_a_broken_trigger_and_resumes_once_fixed(rig: Rig, sesacctl: Cli) -> None:
-    topics.init(rig.settings)
+    make_topics(rig.settings)
     trigger(rig, BROKEN["42P01"])
     send(rig.settings, ORDERS, many_orders(30))
     done = sesacctl("consume", "-n", 2, "--until-empty")
@@ -210,7 +210,7 @@ def test_a_triggers_state_error_is_not_taken_for_the_servers(rig: Rig, code: str
 
 
 def test_a_triggers_lock_is_waited_for_within_a_limit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    topics.init(rig.settings)
+    make_topics(rig.settings)
     trigger(rig, "RAISE SQLSTATE '55P03' USING MESSAGE = 'could not obtain lock'", condition="NEW.quantity = 7")
     monkeypatch.setattr(postgres_link, "BROKEN_SECONDS", 2.0)
     odd = [message(order(n, quantity=7)) for n in range(3)]

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS, Kind
 from sesacctl.pipeline import smoke as smoke_module
 from sesacctl.pipeline.audit.partitions import read_partitions
@@ -22,13 +21,14 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import consuming, store_all
 from tests.helpers.events import add_parents, message, order, query, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Topics, a user and a product."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings)
     return settings
 
@@ -124,7 +124,7 @@ def test_without_redis_nothing_is_sent(shop: Settings, sesacctl: Cli) -> None:
 
 
 def test_without_a_product_nothing_is_sent(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     done = sesacctl("smoke")
     assert done.returncode == 5
     assert "sesacctl db seed" in done.stderr

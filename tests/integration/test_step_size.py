@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sesacctl.broker import topics
 from sesacctl.errors import ServerRefused
 from sesacctl.events import ORDERS
 from sesacctl.settings import Settings
 from tests.helpers.cache_data import postgres
 from tests.helpers.consumers import check, running, store_all, stored
 from tests.helpers.events import add_parents, many_orders, message, order, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until
 
 ORDERS_SENT = 60
@@ -19,7 +19,7 @@ ORDERS_SENT = 60
 @pytest.fixture
 def slow(settings: Settings) -> Settings:
     """Each order takes 10 ms to store, and `o0` takes a second; a statement may take 200 ms."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     with postgres(settings) as cursor:
         cursor.execute(

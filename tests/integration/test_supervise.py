@@ -13,7 +13,6 @@ import pytest
 from kafka import KafkaAdminClient
 
 from sesacctl import settings as settings_module
-from sesacctl.broker import topics
 from sesacctl.broker.groups import leave_group
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.errors import CannotKeepAlive
@@ -26,13 +25,14 @@ from sesacctl.settings import Settings
 from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
 from tests.helpers.listeners import listener
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import assert_within, wait_until, within
 
 
 @pytest.fixture
 def ready(settings: Settings) -> Settings:
     """Topics, users and a product."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     return settings
 

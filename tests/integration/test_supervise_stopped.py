@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from sesacctl.broker import topics
 from sesacctl.events import ORDERS
 from sesacctl.pipeline.supervise.supervisor import DRAIN_SECONDS
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import check, has_stored
 from tests.helpers.events import add_parents, many_orders, send
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
 
 STOPPED_SECONDS = 12.0  # a report a second: several times what these pipes hold
@@ -51,7 +51,7 @@ def standing_still(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def test_instances_continue_while_their_supervisor_is_stopped(settings: Settings, sesacctl: Cli) -> None:
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=100)
     process = subprocess.Popen(
         [sys.executable, "-c", SMALL_PIPES],

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from sesacctl.broker import topics
 from sesacctl.broker.sender import partition_of
 from sesacctl.errors import UsageError
 from sesacctl.events import ORDERS, USERS, Kind, uuid7
@@ -22,6 +21,7 @@ from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.consumers import store_all
 from tests.helpers.events import AT, add_parents, many_orders, message, order, query, send, user
+from tests.helpers.topics import make_topics
 
 YEAR = timedelta(days=3650)
 
@@ -29,7 +29,7 @@ YEAR = timedelta(days=3650)
 @pytest.fixture
 def shop(settings: Settings) -> Settings:
     """Topics, ten users and a product."""
-    topics.init(settings)
+    make_topics(settings)
     add_parents(settings, users=10)
     return settings
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from psutil import CONN_LISTEN, Process
 
-from sesacctl.broker import topics
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.pipeline.watch.observation import observe
 from sesacctl.pipeline.watch.top import Top
@@ -24,6 +23,7 @@ from tests.helpers.cache_data import fill
 from tests.helpers.events import many_orders, send
 from tests.helpers.listeners import listener
 from tests.helpers.terminal import Terminal, on_terminal
+from tests.helpers.topics import make_topics
 from tests.helpers.waiting import wait_until, within
 
 
@@ -31,7 +31,7 @@ from tests.helpers.waiting import wait_until, within
 def loop(settings: Settings) -> Settings:
     """A slice of the stack with topics, a filled cache, and 30 orders that nobody has stored."""
     fill(settings, users=20, products=20)
-    topics.init(settings)
+    make_topics(settings)
     with Refresher(settings) as refresher:
         refresher.run_once()
     send(settings, "orders", many_orders(30))

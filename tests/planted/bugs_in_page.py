@@ -42,6 +42,12 @@ PLANTS: tuple[Plant, ...] = (
         (f"{_PAGE}::test_the_stream_resumes_after_a_restart",),
     ),
     Plant(
+        "page-live-before-its-look",
+        f"{_STATIC}/store.js",
+        (('    if (message.kind !== "open") this.arrived = -Infinity;\n', ""),),
+        (f"{_PAGE}::test_an_answer_without_a_look_is_not_live",),
+    ),
+    Plant(
         "page-keeps-every-event",
         f"{_STATIC}/store.js",
         ((".slice(-KEPT_EVENTS)", ""),),

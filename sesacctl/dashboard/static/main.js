@@ -74,16 +74,9 @@ async function fetchHistory() {
 }
 
 function take(message) {
-  if (message.kind === "look") {
-    store.take(message.look, seconds());
-    if (store.connection.kind !== "open") store.connection = { kind: "open" };
-  } else if (message.kind === "open") {
-    store.connection = message;
-    fetchHistory();
-  } else if (message.kind === "lost") {
-    const refused = store.connection.kind === "refused";
-    store.connection = refused ? store.connection : { ...message, until: seconds() + message.seconds };
-  } else store.connection = message;
+  if (message.kind === "look") store.take(message.look, seconds());
+  else store.hear(message, seconds());
+  if (message.kind === "open") fetchHistory();
   draw();
 }
 

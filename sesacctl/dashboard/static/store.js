@@ -45,8 +45,16 @@ export class Store {
     this.cursor = null;
   }
 
+  /** What a connection reports beside looks; after a loss, what is shown is fresh again with the next look only. */
+  hear(message, now) {
+    if (message.kind !== "lost") this.connection = message;
+    else if (this.connection.kind !== "refused") this.connection = { ...message, until: now + message.seconds };
+    if (message.kind !== "open") this.arrived = -Infinity;
+  }
+
   /** A new look; one that is known is no sign of freshness. */
   take(look, now) {
+    if (this.connection.kind !== "open") this.connection = { kind: "open" };
     if (this.look !== null && look.id === this.look.id) return;
     this.before = this.look;
     this.look = look;
