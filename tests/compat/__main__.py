@@ -1,7 +1,7 @@
 """The loop on other versions of the servers: `make compat`.
 
-First every version of Kafka that has a lock here, and the local stack's own; one after the other, each on a stack of
-its own that is gone at its end. Then other versions of PostgreSQL and Redis, in pairs, beside one Kafka.
+First every version of Kafka that there is a lock for, the local stack's own the last; one after the other, each on a
+stack of its own that is gone at its end. Then other versions of PostgreSQL and Redis, in pairs, beside one Kafka.
 `-m tests.compat 3.9.1` runs one Kafka, `-m tests.compat pairs` the pairs.
 """
 
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ from sesacctl.stack import jars, stack
 from tests.compat import other_servers
 from tests.helpers.servers import clean_environment, down, run_sesacctl
 
-HERE = Path(__file__).parent
-OWN = HERE.parent.parent / "sesacctl" / "stack" / jars.LOCK
 _ALL_SECONDS = 25 * 60.0
 _UP_SECONDS = 300.0
 _STEP_SECONDS = 120.0
@@ -96,11 +93,11 @@ def scratch() -> Iterator[tuple[Path, dict[str, str]]]:
             down(folder / "home")
 
 
-def run_kafka(lock: Path, deadline: float) -> Row:
+def run_kafka(version: str, deadline: float) -> Row:
     """Every step on this version, up to the first that fails."""
-    row = Row(f"Kafka {tomllib.loads(lock.read_text())['kafka']}")
+    row = Row(f"Kafka {version}")
     with timed(row), scratch() as (folder, environment):
-        if row.note("up", _up(lock, environment, deadline)):
+        if row.note("up", _up(version, environment, deadline)):
             _steps(row, folder, environment, deadline)
     return row
 
@@ -112,7 +109,7 @@ def run_pairs(deadline: float) -> list[Row]:
         packages = folder / "packages"
         packages.mkdir()
         problems = other_servers.install(packages)
-        started = _up(OWN, environment, deadline)
+        started = _up("", environment, deadline)
         for number, (row, pair) in enumerate(zip(rows, other_servers.PAIRS, strict=True)):
             row.missing = other_servers.missing(pair, packages, problems)
             if row.missing or not row.note("up", started):
@@ -126,9 +123,9 @@ def run_pairs(deadline: float) -> list[Row]:
     return rows
 
 
-def _up(lock: Path, environment: Mapping[str, str], deadline: float) -> subprocess.CompletedProcess[str]:
+def _up(version: str, environment: Mapping[str, str], deadline: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.compat.up", str(lock), environment["SESAC_HOME"]],
+        [sys.executable, "-m", "tests.compat.up", version, environment["SESAC_HOME"]],
         env=dict(environment),
         timeout=min(_UP_SECONDS, deadline - time.monotonic()),
         capture_output=True,
@@ -159,13 +156,13 @@ def main(wanted: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that the servers end, too
     deadline = time.monotonic() + _ALL_SECONDS
     rows = []
-    for lock in [*sorted(HERE.glob("kafka-*.lock.toml")), OWN]:
-        if wanted and tomllib.loads(lock.read_text())["kafka"] not in wanted:
+    for version in jars.versions():
+        if wanted and version not in wanted:
             continue
         if time.monotonic() < deadline:
-            rows.append(run_kafka(lock, deadline))
+            rows.append(run_kafka(version, deadline))
         else:
-            rows.append(Row(lock.name, problem=_NOT_BEGUN))
+            rows.append(Row(version, problem=_NOT_BEGUN))
     if not wanted or PAIRS in wanted:
         rows += run_pairs(deadline) if time.monotonic() < deadline else [Row(PAIRS, problem=_NOT_BEGUN)]
     print(table(rows))

@@ -1,6 +1,6 @@
-"""The local stack with the jars of another lock: `python -m tests.compat.up LOCK HOME`.
+"""The local stack with another version of Kafka: `python -m tests.compat.up VERSION HOME`.
 
-Java makes no start-up cache of them: that takes as long as it would spare the one start that there is.
+Java makes no start-up cache for it: that takes as long as it would spare the one start that there is.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from sesacctl.stack import jars, java, stack
+from sesacctl.stack import java, stack
+from sesacctl.stack.layout import Layout, State
 
 if __name__ == "__main__":
-    with (
-        patch.object(jars, "LOCK", str(Path(sys.argv[1]).resolve())),
-        patch.object(java, "ensure_cache", lambda *_, **__: None),
-    ):
-        stack.up(Path(sys.argv[2]), on_step=print)
+    layout = Layout(Path(sys.argv[2]))
+    layout.create()
+    layout.save(State(kafka=sys.argv[1]))
+    with patch.object(java, "ensure_cache", lambda *_, **__: None):
+        stack.up(layout.home, on_step=print)

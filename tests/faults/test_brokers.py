@@ -20,10 +20,11 @@ from sesacctl.pipeline.watch.checks import Check, Verdict
 from sesacctl.pipeline.watch.health import health, wait_healthy
 from sesacctl.settings import Settings
 from sesacctl.stack.kafka import BROKERS
+from sesacctl.testing.loop import Part
 from tests.conftest import Cli
 from tests.helpers.consumers import check, consuming, stored
 from tests.helpers.events import add_parents, many_orders, send
-from tests.helpers.servers import RunningStack, Slice, clean_environment
+from tests.helpers.servers import RunningStack, clean_environment
 from tests.helpers.shop import check_ledger, fill_cache, producing, row_ids
 from tests.helpers.waiting import wait_until, within
 
@@ -31,7 +32,7 @@ BROKER_NAMES = [f"kafka-{number}" for number in BROKERS]
 
 
 @contextmanager
-def shop(stack: RunningStack) -> Iterator[Slice]:
+def shop(stack: RunningStack) -> Iterator[Part]:
     """A part of it with topics and a full cache."""
     with stack.slice() as part:
         topics.init(part.settings)

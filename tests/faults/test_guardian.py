@@ -56,7 +56,7 @@ def test_an_ended_run_leaves_no_server(short_path: Path, how: signal.Signals, op
 
 def _guardians(folder: Path) -> list[list[str]]:
     commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [words for words in commands if "tests.helpers.guardian" in words and words[-1].startswith(str(folder))]
+    return [words for words in commands if "sesacctl.testing.guardian" in words and words[-2].startswith(str(folder))]
 
 
 def _runs(pid: int) -> bool:

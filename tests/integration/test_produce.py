@@ -29,8 +29,9 @@ from sesacctl.errors import EventTooLarge, TopicMissing
 from sesacctl.events import Order, OrderEvent, Product, ProductEvent, User, UserEvent, uuid7
 from sesacctl.pipeline.produce.ledger import read_ledger
 from sesacctl.settings import Settings
+from sesacctl.testing.loop import Part
 from tests.conftest import Cli
-from tests.helpers.servers import PrivateServer, Slice
+from tests.helpers.servers import PrivateServer
 from tests.helpers.shop import fill_cache, producing, read_partitions, read_topic, row_ids
 from tests.helpers.topics import make_topics
 from tests.helpers.waiting import BUSY_SECONDS, wait_until
@@ -329,7 +330,7 @@ def test_the_library_publishes_any_event_with_its_key(settings: Settings) -> Non
     ]
 
 
-def test_the_example_in_the_docstring_works(part: Slice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_in_the_docstring_works(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in part.environment.items():
         monkeypatch.setenv(name, value)
     make_topics(part.settings)

@@ -1,0 +1,69 @@
+"""What a test may do to any server: kill it, stop it, pause it; and have it run again."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from sesacctl.errors import CheckFailed
+from sesacctl.stack.process import Program, is_alive, send_signal, stop
+from sesacctl.waiting import wait_until
+
+_GONE_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+
+
+class ServerProcess:
+    """One process; `before` is called before anything is done to it."""
+
+    def __init__(self, program: Program, before: Callable[[], None]) -> None:
+        self._program = program
+        self._before = before
+
+    @property
+    def pid(self) -> int:
+        """Of the running server.
+
+        Raises:
+            CheckFailed: it does not run.
+        """
+        process = self._program.find()
+        if process is None:
+            raise CheckFailed(f"{self._program.name} does not run")
+        return int(process.pid)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._program.find() is not None
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone.
+
+        Raises:
+            CheckFailed: the system does not end it.
+        """
+        self._before()
+        process = self._program.find()
+        if process is None:
+            return
+        send_signal(process, signal.SIGKILL)
+        if not wait_until(lambda: not is_alive(process), _GONE_SECONDS, every=0.02):
+            raise CheckFailed(f"{self._program.name} is still there {_GONE_SECONDS:.0f} s after SIGKILL")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it in order; returns when it is gone."""
+        self._before()
+        self.resume()
+        stop([self._program], how, seconds=_STOP_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and says nothing any more."""
+        self._before()
+        if (process := self._program.find()) is not None:
+            send_signal(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if (process := self._program.find()) is not None:
+            send_signal(process, signal.SIGCONT)

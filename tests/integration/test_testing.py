@@ -1,0 +1,120 @@
+"""The plugin in projects of others: real servers, shared by workers, and nothing of them left."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sesacctl.testing import folders
+from tests.helpers.documents import ROOT
+
+PAYMENTS = ROOT / "tests" / "samples" / "payments"
+Pytester = pytest.Pytester
+
+
+@pytest.fixture
+def elsewhere(pytester: Pytester, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pytester:
+    """A project of its own, whose servers' folders can be counted."""
+    monkeypatch.setattr(folders, "parent", lambda: short_path)
+    monkeypatch.setenv("TMPDIR", str(short_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider")
+    return pytester
+
+
+def marked(folder: Path) -> list[psutil.Process]:
+    """Processes that belong to a run whose folder is below."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if re.search(rf"{folder}/sesac-[0-9a-f]{{8}}/", words):
+            found.append(process)
+    return found
+
+
+def test_a_project_of_others_tests_with_two_workers(elsewhere: Pytester, short_path: Path) -> None:
+    shutil.copytree(PAYMENTS, elsewhere.path, dirs_exist_ok=True)
+    done = elsewhere.runpytest_subprocess("-n", "2", timeout=300)
+    done.assert_outcomes(passed=9)
+    assert marked(short_path) == []
+    assert list(short_path.glob("sesac-*")) == []
+
+
+def test_the_loop_stores_what_it_sends_with_one_broker(elsewhere: Pytester, short_path: Path) -> None:
+    elsewhere.makeini("[pytest]\nsesac_brokers = 1\nsesac_heap_mb = 256\n")
+    elsewhere.makepyfile(
+        """
+        import json
+        import psutil
+
+        def test_loop(sesac_loop, kafka_cluster, valkey):
+            assert kafka_cluster.brokers == (1,)
+            assert "-Xmx256m" in psutil.Process(kafka_cluster.pid(1)).cmdline()
+            for words in ("db seed", "cache refresh", "produce --count 50 --rate 0", "consume --until-empty"):
+                done = sesac_loop.run(*words.split())
+                assert done.returncode == 0, done.stderr
+            valkey.kill()
+            assert json.loads(sesac_loop.run("audit", "-o", "json").stdout)["stored"] == 50
+            running = sesac_loop.start("consume")
+            assert running.poll() is None
+
+        def test_servers_run_again(valkey, postgres, kafka_cluster):
+            assert valkey.database().client().ping()
+            before = postgres.pid
+            postgres.restart()
+            assert postgres.pid != before
+            assert postgres.terminate_backends() == 0
+            kafka_cluster.kill(1)
+            kafka_cluster.restart()
+            kafka_cluster.restart(1)
+            assert kafka_cluster.pid(1)
+        """
+    )
+    done = elsewhere.runpytest_subprocess(timeout=300)
+    done.assert_outcomes(passed=2)
+    assert marked(short_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sesac_brokers = 6", "sesac_brokers is 6"),
+        ("sesac_brokers = many", "invalid literal"),
+        ("sesac_heap_mb = 12", "sesac_heap_mb is 12"),
+        ("sesac_kafka = 2.8", "there is no Kafka 2.8 here"),
+    ],
+)
+def test_options_that_cannot_be_had(elsewhere: Pytester, short_path: Path, line: str, said: str) -> None:
+    elsewhere.makeini(f"[pytest]\n{line}\n")
+    elsewhere.makepyfile("def test_it(kafka_cluster): pass")
+    done = elsewhere.runpytest_subprocess(timeout=60)
+    assert done.ret != 0
+    assert said in done.stdout.str() + done.stderr.str()
+    assert list(short_path.glob("sesac-*")) == []
+
+
+def test_a_run_that_asks_for_no_server_starts_none(elsewhere: Pytester, short_path: Path) -> None:
+    elsewhere.makepyfile(
+        "import sys\ndef test_it(): assert not {'kafka', 'psycopg2', 'sesacctl.stack'} & set(sys.modules)"
+    )
+    elsewhere.runpytest_subprocess("-n", "2", timeout=60).assert_outcomes(passed=1)
+    assert list(short_path.glob("sesac-*")) == []
+
+
+def test_a_small_machine_is_told(elsewhere: Pytester) -> None:
+    elsewhere.makepyfile(
+        """
+        import pytest
+        from sesacctl.testing import run as runs
+
+        def test_it(tmp_path, monkeypatch):
+            monkeypatch.setattr(runs, "available_bytes", lambda: 512 << 20)
+            own = runs.Run(tmp_path, 1, runs.Options(), shared=False)
+            with pytest.warns(runs.SmallMachine, match="2092 MB and 512 MB are .*sesac_brokers = 1"):
+                own._look_at_memory()
+        """
+    )
+    elsewhere.runpytest_subprocess(timeout=60).assert_outcomes(passed=1)
