@@ -12,7 +12,7 @@ _ROOM = 4 << 30  # the servers of a run need half of it, the processes of its te
 
 
 def make_folder(prefix: str = "sesac-") -> Path:
-    """A new one with a short path, as sockets need; whoever asks deletes it."""
+    """A new one with a short path, as sockets need; the caller deletes it."""
     return Path(tempfile.mkdtemp(prefix=prefix, dir=parent()))
 
 

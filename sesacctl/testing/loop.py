@@ -86,7 +86,7 @@ class Loop:
         )
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        """Start a command and go on; it is killed at the end of the test if it still runs."""
+        """Start a command and return; it is killed at the end of the test if it still runs."""
         process = subprocess.Popen(
             self._command(arguments),
             env={**self._environment, **environment},

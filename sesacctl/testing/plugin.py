@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the mark, so that --strict-markers knows it, and of warnings that are for nobody."""
     config.addinivalue_line("markers", f"{MARK}: this test stops servers, so no other worker tests meanwhile")
-    # kafka-python's, on Python 3.11 and 3.12: not about the tests of whoever sees them
+    # kafka-python's, on Python 3.11 and 3.12: not about the tests that show them
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 

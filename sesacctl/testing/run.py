@@ -111,7 +111,7 @@ class Run:
             )
 
     def break_servers(self) -> None:
-        """What whoever is about to stop one calls first.
+        """Called before one is stopped, killed or paused.
 
         Raises:
             UsageError: tests of other workers use them now.

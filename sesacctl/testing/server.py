@@ -11,6 +11,7 @@ from sesacctl.waiting import wait_until
 
 _GONE_SECONDS = 30.0
 _STOP_SECONDS = 30.0
+_START = "restart() of its fixture"
 
 
 class ServerProcess:
@@ -29,7 +30,7 @@ class ServerProcess:
         """
         process = self._program.find()
         if process is None:
-            raise CheckFailed(f"{self._program.name} does not run")
+            raise CheckFailed(f"{self._program.name} does not run", hint=_START)
         return int(process.pid)
 
     @property
@@ -49,7 +50,9 @@ class ServerProcess:
             return
         send_signal(process, signal.SIGKILL)
         if not wait_until(lambda: not is_alive(process), _GONE_SECONDS, every=0.02):
-            raise CheckFailed(f"{self._program.name} is still there {_GONE_SECONDS:.0f} s after SIGKILL")
+            raise CheckFailed(
+                f"{self._program.name} is still there {_GONE_SECONDS:.0f} s after SIGKILL", hint="sesacctl stack status"
+            )
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it in order; returns when it is gone."""
