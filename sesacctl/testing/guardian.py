@@ -13,14 +13,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from sesacctl.errors import SesacctlError
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import STATE, Layout
-from sesacctl.stack.process import send_signal, stop
+from sesacctl.stack.process import is_alive, require, send_signal, stop
 from sesacctl.stack.servers import Servers
+
+if TYPE_CHECKING:
+    import psutil
 
 _ORDERLY_SECONDS = 10.0
 _SERVER_SECONDS = 30.0
@@ -60,25 +62,25 @@ def end_servers(home: Path) -> None:
 
 def _end_marked(folder: str) -> None:
     """SIGINT, on which programs end in order, then SIGKILL."""
+    psutil = require("psutil")
     how = signal.SIGINT
     while found := [process for process in psutil.process_iter() if _has(process, folder)]:
         for process in found:
-            with suppress(psutil.Error):
-                process.send_signal(how)
+            send_signal(process, how)
         psutil.wait_procs(found, timeout=_ORDERLY_SECONDS)
         how = signal.SIGKILL
 
 
 def _has(process: psutil.Process, folder: str) -> bool:
     try:
-        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return folder in process.environ().get("PATH", "").split(os.pathsep)
-    except (psutil.Error, OSError):
+        marked = folder in process.environ().get("PATH", "").split(os.pathsep)
+        return marked and process.pid != os.getpid() and is_alive(process)
+    except (require("psutil").Error, OSError):
         return False
 
 
 def _wait_gone(pid: int) -> None:
+    psutil = require("psutil")
     with suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait()
 

@@ -69,10 +69,16 @@ class Run:
         """Whether it has stopped, killed or paused one."""
 
     def begin(self) -> None:
-        """Make the folder, and have a guardian for it; once in a run."""
+        """Make the folder, and have a guardian for it; once in a run.
+
+        Raises:
+            ConfigurationError: the servers are not installed.
+        """
         from sesacctl.stack.filelock import file_lock
+        from sesacctl.stack.process import require
         from sesacctl.testing import guardian
 
+        require("psutil")
         self.folder.mkdir(mode=0o711, exist_ok=True)
         with file_lock(self.folder / "begin.lock", on_wait=lambda: None):
             noted = self.folder / "guarded"
