@@ -52,9 +52,9 @@ def dashboard(
 
 
 def open_browser(url: str) -> bool:
-    """Whether a browser was asked to show it; one that would draw into this terminal is not asked."""
+    """Whether a browser was asked to show it; one that would draw into this terminal only if BROWSER names it."""
     import webbrowser
 
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")):
         return False
     return webbrowser.open(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -177,7 +178,9 @@ class Board:
 def _help(width: int) -> Iterator[Text]:
     yield Text("sesacctl top", "bold")
     for key, what in _HELP:
-        yield _cut(Text.assemble((f"{key:<10}  ", "bold"), what), width)
+        indent = " " * 12
+        for number, line in enumerate(textwrap.wrap(what, max(10, width - len(indent)))):
+            yield _cut(Text.assemble((indent if number else f"{key:<12}", "bold"), line), width)
 
 
 def _partitions(lines: list[PartitionLine] | None, room: int, width: int) -> Iterator[RenderableType]:

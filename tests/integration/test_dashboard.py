@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,6 +182,17 @@ def test_signals_end_it_at_once_with_browsers_listening(sesacctl: Cli) -> None:
                 running.send_signal(number)
                 assert running.wait(timeout=60) == 0
         assert running.stderr.read() == ""
+
+
+def test_open_asks_the_browser_of_the_environment(sesacctl: Cli, tmp_path: Path) -> None:
+    asked, browser = tmp_path / "asked", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {asked}.new\nmv {asked}.new {asked}\n')
+    browser.chmod(0o755)
+    process = sesacctl.start("dashboard", "--port", 0, "--open", BROWSER=str(browser), DISPLAY="", WAYLAND_DISPLAY="")
+    wait_until(lambda: asked.exists() or process.poll() is not None, message="no browser was asked")
+    assert ask(int(asked.read_text().rpartition(":")[2].strip("/\n")), "/").status == 200
+    process.send_signal(signal.SIGINT)
+    assert "no browser" not in process.communicate()[1]
 
 
 def test_a_port_that_is_taken_is_an_error_with_a_way_out(bare_sesacctl: Cli) -> None:

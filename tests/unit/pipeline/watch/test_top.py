@@ -304,6 +304,8 @@ def test_the_help_explains_every_key(width: int) -> None:
     assert max(map(cell_len, shown)) <= width
     assert len(shown) <= 10
     assert [line.split()[0] for line in shown[1:5]] == ["q", "p", "space", "?"]
+    assert "…" not in "".join(shown)
+    assert "events count as lag once they are 2 s old" in " ".join(" ".join(shown).split())
 
 
 def test_keys_choose_the_view() -> None:
