@@ -78,7 +78,7 @@ pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures
 
 lock: ## Resolve requirements.lock again, with uv
-	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra web --extra dev \
+	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra web --group dev \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
 docs-lock: ## Resolve docs/requirements.lock again, with uv
