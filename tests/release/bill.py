@@ -1,8 +1,11 @@
-"""The bill of materials: each package that the wheel brings with its extras, and each jar that `up` fetches."""
+"""The bill of materials: each package that the wheel brings with its extras, what is in it, and each jar that
+`up` fetches."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ from tests.helpers.documents import ROOT
 
 EXTRAS = "local,metrics,web"  # those of requirements.lock
 BILL, LICENCES = "sbom.cdx.json", "licences.txt"
+_VENDOR = ROOT / "sesacctl" / "dashboard" / "static" / "vendor"
 _UNKNOWN = "not said by the package"
 
 
@@ -33,7 +37,7 @@ def write(programs: Path, wheel: Path, folder: Path, epoch: int) -> list[Path]:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """The Python of a new environment with the wheel, its extras, and the versions of requirements.lock; without pip."""
+    """The Python of a new environment without pip: the wheel and its extras, with the versions of requirements.lock."""
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     pinned = folder / "constraints.txt"
@@ -46,8 +50,8 @@ def install(wheel: Path, folder: Path) -> Path:
 
 def _packages(programs: Path, python: Path) -> dict[str, Any]:
     """What cyclonedx-py finds in that environment."""
-    command = [programs / "cyclonedx-py", "environment", "--output-reproducible", "--output-format", "JSON", python]
-    done = subprocess.run(command, check=True, capture_output=True)
+    options = ("--output-reproducible", "--output-format", "JSON")
+    done = subprocess.run([programs / "cyclonedx-py", "environment", *options, python], check=True, capture_output=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -60,7 +64,23 @@ def complete(found: dict[str, Any], epoch: int) -> dict[str, Any]:
     own |= {"type": "application", "version": __version__, "purl": f"pkg:pypi/sesacctl@{__version__}"}
     made = datetime.fromtimestamp(epoch, UTC).isoformat().replace("+00:00", "Z")
     metadata = {**found.get("metadata", {}), "timestamp": made, "component": own}
-    return {**found, "metadata": metadata, "components": [*others, *_jars()]}
+    return {**found, "metadata": metadata, "components": [*others, _charts(), *_jars()]}
+
+
+def _charts() -> dict[str, Any]:
+    """uPlot, which is in the wheel."""
+    script = _VENDOR / "uPlot.iife.min.js"
+    found = re.search(r"\(v([\d.]+)\)", script.read_text("utf-8"))
+    version = found[1] if found else "0"
+    return {
+        "type": "library",
+        "bom-ref": f"pkg:npm/uplot@{version}",
+        "name": "uPlot",
+        "version": version,
+        "purl": f"pkg:npm/uplot@{version}",
+        "licenses": [{"license": {"id": "MIT"}}],
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(script.read_bytes()).hexdigest()}],
+    }
 
 
 def _jars() -> Iterator[dict[str, Any]]:
@@ -86,6 +106,8 @@ def licences(document: dict[str, Any]) -> list[str]:
 
 
 def _licence(component: dict[str, Any]) -> str:
-    said = component.get("licenses", [])
-    names = [each.get("expression") or each["license"].get("id") or each["license"].get("name") for each in said]
-    return " AND ".join(dict.fromkeys(" ".join(name.split()) for name in names if name)) or _UNKNOWN
+    """The licence's SPDX name; what the package says in other words only where it says nothing else."""
+    said = [each.get("license", each) for each in component.get("licenses", [])]
+    spdx = [each.get("expression") or each.get("id") for each in said]
+    named = [" ".join(each.get("name", "").removeprefix("License :: OSI Approved :: ").split()) for each in said]
+    return " AND ".join(dict.fromkeys(filter(None, spdx)) or dict.fromkeys(filter(None, named))) or _UNKNOWN

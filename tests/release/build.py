@@ -1,7 +1,7 @@
 """Builds what is released, of what is committed and nothing else: `make release`.
 
-`python -m tests.release.build BIN FOLDER`: the folder of .venv-release's programs, and where the files go: the wheel, the
-source distribution, a bill of materials (CycloneDX), the licences in it, and the SHA-256 sums of all of them. The same
+`python -m tests.release.build BIN FOLDER`: the folder of .venv-release's programs, and where the files go: the wheel,
+the source distribution, a bill of materials (CycloneDX), the licences in it, and the SHA-256 sums of all of them. The same
 commit gives the same bytes in any folder, at any time and with any umask.
 """
 
