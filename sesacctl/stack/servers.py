@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sesacctl.errors import ServerNotStarted
 from sesacctl.stack import kafka, ports
+from sesacctl.stack.jars import Fetch
 from sesacctl.stack.kafka import Kafka
 from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.postgres import Postgres
@@ -34,11 +35,11 @@ class Servers:
         return [self.postgres.program, self.valkey.program, *self.kafka.programs]
 
 
-def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
+def start(layout: Layout, on_step: OnStep, fetch: Fetch) -> tuple[Servers, list[str]]:
     """Start what does not run and wait until everything answers; returns the names of what was started.
 
     A port may be taken between the moment when it was found free and the moment when its server listens: then there
-    is another try with others.
+    is another try with others. `fetch` brings jars that are not here.
 
     Raises:
         ServerNotStarted: one did not start, or there are too few ports. What ran before still runs.
@@ -50,7 +51,7 @@ def start(layout: Layout, on_step: OnStep) -> tuple[Servers, list[str]]:
         missing = [program.name for program in servers.programs if program.find() is None]
         started.update(missing)
         try:
-            _start_all(servers, missing, on_step)
+            _start_all(servers, missing, on_step, fetch)
         except ServerNotStarted:
             if not left or (state := _choose(layout)) == servers.state:
                 raise
@@ -99,7 +100,7 @@ def _cluster_id(layout: Layout) -> str | None:
     return None
 
 
-def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep) -> None:
+def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep, fetch: Fetch) -> None:
     """Bring up those that are `missing` at once, and wait for all."""
     brokers = [program.name for program in servers.kafka.programs if program.name in missing]
     cancel = threading.Event()
@@ -114,7 +115,7 @@ def _start_all(servers: Servers, missing: Collection[str], on_step: OnStep) -> N
 
     def run_kafka() -> None:
         if brokers:
-            servers.kafka.start(brokers, on_step, cancel)
+            servers.kafka.start(brokers, on_step, cancel, fetch)
         else:
             servers.kafka.wait_ready(cancel)
         on_step("Kafka: three brokers ready")

@@ -1,7 +1,8 @@
 """Installs the wheel as its users do, and tries it without extras: `make release-check`.
 
-`python -m tests.release FOLDER`: the folder with the wheel. By pip on each Python from 3.11 on that is here, by pipx, `uv tool` and `uvx` where they are installed; what is not here is named as left out. Every environment is new and
-gone afterwards, and so are the folders of the tools. Packages come from where pip and uv are told to take them.
+`python -m tests.release FOLDER`: the folder with the wheel. By pip on each Python from 3.11 on that is here, by pipx,
+`uv tool` and `uvx` where they are installed; what is not here is named as left out. Every environment is new and gone
+afterwards, and so are the folders of the tools. Packages come from where pip and uv are told to take them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Builds what is released, of what is committed and nothing else: `make release`.
 
 `python -m tests.release.build BIN FOLDER`: the folder of .venv-release's programs, and where the files go: the wheel,
-the source distribution, a bill of materials (CycloneDX), the licences in it, and the SHA-256 sums of all of them. The same
-commit gives the same bytes in any folder, at any time and with any umask.
+the source distribution, a bill of materials (CycloneDX), the licences in it, and the SHA-256 sums of all of them. The
+same commit gives the same bytes in any folder, at any time and with any umask.
 """
 
 from __future__ import annotations
