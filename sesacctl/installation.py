@@ -29,9 +29,9 @@ _EXTRAS = {
 def missing(what: str, extra: str, error: object) -> ConfigurationError:
     """The error of a command whose extra is not there: one line that names it, and the command that adds it.
 
-    `what` begins the sentence; `error` is what Python said, or the name of a package.
+    `what` says which part is not installed and ends with a colon; `error` is what Python said, or the name of a package.
     """
-    return ConfigurationError(f"{what} not installed: {error} (extra: {extra})", hint=command(extra))
+    return ConfigurationError(f"{what} {error} (extra: {extra})", hint=command(extra))
 
 
 def command(extra: str = "local", *, prefix: Path | None = None, installed: Distribution | None = None) -> str:

@@ -53,7 +53,7 @@ def require() -> None:
         for module in _MODULES:
             importlib.import_module(module)
     except ImportError as error:
-        raise installation.missing("the dashboard's packages are", "web", error) from None
+        raise installation.missing("the dashboard's packages are not installed:", "web", error) from None
 
 
 @contextmanager

@@ -121,9 +121,10 @@ def require_all(folder: Path, lock: Lock, *, hint: str | None = None) -> None:
     """
     if gone := missing(folder, lock):
         names = ", ".join(jar.file_name for jar in gone[:_NAMED])
-        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+        if len(gone) > _NAMED:
+            names += f" and {len(gone) - _NAMED} more"
         raise JarsMissing(
-            f"{len(gone)} of Kafka's {len(lock.jars)} jars are missing or damaged in {folder}: {names}{more}", hint=hint
+            f"{len(gone)} of Kafka's {len(lock.jars)} jars are missing or damaged in {folder}: {names}", hint=hint
         )
 
 

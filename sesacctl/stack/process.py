@@ -51,7 +51,7 @@ def installed(package: str) -> Path:
 
 
 def _not_installed(what: object) -> ConfigurationError:
-    return installation.missing("the local servers are", "local", what)
+    return installation.missing("the local servers are not installed:", "local", what)
 
 
 @dataclass(frozen=True, slots=True)

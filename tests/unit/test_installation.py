@@ -79,7 +79,7 @@ def test_uvx_is_told_what_its_next_run_needs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", ["local", "metrics", "msk", "web"])
 def test_what_is_missing_is_one_line_that_names_its_extra(extra: str) -> None:
-    error = installation.missing("its packages are", extra, ImportError("No module named 'x'"))
+    error = installation.missing("its packages are not installed:", extra, ImportError("No module named 'x'"))
     assert str(error) == f"its packages are not installed: No module named 'x' (extra: {extra})"
     assert f"[{extra}]" in str(error.hint)
     assert "\n" not in f"{error}{error.hint}"

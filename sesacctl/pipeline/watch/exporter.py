@@ -129,7 +129,7 @@ def registry(collect: Collect) -> CollectorRegistry:
     try:
         from prometheus_client import CollectorRegistry, ProcessCollector
     except ImportError as error:
-        raise installation.missing("the packages of the metrics are", "metrics", error) from None
+        raise installation.missing("the packages of the metrics are not installed:", "metrics", error) from None
     # Without a look at registration: it would ask the servers, only to learn the names.
     made = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=made)
