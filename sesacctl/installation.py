@@ -29,7 +29,7 @@ _EXTRAS = {
 def missing(what: str, extra: str, error: object) -> ConfigurationError:
     """The error of a command whose extra is not there: one line that names it, and the command that adds it.
 
-    `what` says which part is not installed and ends with a colon; `error` is what Python said, or the name of a package.
+    `what` says which part is not installed and ends with a colon; `error` is what Python said, or a package.
     """
     return ConfigurationError(f"{what} {error} (extra: {extra})", hint=command(extra))
 
