@@ -62,7 +62,10 @@ def fetch(
             installed("jgo")  # before the folder is made
     with held(folder, on_step):
         fetched = len(jars.missing(folder, lock))
-        jars.ensure(folder, lock, on_step=on_step, cancel=threading.Event(), fetch=brings)
+        try:
+            jars.ensure(folder, lock, on_step=on_step, cancel=threading.Event(), fetch=brings)
+        except OSError as error:
+            raise _unwritable(folder, error, hint="another --to, or free disk space, then sesacctl fetch") from None
     seconds = round(time.monotonic() - begin, 1)
     return FetchResult(folder=str(folder), kafka=lock.kafka, jars=len(lock.jars), fetched=fetched, seconds=seconds)
 
@@ -80,8 +83,9 @@ def held(folder: Path, on_step: Callable[[str], None]) -> Iterator[None]:
             waiting = "Kafka: waiting for another command's download"
             stack.enter_context(file_lock(folder / _LOCK, on_wait=lambda: on_step(waiting)))
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot keep Kafka's jars in {folder}: {error.strerror or error}",
-                hint="XDG_CACHE_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
-            ) from None
+            raise _unwritable(folder, error, hint="XDG_CACHE_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up") from None
         yield
+
+
+def _unwritable(folder: Path, error: OSError, *, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"cannot keep Kafka's jars in {folder}: {error.strerror or error}", hint=hint)

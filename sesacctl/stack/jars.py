@@ -45,9 +45,11 @@ class Jar:
     def is_whole(self, path: Path) -> bool:
         """Whether the file is there with the lock's checksum."""
         try:
+            if not path.is_file():  # the end of a pipe may never come
+                return False
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
-        except FileNotFoundError:
+        except OSError:
             return False
 
 
@@ -88,13 +90,18 @@ def from_repository(mirror: str = "") -> Fetch:
 
 
 def from_folder(source: Path, otherwise: Fetch) -> Fetch:
-    """Copies what is whole in `source`, and has the others fetched."""
+    """Takes what is whole in `source`, and has the others fetched."""
 
     def fetch(jar: Jar, folder: Path) -> Path:
         if not jar.is_whole(source / jar.file_name):
             return otherwise(jar, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(source / jar.file_name, folder / jar.file_name))
+        path = folder / jar.file_name
+        try:
+            path.hardlink_to(source / jar.file_name)  # nothing writes into a jar: a second copy would only take room
+        except OSError:
+            shutil.copyfile(source / jar.file_name, path)
+        return path
 
     return fetch
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -95,6 +100,62 @@ def test_a_folder_that_cannot_be_written_is_named(asked: list[str], tmp_path: Pa
     with pytest.raises(ConfigurationError, match=r"cannot keep Kafka's jars in .*file"):
         jar_folder.fetch(tmp_path / "file" / "jars")
     assert asked == []
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "n" * 300, "no such folder", "pipes"])
+def test_a_source_that_holds_no_files_ends_with_a_sentence(name: str, asked: list[str], tmp_path: Path) -> None:
+    (tmp_path / "pipes").mkdir()
+    for jar in LOCK.jars:
+        os.mkfifo(tmp_path / "pipes" / jar.file_name)
+    with pytest.raises(JarsMissing, match=r"4 of Kafka's 4 jars"):
+        jar_folder.fetch(tmp_path / "other", source=tmp_path / name)
+    assert asked == []
+
+
+def test_a_disk_that_is_full_is_named(asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(jars, "ensure", full)
+    with pytest.raises(ConfigurationError, match="No space left on device") as caught:
+        jar_folder.fetch(tmp_path / "other")
+    assert caught.value.exit_code == 3
+    assert asked == []
+
+
+class Mirror(SimpleHTTPRequestHandler):
+    """A mirror of Maven Central with the jars of the lock below `/maven2`."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        body = next((CONTENT[jar.artifact] for jar in LOCK.jars if self.path == f"/maven2/{self.place(jar)}"), None)
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    @staticmethod
+    def place(jar: Jar) -> str:
+        return f"{jar.group}/{jar.artifact}/{jar.version}/{jar.file_name}"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_real_mirror_is_asked_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "read_lock", lambda: LOCK)
+    monkeypatch.setattr(jars, "cache_folder", lambda: tmp_path / "cache")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = jar_folder.fetch(mirror=f"http://127.0.0.1:{server.server_port}/maven2/")
+        server.shutdown()
+    assert result.fetched == 4
+    assert content(tmp_path / "cache") == CONTENT
+    assert {f"/maven2/{Mirror.place(jar)}" for jar in LOCK.jars} <= set(Mirror.asked)
 
 
 def test_offline_without_jars_starts_nothing(asked: list[str], tmp_path: Path) -> None:
