@@ -58,7 +58,7 @@ def fetch(
         brings = jars.from_folder(source.absolute(), jars.from_nowhere)
     else:
         brings = jars.from_folder(cache, jars.from_repository(mirror))
-        if folder == cache or jars.missing(cache, lock):
+        if set(jars.missing(folder, lock)) & set(jars.missing(cache, lock)):
             installed("jgo")  # before the folder is made
     with held(folder, on_step):
         fetched = len(jars.missing(folder, lock))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import os
 import shutil
 import threading
@@ -64,6 +65,18 @@ def test_what_this_user_has_is_copied_and_not_downloaded(asked: list[str], tmp_p
     assert (result.folder, result.fetched) == (str(tmp_path / "to carry"), 4)
     assert asked == ["m:jar2"]
     assert content(tmp_path / "to carry") == CONTENT
+
+
+def test_what_downloads_is_needed_only_for_a_download(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jar_folder.fetch()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert jar_folder.fetch(tmp_path / "to carry").fetched == 4
+    (tmp_path / "cache" / "jar0-1.jar").unlink()
+    with pytest.raises(ConfigurationError, match="not installed"):
+        jar_folder.fetch(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_carried_folder_needs_no_network(asked: list[str], tmp_path: Path) -> None:
