@@ -77,6 +77,7 @@ def test_what_downloads_is_needed_only_for_a_download(
     with pytest.raises(ConfigurationError, match="not installed"):
         jar_folder.fetch(tmp_path / "other")
     assert not (tmp_path / "other").exists()
+    assert sorted(asked) == sorted(CONTENT)
 
 
 def test_a_carried_folder_needs_no_network(asked: list[str], tmp_path: Path) -> None:
