@@ -10,6 +10,8 @@ DEPLOY := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY)/.installed
 DASHBOARDS := .venv-dashboards
 DASHBOARDS_STAMP := $(DASHBOARDS)/.installed
+RELEASE := .venv-release
+RELEASE_STAMP := $(RELEASE)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
@@ -20,7 +22,7 @@ SEEDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench pictures \
-	lock docs-lock deploy-lock dashboards-lock clean
+	release release-check lock docs-lock deploy-lock dashboards-lock release-lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,8 +79,14 @@ bench: $(STAMP) ## Measure against peers and older shapes, as ratios; takes many
 pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures
 
+release: $(RELEASE_STAMP) ## Build what is committed into dist/, the same bytes each time: packages, bill of materials, licences, sums
+	@$(BIN)/python -m tests.release.build $(RELEASE)/bin dist
+
+release-check: release ## Install that wheel on each Python that is here, by pip, pipx and uv, and try it without extras
+	@$(BIN)/python -m tests.release dist
+
 lock: ## Resolve requirements.lock again, with uv
-	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra web --extra dev \
+	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra metrics --extra web --group dev \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
 docs-lock: ## Resolve docs/requirements.lock again, with uv
@@ -93,9 +101,13 @@ dashboards-lock: ## Resolve deploy/grafana/requirements.lock again, with uv
 	@$(UV) pip compile deploy/grafana/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --quiet --output-file deploy/grafana/requirements.lock
 
+release-lock: ## Resolve tests/release/requirements.lock again, with uv
+	@$(UV) pip compile tests/release/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file tests/release/requirements.lock
+
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) $(RELEASE) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Of pip's output: a line for every 20 packages, and one before the longest silence.
@@ -150,3 +162,6 @@ $(DEPLOY_STAMP): tests/deploy/requirements.lock | $(STAMP)
 
 $(DASHBOARDS_STAMP): deploy/grafana/requirements.lock | $(STAMP)
 	$(call ENVIRONMENT,$(DASHBOARDS),writes the dashboards)
+
+$(RELEASE_STAMP): tests/release/requirements.lock | $(STAMP)
+	$(call ENVIRONMENT,$(RELEASE),writes the bill of materials)

@@ -287,7 +287,7 @@ class _Archive(jars.Jar):
 
 def _fetch(jar: jars.Jar, folder: Path) -> Path:
     if not isinstance(jar, _Archive):
-        return jars.fetch_with_jgo(jar, folder)
+        return jars.from_repository()(jar, folder)
     maven = require("jgo.maven").MavenContext(repo_cache=folder, local_repos=[], timeout=60)
     artifact: Any = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact("plugin", "tar.gz")
     return Path(artifact.resolve())

@@ -77,6 +77,12 @@ class ServerNotStarted(SesacctlError):
         self.log_lines = log_lines
 
 
+class JarsMissing(ServerNotStarted):
+    """Some of Kafka's jars are not here, and none is taken from the network."""
+
+    default_hint = "sesacctl fetch, where there is a network"
+
+
 class ServerRefused(SesacctlError):
     """A server answered and refused: wrong credentials or missing rights."""
 

@@ -45,6 +45,7 @@ _PATTERNS = {
     "sesac_metrics_host": "it should be an address or a host name, without spaces",
     "sesac_member": "it should be letters, digits, '.', '_' and '-', at most 200",
     "sesac_wait": "it should be a duration such as 30s, 10m or 2h, or empty",
+    "sesac_maven_mirror": "it should be an http:// or https:// address, without ? and #",
 }
 
 # The second is where `db init` makes each revision's tables for a moment.
@@ -141,6 +142,11 @@ class Settings(BaseSettings):
         pattern=r"^([1-9]\d{0,5}[smh]?)?$",
         description="how long loops wait at their start, such as `10m`, as `--wait --timeout` does; empty: not at all",
     )
+    sesac_maven_mirror: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="mirror of Maven Central for Kafka's jars, as an address; empty: Maven Central itself",
+    )
     sesac_log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
     )
@@ -201,6 +207,14 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ValueError("it should be the name of a time zone, such as UTC or Asia/Seoul") from None
+        return value
+
+    @field_validator("sesac_maven_mirror")
+    @classmethod
+    def _holds_no_password(cls, value: str) -> str:
+        # It would be in the error of a download that fails.
+        if "@" in value.partition("//")[2].partition("/")[0]:
+            raise ValueError("it should hold no user or password: put them into ~/.netrc")
         return value
 
     @property

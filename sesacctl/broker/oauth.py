@@ -11,6 +11,7 @@ from typing import Any
 from kafka.errors import KafkaConnectionError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from sesacctl import installation
 from sesacctl.errors import ConfigurationError
 from sesacctl.settings import Settings
 
@@ -87,9 +88,7 @@ def _msk(region: str | None) -> Callable[[], str]:
         from aws_msk_iam_sasl_signer.MSKAuthTokenProvider import generate_auth_token
         from botocore.session import Session
     except ImportError as error:
-        raise ConfigurationError(
-            f"{_VARIABLE}={MSK} needs AWS's signer: {error}", hint="pip install 'sesacctl[msk]'"
-        ) from None
+        raise installation.missing(f"AWS's signer for {_VARIABLE}={MSK} is not installed:", "msk", error) from None
     where = region or os.environ.get("AWS_REGION") or Session().get_config_variable("region")
     if not where:
         raise ConfigurationError(f"{_VARIABLE}={MSK} needs a region: set KAFKA_MSK_REGION or AWS_REGION")

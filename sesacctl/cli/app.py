@@ -19,6 +19,7 @@ LONGEST_ARGUMENT = 4096  # of characters, as `home.LONGEST_VALUE`, which takes l
 # Module and attribute, and the line in `sesacctl --help`: that imports none of the commands.
 COMMANDS = {
     "up": ("stack:up_app", "Start the local PostgreSQL, Valkey and three Kafka brokers"),
+    "fetch": ("fetch:app", "Fetch the local servers' jars, for machines without a network"),
     "down": ("stack:down_app", "Stop the local servers that `up` started"),
     "stack": ("stack:app", "Status, logs and settings of the local servers"),
     "demo": ("demo:app", "Run the whole loop on local servers and end with the audit"),

@@ -36,7 +36,7 @@ def demo(
 
     Examples: sesacctl demo --keep · sesacctl demo --dashboard
     """
-    options.begin(servers=False, sesac_log_level="warning")
+    mirror = options.begin(servers=False, sesac_log_level="warning").sesac_maven_mirror
     from sesacctl.cli.signals import stop_event
     from sesacctl.pipeline.demo import demo as demo_service
     from sesacctl.settings import home
@@ -48,7 +48,7 @@ def demo(
 
         require()
     with render.steps("demo") as on_step:
-        started = stack.up(home(), on_step=on_step).started
+        started = stack.up(home(), mirror=mirror, on_step=on_step).started
         try:
             # The servers of this stack, not those that the environment or `.env` names.
             servers: dict[str, Any] = {name.lower(): value for name, value in stack.environment(home()).items()}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sesacctl.cli import options, render
-from sesacctl.cli.options import Output, OutputOption
+from sesacctl.cli import junit, options, render
+from sesacctl.cli.junit import Case, CheckOutput, CheckOutputOption
 from sesacctl.errors import CheckFailed, ServerUnreachable, UsageError
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def health(
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is healthy, at most --timeout.")] = False,
     timeout: Annotated[float, options.duration_option("How long to wait.", "--timeout")] = 60.0,
-    output: OutputOption = Output.TABLE,
+    output: CheckOutputOption = CheckOutput.TABLE,
 ) -> None:
     """What works, what does not, and the command to run next. Exits 4 if a server is down, 5 if something is unhealthy.
 
-    Examples: sesacctl health · sesacctl health --ready --wait --timeout 2m · sesacctl health --live
+    Examples: sesacctl health · sesacctl health --ready --wait --timeout 2m · sesacctl health -o junit
     """
     if live:
         from sesacctl.cli.live import live as live_service
@@ -60,13 +60,26 @@ def health(
         )
     else:
         result = service.health(settings, only_servers=ready)
-    render.show(result, output, _table)
+    junit.show(result, output, _table, _cases, suite="health")
     bad = [check for check in result.checks if check.verdict is result.verdict]
     names = ", ".join(check.name for check in bad)
     if result.verdict is Verdict.DOWN:
         raise ServerUnreachable(f"down: {names}", hint=bad[0].next)
     if result.verdict is Verdict.UNHEALTHY:
         raise CheckFailed(f"unhealthy: {names}", hint=bad[0].next)
+
+
+def _cases(result: Health) -> list[Case]:
+    bad = ("unhealthy", "down")
+    return [
+        Case(
+            name=check.name,
+            evidence=f"{check.verdict}: {check.evidence}",
+            failure=junit.with_hint(f"{check.verdict}: {check.evidence}", check.next) if check.verdict in bad else None,
+            skipped=check.verdict == "unknown",
+        )
+        for check in result.checks
+    ]
 
 
 def _table(result: Health) -> Table:

@@ -54,6 +54,12 @@ def show(result: T, output: Output, to_table: Callable[[T], RenderableType]) -> 
     sys.stdout.flush()
 
 
+def show_document(text: str) -> None:
+    """Print a result that is a document already: as it is."""
+    print(text, end="")
+    sys.stdout.flush()
+
+
 def watch(
     fetch: Callable[[], T],
     seconds: float,

@@ -25,17 +25,24 @@ app = typer.Typer(
 
 
 @up_app.command()
-def up(output: OutputOption = Output.TABLE) -> None:
+def up(
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Take nothing from the network; name what is missing and exit 4.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Start the local PostgreSQL, Valkey and three Kafka brokers; what runs already is left alone.
 
-    Example: sesacctl up
+    The first time, Kafka's jars are fetched; `sesacctl fetch` does only that.
+
+    Examples: sesacctl up · sesacctl up --offline
     """
-    begin(servers=False)
+    settings = begin(servers=False)
     from sesacctl.settings import home
     from sesacctl.stack import stack
 
     with render.steps("starting") as on_step:
-        result = stack.up(home(), on_step=on_step)
+        result = stack.up(home(), offline=offline, mirror=settings.sesac_maven_mirror, on_step=on_step)
     render.show(result, output, _up_table)
     render.next_command("sesacctl db init")
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sesacctl import installation
 from sesacctl.dashboard import guard
 from sesacctl.errors import ConfigurationError, UsageError
 from sesacctl.settings import Settings
-from sesacctl.stack import installation
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ def require() -> None:
         for module in _MODULES:
             importlib.import_module(module)
     except ImportError as error:
-        hint = installation.command("web")
-        raise ConfigurationError(f"the dashboard's packages are not installed: {error}", hint=hint) from None
+        raise installation.missing("the dashboard's packages are not installed:", "web", error) from None
 
 
 @contextmanager

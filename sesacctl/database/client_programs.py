@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sesacctl import installation
 from sesacctl.database.location import Location
 from sesacctl.errors import ConfigurationError
 
@@ -46,7 +47,7 @@ def find(name: str, *, at_least: int, location: Location | None = None) -> Path:
     seen = f": {', '.join(found)}" if found else ""
     raise ConfigurationError(
         f"{name} of PostgreSQL {at_least} or newer is needed, and is not here{seen}",
-        hint=f"apt-get install postgresql-client-{at_least} (apt.postgresql.org), or pip install 'sesacctl[local]'",
+        hint=f"apt-get install postgresql-client-{at_least} (apt.postgresql.org), or {installation.command()}",
     )
 
 

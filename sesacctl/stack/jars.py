@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sesacctl.errors import ServerNotStarted, UsageError
+from sesacctl.errors import JarsMissing, ServerNotStarted, SesacctlError, UsageError
 from sesacctl.stack.process import require
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ LOCK = "kafka.lock.toml"
 _OTHERS = "locks"
 _THREADS = 6
 _STEP = 5
+_NAMED = 3  # of those that are missing
 _PARTIAL = "partial-"
 
 
@@ -45,9 +46,11 @@ class Jar:
     def is_whole(self, path: Path) -> bool:
         """Whether the file is there with the lock's checksum."""
         try:
+            if not path.is_file():  # the end of a pipe may never come
+                return False
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
-        except FileNotFoundError:
+        except OSError:
             return False
 
 
@@ -98,13 +101,65 @@ def cache_folder() -> Path:
 
 
 Fetch = Callable[[Jar, Path], Path]
+"""Brings one jar to somewhere below the folder and returns where; any error means it did not work."""
 
 
-def fetch_with_jgo(jar: Jar, folder: Path) -> Path:
-    """Download one jar from jgo's default repository to somewhere below `folder`; any error means it did not work."""
-    maven = require("jgo.maven").MavenContext(repo_cache=folder, local_repos=[])
-    artifact: Any = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact()
-    return Path(artifact.resolve())
+def from_repository(mirror: str = "") -> Fetch:
+    """Downloads by jgo, from Maven Central or the `mirror` of it at this address."""
+    places = {"mirror": mirror.rstrip("/")} if mirror else None
+
+    def fetch(jar: Jar, folder: Path) -> Path:
+        maven = require("jgo.maven").MavenContext(repo_cache=folder, local_repos=[], remote_repos=places)
+        artifact: Any = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+        return Path(artifact.resolve())
+
+    return fetch
+
+
+def from_folder(source: Path, otherwise: Fetch) -> Fetch:
+    """Takes what is whole in `source`, and has the others fetched."""
+
+    def fetch(jar: Jar, folder: Path) -> Path:
+        if not jar.is_whole(source / jar.file_name):
+            return otherwise(jar, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / jar.file_name
+        try:
+            path.hardlink_to(source / jar.file_name)  # nothing writes into a jar: a second copy would only take room
+        except OSError:
+            shutil.copyfile(source / jar.file_name, path)
+        return path
+
+    return fetch
+
+
+def from_nowhere(jar: Jar, _folder: Path) -> Path:
+    """Brings none: nothing is taken from the network.
+
+    Raises:
+        JarsMissing: always.
+    """
+    raise JarsMissing(f"{jar.file_name} is not here, and nothing is taken from the network")
+
+
+def missing(folder: Path, lock: Lock) -> list[Jar]:
+    """Those that are not in the folder, or not as the lock has them."""
+    return [jar for jar in lock.jars if not jar.is_whole(folder / jar.file_name)]
+
+
+def require_all(folder: Path, lock: Lock, *, hint: str | None = None) -> None:
+    """Return if all are in the folder and whole.
+
+    Raises:
+        JarsMissing: some are not; names them.
+    """
+    if gone := missing(folder, lock):
+        names = ", ".join(jar.file_name for jar in gone[:_NAMED])
+        if len(gone) > _NAMED:
+            names += f" and {len(gone) - _NAMED} more"
+        raise JarsMissing(
+            f"{len(gone)} of Kafka's {len(lock.jars)} jars are missing or damaged in {folder}: {names}", hint=hint
+        )
 
 
 def ensure(
@@ -113,21 +168,19 @@ def ensure(
     *,
     on_step: Callable[[str], None],
     cancel: threading.Event,
-    fetch: Fetch = fetch_with_jgo,
+    fetch: Fetch | None = None,
 ) -> list[Path]:
     """All jars of the lock, whole, in the lock's order; a missing or damaged one is fetched again.
 
-    The caller holds a lock on `folder`.
+    The caller holds a lock on `folder`. Without `fetch` they come from Maven Central.
 
     Raises:
         ServerNotStarted: one could not be fetched, or came with a different checksum twice.
     """
     for left_over in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    wanted = [jar for jar in lock.jars if not jar.is_whole(folder / jar.file_name)]
-    if wanted:
-        require("jgo.maven")
-        _fetch_all(wanted, folder, on_step, cancel, fetch)
+    if wanted := missing(folder, lock):
+        _fetch_all(wanted, folder, on_step, cancel, fetch or from_repository())
     return [folder / jar.file_name for jar in lock.jars]
 
 
@@ -147,7 +200,7 @@ def _fetch_all(
                     on_step(f"Kafka's jars: {number} of {len(wanted)} fetched")
                 if cancel.is_set():
                     pool.shutdown(wait=False, cancel_futures=True)
-        except ServerNotStarted:
+        except (ServerNotStarted, KeyboardInterrupt):
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -157,6 +210,8 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
     for attempt in range(2):
         try:
             path = fetch(jar, partial / str(attempt))
+        except SesacctlError:
+            raise
         except Exception as error:  # jgo passes on errors of requests and sockets, and plain RuntimeErrors
             problem = _root_cause(error)
         else:
@@ -167,7 +222,8 @@ def _fetch_one(jar: Jar, folder: Path, partial: Path, fetch: Fetch) -> None:
         logger.debug("%s: %s", jar.file_name, problem, extra={"action": "jars.fetch_failed"})
     raise ServerNotStarted(
         f"cannot fetch {jar.file_name} for Kafka: {problem}",
-        hint="check the network (HTTPS_PROXY, and REQUESTS_CA_BUNDLE for a proxy's own certificate), then: sesacctl up",
+        hint="check the network (HTTPS_PROXY, REQUESTS_CA_BUNDLE for a proxy's own certificate, or SESAC_MAVEN_MIRROR),"
+        " then: sesacctl up",
     )
 
 

@@ -8,10 +8,8 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 
-from sesacctl.errors import ConfigurationError
-from sesacctl.stack import broker_settings, jars, java, ports
+from sesacctl.stack import broker_settings, jar_folder, jars, java, ports
 from sesacctl.stack.cluster import members
-from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.java import Java
 from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.process import Program, stop, wait_ready
@@ -43,19 +41,23 @@ class Kafka:
         """As in the lock."""
         return self._lock.kafka
 
-    def start(self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event) -> None:
+    def start(
+        self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event, fetch: jars.Fetch
+    ) -> None:
         """Fetch what is needed, format new folders, start the `missing` brokers, wait until all answer.
 
         Raises:
             ConfigurationError: the jars' folder cannot be written.
             ServerNotStarted: a jar cannot be fetched, or a broker ended or does not answer.
         """
-        self.spawn(missing, on_step, cancel)
+        self.spawn(missing, on_step, cancel, fetch)
         self.wait_ready(cancel)
 
-    def spawn(self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event) -> None:
+    def spawn(
+        self, missing: Sequence[str], on_step: Callable[[str], None], cancel: threading.Event, fetch: jars.Fetch
+    ) -> None:
         """As `start`, without waiting for an answer."""
-        virtual_machine = self._java(on_step, cancel)
+        virtual_machine = self._java(on_step, cancel, fetch)
         broker_settings.write_logging(self._layout.home / java.LOGGING)
         self._format(virtual_machine, on_step)
         for number in self.numbers:
@@ -89,18 +91,10 @@ class Kafka:
         """
         return stop(self.programs, signal.SIGTERM, seconds=_STOP_SECONDS, last_seconds=_LAST_SECONDS)
 
-    def _java(self, on_step: Callable[[str], None], cancel: threading.Event) -> Java:
+    def _java(self, on_step: Callable[[str], None], cancel: threading.Event, fetch: jars.Fetch) -> Java:
         folder = jars.cache_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = file_lock(folder / "lock", on_wait=lambda: on_step("Kafka: waiting for another command's download"))
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot keep Kafka's jars in {folder}: {error.strerror or error}",
-                hint="XDG_CACHE_HOME=A_FOLDER_YOU_MAY_WRITE sesacctl up",
-            ) from None
-        with lock:
-            class_path = jars.ensure(folder, self._lock, on_step=on_step, cancel=cancel)
+        with jar_folder.held(folder, on_step):
+            class_path = jars.ensure(folder, self._lock, on_step=on_step, cancel=cancel, fetch=fetch)
             cache = java.ensure_cache(folder, self.version, class_path, on_step=on_step, cancel=cancel)
             return Java(class_path, cache, self._state.heap_mb)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from sesacctl import installation
 from sesacctl.errors import ConfigurationError, ServerNotStarted
-from sesacctl.stack import installation
 
 if TYPE_CHECKING:
     import psutil
@@ -51,7 +51,7 @@ def installed(package: str) -> Path:
 
 
 def _not_installed(what: object) -> ConfigurationError:
-    return ConfigurationError(f"the local servers are not installed: {what}", hint=installation.command())
+    return installation.missing("the local servers are not installed:", "local", what)
 
 
 @dataclass(frozen=True, slots=True)

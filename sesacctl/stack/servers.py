@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sesacctl.errors import ServerNotStarted
 from sesacctl.stack import kafka, ports
+from sesacctl.stack.jars import Fetch
 from sesacctl.stack.kafka import Kafka
 from sesacctl.stack.layout import Layout, State
 from sesacctl.stack.postgres import Postgres
@@ -43,11 +44,11 @@ class Servers:
         return [program for kind in KINDS for program in self.of(kind)]
 
 
-def start(layout: Layout, on_step: OnStep, kinds: Collection[str] = KINDS) -> tuple[Servers, list[str]]:
+def start(layout: Layout, on_step: OnStep, fetch: Fetch, kinds: Collection[str] = KINDS) -> tuple[Servers, list[str]]:
     """Start what does not run of `kinds`, and wait until it answers; returns the names of what was started.
 
     A port may be taken between the moment when it was found free and the moment when its server listens: then there
-    is another try with others.
+    is another try with others. `fetch` brings jars that are not here.
 
     Raises:
         ServerNotStarted: one did not start, or there are too few ports. What ran before still runs.
@@ -59,7 +60,7 @@ def start(layout: Layout, on_step: OnStep, kinds: Collection[str] = KINDS) -> tu
         missing = [program.name for kind in kinds for program in servers.of(kind) if program.find() is None]
         started.update(missing)
         try:
-            _start_all(servers, kinds, missing, on_step)
+            _start_all(servers, kinds, missing, on_step, fetch)
         except ServerNotStarted:
             if not left or (state := _choose(layout)) == servers.state:
                 raise
@@ -106,7 +107,9 @@ def _cluster_id(layout: Layout) -> str | None:
     return None
 
 
-def _start_all(servers: Servers, kinds: Collection[str], missing: Collection[str], on_step: OnStep) -> None:
+def _start_all(
+    servers: Servers, kinds: Collection[str], missing: Collection[str], on_step: OnStep, fetch: Fetch
+) -> None:
     """Bring up those of `kinds` that are `missing` at once, and wait for all."""
     brokers = [program.name for program in servers.kafka.programs if program.name in missing]
     cancel = threading.Event()
@@ -121,7 +124,7 @@ def _start_all(servers: Servers, kinds: Collection[str], missing: Collection[str
 
     def run_kafka() -> None:
         if brokers:
-            servers.kafka.start(brokers, on_step, cancel)
+            servers.kafka.start(brokers, on_step, cancel, fetch)
         else:
             servers.kafka.wait_ready(cancel)
         on_step(f"Kafka: {len(servers.kafka.numbers)} brokers ready")

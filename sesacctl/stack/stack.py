@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sesacctl.errors import CheckFailed, ConfigurationError, ServerNotStarted, ServerUnreachable, UsageError
-from sesacctl.stack import kafka, ports, postgres, valkey
+from sesacctl.stack import jars, kafka, ports, postgres, valkey
 from sesacctl.stack.cluster import members
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import Layout
@@ -58,20 +58,33 @@ class DownResult:
     left: list[str] = field(default_factory=list)
 
 
-def up(home: Path, *, kinds: Collection[str] = KINDS, on_step: OnStep = logger.info) -> UpResult:
+def up(
+    home: Path,
+    *,
+    kinds: Collection[str] = KINDS,
+    offline: bool = False,
+    mirror: str = "",
+    on_step: OnStep = logger.info,
+) -> UpResult:
     """Start what does not run of `kinds`, and wait until it answers; a second call only checks.
+
+    Jars that are not here come from Maven Central, or the `mirror` at this address; `offline` takes none.
 
     Raises:
         ConfigurationError: the folder cannot be used, or the servers are not installed.
+        JarsMissing: `offline`, and some are not here; nothing was started.
         ServerNotStarted: one did not start. What ran before still runs.
     """
     begin = time.monotonic()
     for package in _PACKAGES:  # before the folder is made
         installed(package)
+    if offline:
+        jars.require_all(jars.cache_folder(), jars.read_lock())
+    fetch = jars.from_nowhere if offline else jars.from_repository(mirror)
     layout = Layout(home)
     with layout.own(on_wait=lambda: on_step("another command works on this stack: waiting")):
         try:
-            stack, started = start(layout, on_step, kinds)
+            stack, started = start(layout, on_step, fetch, kinds)
             environment = _environment(stack)
             layout.write_environment(environment)
         except OSError as error:

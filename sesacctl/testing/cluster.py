@@ -91,7 +91,7 @@ class KafkaCluster:
             self._start()
             return
         self._broker(number).stop()
-        self._kafka.spawn([f"kafka-{number}"], logger.info, threading.Event())
+        self._kafka.spawn([f"kafka-{number}"], logger.info, threading.Event(), jars.from_nowhere)
         address = self.address(number)
         if not wait_until(lambda: number in members(address), _READY_SECONDS):
             raise ServerNotStarted(f"broker {number} did not answer within {_READY_SECONDS:.0f} s")

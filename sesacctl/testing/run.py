@@ -103,7 +103,7 @@ class Run:
                 self._look_at_memory()
                 version = jars.newest(self.options.kafka) if self.options.kafka else ""
                 layout.save(State(brokers=self.options.brokers, kafka=version, heap_mb=self.options.heap_mb))
-        stack.up(self.home, kinds=kinds)
+        stack.up(self.home, kinds=kinds, mirror=os.environ.get("SESAC_MAVEN_MIRROR", ""))
         self._started.update(kinds)
 
     def _look_at_memory(self) -> None:

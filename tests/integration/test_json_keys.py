@@ -137,6 +137,7 @@ KEYS: dict[str, str] = {
         partitions[].rate partitions[].replicas partitions[].topic reason stages[].age stages[].backlog
         stages[].backlog_unit stages[].history stages[].key stages[].problem stages[].rate stages[].title
         stages[].unit""",
+    "fetch": "fetched folder jars kafka seconds",
     "stack status": "items[].address items[].memory_bytes items[].pid items[].server items[].state items[].version",
     "drill --list": "items[].kind items[].sees items[].why",
     "db migrate --dry-run": """

@@ -314,3 +314,27 @@ def test_home_is_found_without_all_settings(monkeypatch: pytest.MonkeyPatch) -> 
     assert home() == Path.cwd() / "from-file" == settings.home()
     monkeypatch.setenv("SESAC_HOME", "~/x")
     assert home() == Path.home() / "x"
+
+
+@pytest.mark.parametrize("value", ["https://mirror.example/maven2", "http://10.0.0.1:8081/repository/central/", ""])
+def test_a_mirror_of_maven_is_an_address(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESAC_MAVEN_MIRROR", value)
+    assert load().sesac_maven_mirror == value
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("mirror.example/maven2", "http:// or https://"),
+        ("file:///srv/jars", "http:// or https://"),
+        ("https://mirror.example/a b", "http:// or https://"),
+        ("https://mirror.example/?q=1", "http:// or https://"),
+        (f"https://shop:{CANARY}@mirror.example/maven2", "netrc"),
+        (f"http://{CANARY}@mirror.example", "netrc"),
+    ],
+)
+def test_another_mirror_is_refused_without_its_value(value: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESAC_MAVEN_MIRROR", value)
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        load()
+    assert CANARY not in str(caught.value)

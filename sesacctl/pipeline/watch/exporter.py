@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from sesacctl import __version__
-from sesacctl.errors import ConfigurationError
+from sesacctl import __version__, installation
 from sesacctl.pipeline.latency import BOUNDS, Histogram
 
 if TYPE_CHECKING:
@@ -129,8 +128,8 @@ def registry(collect: Collect) -> CollectorRegistry:
     """
     try:
         from prometheus_client import CollectorRegistry, ProcessCollector
-    except ImportError:
-        raise ConfigurationError("metrics need prometheus-client", hint="pip install 'sesacctl[metrics]'") from None
+    except ImportError as error:
+        raise installation.missing("the packages of the metrics are not installed:", "metrics", error) from None
     # Without a look at registration: it would ask the servers, only to learn the names.
     made = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=made)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sesacctl import installation
 from sesacctl import settings as settings_module
 from sesacctl.broker.oauth import NoToken, TokenProviderFailed, token_provider
 from sesacctl.broker.security import security_options, tls_context
@@ -197,4 +198,5 @@ def test_msk_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "aws_msk_iam_sasl_signer", None)
     with pytest.raises(ConfigurationError) as caught:
         token_provider(oauth("msk", kafka_msk_region="eu-west-1"))
-    assert caught.value.hint == "pip install 'sesacctl[msk]'"
+    assert caught.value.hint == installation.command("msk")
+    assert "(extra: msk)" in str(caught.value)

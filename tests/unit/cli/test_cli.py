@@ -411,7 +411,8 @@ def test_completion_offers_commands_options_and_values(bare_sesacctl: Cli) -> No
     assert complete(bare_sesacctl, "sesacctl he", 1) == ["health"]
     assert {"refresh", "stats"} <= set(complete(bare_sesacctl, "sesacctl cache ", 2))
     assert "--ready" in complete(bare_sesacctl, "sesacctl health --r", 2)
-    assert complete(bare_sesacctl, "sesacctl health -o j", 3) == ["json", "jsonl"]
+    assert complete(bare_sesacctl, "sesacctl health -o j", 3) == ["json", "jsonl", "junit"]
+    assert complete(bare_sesacctl, "sesacctl lag -o j", 3) == ["json", "jsonl"]
 
 
 def test_a_command_is_loaded_when_it_is_called_and_not_before() -> None:

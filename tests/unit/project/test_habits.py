@@ -22,7 +22,7 @@ WORKFLOW = GITHUB / "workflows" / "ci.yml"
 HOOKS = ROOT / ".pre-commit-config.yaml"
 TEMPLATES = (GITHUB / "pull_request_template.md", GITHUB / "ISSUE_TEMPLATE" / "bug.md", ROOT / "SECURITY.md")
 TESTS, UNIT = ROOT / "tests", ROOT / "tests" / "unit"
-HELPERS = {"helpers", "samples", "compat", "containers", "deploy", "planted", "faults", "hostile"}
+HELPERS = {"helpers", "samples", "compat", "containers", "deploy", "planted", "faults", "hostile", "release"}
 LONGEST_NAME = 60
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".in", ".sql", ".ini", ""}
 

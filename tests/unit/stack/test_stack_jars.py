@@ -6,10 +6,12 @@ import hashlib
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from sesacctl.errors import ServerNotStarted
+from sesacctl.errors import JarsMissing, ServerNotStarted
 from sesacctl.stack import jars
 from sesacctl.stack.jars import Jar, Lock
 
@@ -90,3 +92,51 @@ def test_the_cause_is_named_without_the_libraries_above_it(tmp_path: Path) -> No
         ensure(tmp_path, Repository(error, error), Lock("1.0", LOCK.jars[:1]))
     assert "wrapper" not in str(raised.value)
     assert "network" in str(raised.value.hint)
+
+
+def test_a_mirror_takes_the_place_of_maven_central(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    class Maven:
+        def __init__(self, **options: Any) -> None:
+            made.append(options)
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(jars, "require", lambda _: SimpleNamespace(MavenContext=Maven))
+    for mirror in ("", "https://mirror.example/maven2/"):
+        with pytest.raises(ConnectionRefusedError):
+            jars.from_repository(mirror)(LOCK.jars[0], tmp_path)
+    assert [options["remote_repos"] for options in made] == [None, {"mirror": "https://mirror.example/maven2"}]
+
+
+def test_whole_jars_of_a_folder_are_copied_others_fetched(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    (source / "one-1.jar").write_bytes(CONTENT["one"])
+    (source / "two-1.jar").write_bytes(b"damaged")
+    repository = Repository()
+    brings = jars.from_folder(source, repository)
+    jars.ensure(target, LOCK, on_step=lambda _: None, cancel=threading.Event(), fetch=brings)
+    assert repository.asked == ["two"]
+    assert sorted(path.read_bytes() for path in target.glob("*.jar")) == sorted(CONTENT.values())
+    assert (source / "one-1.jar").exists()
+
+
+def test_missing_jars_are_named_and_the_rest_counted(tmp_path: Path) -> None:
+    names = [f"j{number}" for number in range(5)]
+    lock = Lock("1.0", tuple(Jar("g", name, "1", "0" * 64) for name in names))
+    with pytest.raises(
+        JarsMissing, match=r"5 of Kafka's 5 jars .* j0-1\.jar, j1-1\.jar, j2-1\.jar and 2 more"
+    ) as raised:
+        jars.require_all(tmp_path, lock)
+    assert raised.value.exit_code == 4
+    assert str(raised.value.hint).startswith("sesacctl fetch")
+    ensure(tmp_path, Repository())
+    jars.require_all(tmp_path, LOCK)
+
+
+def test_nothing_is_tried_where_nothing_may_be_fetched(tmp_path: Path) -> None:
+    with pytest.raises(JarsMissing, match=r"one-1\.jar"):
+        jars.ensure(tmp_path, LOCK, on_step=lambda _: None, cancel=threading.Event(), fetch=jars.from_nowhere)
+    assert list(tmp_path.iterdir()) == []

