@@ -1,6 +1,7 @@
 """The plugin: fixtures for real servers, started when the first test of a run asks for one.
 
-Nothing of sesacctl is imported before that: pytest loads this module wherever sesacctl is installed.
+Needs the extra `testing`. Nothing of sesacctl is imported before that: pytest loads this module wherever sesacctl is
+installed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, NotLeaderForPartitionError
 
-from sesacctl.broker import clients
+from sesacctl.broker import clients, topics
 from sesacctl.broker.offsets import log_offsets
 from sesacctl.database import connections
 from sesacctl.database.connections import connect
@@ -187,7 +187,7 @@ def test_a_recreated_topic_is_not_a_cut_log(shop: Settings, monkeypatch: pytest.
         client = clients.admin(shop)
         client.delete_topics([shop.topic(ORDERS)])
         client.close()
-        make_topics(shop)
+        topics.init(shop)  # the other two are there
         send(shop, ORDERS, many_orders(5), partition=0)
 
     with truncated(shop, monkeypatch, create_again):

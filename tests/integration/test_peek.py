@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+from sesacctl.broker import topics
 from sesacctl.broker.sender import partition_of
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.watch import peek
@@ -214,7 +215,7 @@ def test_a_closed_pipe_ends_it_with_code_141(shop: Settings, sesacctl: Cli) -> N
 def test_list_names_the_three_topics_first_and_what_lacks(settings: Settings, sesacctl: Cli) -> None:
     empty = sesacctl("topics", "list")
     assert (empty.returncode, f"no topic {settings.topic(ORDERS)}" in " ".join(empty.stderr.split())) == (0, True)
-    make_topics(settings)
+    topics.init(settings)
     send(settings, USERS, [message(user(n)) for n in range(4)])
     found = json.loads(sesacctl("topics", "list", "-o", "json").stdout)["items"]
     assert [each["kind"] for each in found[:3]] == ["orders", "users", "products"]

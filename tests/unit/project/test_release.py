@@ -95,6 +95,6 @@ def test_licences_are_listed_by_their_short_names() -> None:
 def test_development_is_a_group_and_no_extra_of_the_package() -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert "dev" not in document["project"]["optional-dependencies"]
-    locked = (ROOT / "requirements.lock").read_text("utf-8").lower().replace("_", "-")
+    locked = "\n" + (ROOT / "requirements.lock").read_text("utf-8").lower().replace("_", "-")
     names = [each.partition(">")[0].partition("[")[0].lower() for each in document["dependency-groups"]["dev"]]
     assert [name for name in names if f"\n{name}==" not in locked] == []
