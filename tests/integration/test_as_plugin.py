@@ -57,7 +57,7 @@ def test_the_loop_stores_what_it_sends_with_one_broker(elsewhere: Pytester, shor
                 done = sesac_loop.run(*words.split())
                 assert done.returncode == 0, done.stderr
             valkey.kill()
-            assert json.loads(sesac_loop.run("audit", "-o", "json").stdout)["stored"] == 50
+            assert json.loads(sesac_loop.run("audit", "-o", "json").stdout)["counts"]["stored"] >= 50
             running = sesac_loop.start("consume")
             assert running.poll() is None
 
