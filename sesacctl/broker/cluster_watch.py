@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -63,7 +63,7 @@ class ClusterWatch:
             return self._connected(self._look)
 
     def logs(self) -> list[LogOffsets]:
-        """Where the logs end now, of the topics as they were at the last look; errors as `look`."""
+        """Where the logs end now whose leader answers, of the topics as of the last look; errors as `look`."""
         with self._lock, translate_errors(self._settings):
             return self._connected(self._later)
 
@@ -117,15 +117,17 @@ class ClusterWatch:
         return ClusterLook(cluster, self._offsets())
 
     def _later(self, client: KafkaAdminClient) -> list[LogOffsets]:
-        self._read_ends(client, led_partitions(self._topics))
-        return self._offsets()
+        answered = self._read_ends(client, led_partitions(self._topics))
+        return [log for log in self._offsets() if TopicPartition(log.topic, log.partition) in answered]
 
-    def _read_ends(self, client: KafkaAdminClient, led: Mapping[TopicPartition, int]) -> None:
-        """Begins before ends: a log has no negative length."""
+    def _read_ends(self, client: KafkaAdminClient, led: Mapping[TopicPartition, int]) -> Set[TopicPartition]:
+        """Begins before ends: a log has no negative length. Returns the logs that ends were told of."""
         if time.monotonic() - self._starts_at > STARTS_SECONDS or not led.keys() <= self._starts.keys():
             self._starts |= {tp: each.offset for tp, each in _ask(client, led, OffsetSpec.EARLIEST).items()}
             self._starts_at = time.monotonic()
-        self._ends |= {tp: each.offset for tp, each in _ask(client, led, OffsetSpec.LATEST).items()}
+        ends = {tp: each.offset for tp, each in _ask(client, led, OffsetSpec.LATEST).items()}
+        self._ends |= ends
+        return ends.keys()
 
     def _offsets(self) -> list[LogOffsets]:
         """Every partition of which begin and end are known, in order."""

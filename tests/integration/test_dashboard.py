@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaConnectionError
 
+from sesacctl.broker import cluster_watch
+from sesacctl.broker.kafka_python import admin_requests
 from sesacctl.dashboard.server import serving
 from sesacctl.events import ORDERS, USERS
 from sesacctl.pipeline.refresh.worker import Refresher
+from sesacctl.pipeline.watch.observer import Observer
 from sesacctl.settings import Settings
 from tests.conftest import Cli
 from tests.helpers.browsing import ask, stream
@@ -168,6 +173,30 @@ def test_a_postgres_that_hangs_holds_nothing_else_up(loop: Settings) -> None:
         proxy.heal()
         assert browser.event("back")["subject"] == "PostgreSQL"
     assert_within(8.0, took, "four looks beside it")
+
+
+def test_a_leader_that_dies_is_no_cut_log(loop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stored just before is behind the end that it told of last."""
+    observer, told = Observer(loop), admin_requests.list_offsets
+    try:
+        before = observer.observe().partitions
+        send(loop, ORDERS, many_orders(5), partition=3)
+        store_all(loop)
+        dead = TopicPartition(loop.topic(ORDERS), 3)
+
+        def ask(client: Any, led: dict[TopicPartition, int], *rest: Any) -> Any:
+            found, errors = told(client, {tp: leader for tp, leader in led.items() if tp != dead}, *rest)
+            return found, [*errors, KafkaConnectionError("it is dead")]
+
+        monkeypatch.setattr(cluster_watch, "list_offsets", ask)
+        seen = observer.observe()
+    finally:
+        observer.close()
+    assert before is not None and seen.partitions is not None
+    number = [(each.topic, each.partition) for each in before].index((dead.topic, dead.partition))
+    was, part = before[number], seen.partitions[number]
+    assert part.next == (was.next or 0) + 5
+    assert (seen.cuts, part.cut) == ({}, 0)
 
 
 def test_signals_end_it_at_once_with_browsers_listening(sesacctl: Cli) -> None:

@@ -119,7 +119,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "log-that-grew-taken-for-a-cut-one",
         "sesacctl/pipeline/audit/partitions.py",
-        (("later = {log.key: log for log in look()} if ahead else {}", "later: dict[PartitionKey, LogOffsets] = {}"),),
+        (("later = {log.key: log for log in look()} if ahead else {}", "later = {log.key: log for log in logs}"),),
         (f"{_OFFSETS}::test_what_is_stored_between_two_reads_is_no_cut",),
     ),
     Plant(

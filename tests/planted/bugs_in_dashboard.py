@@ -5,8 +5,21 @@ from __future__ import annotations
 from tests.planted.plant import Plant
 
 _UNIT = "tests/unit/dashboard"
+_DASHBOARD = "tests/integration/test_dashboard.py"
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "dead-leader-taken-for-a-cut-log",
+        "sesacctl/pipeline/audit/partitions.py",
+        (("return replace(log, end=reached, stable_end=reached)", "return log"),),
+        (f"{_DASHBOARD}::test_a_leader_that_dies_is_no_cut_log",),
+    ),
+    Plant(
+        "kept-ends-told-as-new-ones",
+        "sesacctl/broker/cluster_watch.py",
+        ((" if TopicPartition(log.topic, log.partition) in answered]", "]"),),
+        (f"{_DASHBOARD}::test_a_leader_that_dies_is_no_cut_log",),
+    ),
     Plant(
         "dashboard-takes-any-host-name",
         "sesacctl/dashboard/guard.py",

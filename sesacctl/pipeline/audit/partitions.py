@@ -101,7 +101,10 @@ def read_partitions(settings: Settings) -> list[PartitionProgress]:
 def progress_of(
     cursor: extensions.cursor, group: str, look: Callable[[], Sequence[LogOffsets]]
 ) -> list[PartitionProgress]:
-    """`read_partitions`, with what reads the logs, on a connection without a transaction; psycopg2's own errors too."""
+    """`read_partitions`, with what reads the logs, on a connection without a transaction; psycopg2's own errors too.
+
+    `look` may tell of some logs only when it is called again: that one of the others is shorter is not known then.
+    """
     logs = look()
     stored, cuts = offsets.read_partitions(cursor, group), read_open(cursor, group)
     ahead = {log.key for log in logs if log.key in stored and stored[log.key].mark.next_offset > log.end}
@@ -111,8 +114,10 @@ def progress_of(
 
 def _now(log: LogOffsets, stored: Mapping[PartitionKey, StoredPartition], later: LogOffsets | None) -> LogOffsets:
     """The log when PostgreSQL was read: it ended at least where PostgreSQL was, unless it is shorter still."""
-    if log.key not in stored or later is None or (reached := stored[log.key].mark.next_offset) <= log.end:
+    if log.key not in stored or (reached := stored[log.key].mark.next_offset) <= log.end:
         return log
+    if later is None:
+        return replace(log, end=reached, stable_end=reached)
     end = min(reached, later.end)
     return replace(later, end=end, stable_end=min(end, later.stable_end))
 
