@@ -135,6 +135,7 @@ def test_a_hostile_record_is_shown_as_text(loop: Settings, address: str, open_ta
     tab.wait("#trace .traced, #trace .failed")
     assert tab.page.locator("img").count() == 0
     assert tab.page.title() != "hit"
+    assert tab.problems() == []
 
 
 def test_a_trace_shows_every_hop(loop: Settings, address: str, open_tab: Opening) -> None:
