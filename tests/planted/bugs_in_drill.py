@@ -46,6 +46,6 @@ PLANTS: tuple[Plant, ...] = (
         "recovered-before-all-partitions-move",
         "sesacctl/drill/timeline.py",
         (("        if all(self._stored.get(key, 0) >= end", "        if any(self._stored.get(key, 0) >= end"),),
-        (f"{_TIMELINE}::test_one_partition_that_stands_still_is_no_recovery",),
+        (f"{_TIMELINE}::test_every_partition_stores_what_was_sent_before_it_is_over",),
     ),
 )

@@ -16,9 +16,19 @@ PLANTS: tuple[Plant, ...] = (
         (f"{_FORGET}::test_a_step_under_way_ends_before_the_user_is_forgotten",),
     ),
     Plant(
-        "forget-does-not-wait-for-a-refresh",
-        "sesacctl/pipeline/repair/counted.py",
-        (("SELECT pg_advisory_xact_lock({GATE})", "SELECT {GATE}"),),
+        # Not the gate: a refresh also holds the rows of its users until it is done, and forgetting waits for those.
+        "forget-takes-out-of-the-cache-first",
+        "sesacctl/pipeline/repair/forget.py",
+        (
+            (
+                "        counted.lock_out_writers(cursor)\n        found",
+                '        take_out(redis, "users", user_id)\n        counted.lock_out_writers(cursor)\n        found',
+            ),
+            (
+                '        take_out(redis, "users", user_id)\n        cursor.connection.commit()',
+                "        cursor.connection.commit()",
+            ),
+        ),
         (f"{_FORGET}::test_a_refresh_under_way_does_not_bring_the_user_back",),
     ),
     Plant(

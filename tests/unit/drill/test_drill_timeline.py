@@ -31,13 +31,16 @@ class Film:
     def end(self, at: float) -> int:
         return int(at * self.rate)
 
-    def run(self, start: float, until: float, *, stored: Iterable[object] = (ONE, TWO), **kafka: object) -> None:
-        """All is well from one second to another, but that only `stored` partitions are stored."""
+    def run(
+        self, start: float, until: float, *, stored: Iterable[object] = (ONE, TWO), behind: float = 0.0, **kafka: object
+    ) -> None:
+        """All is well from one second to another, but that only `stored` partitions are, and TWO comes later."""
         for tenth in range(int(start * 10), int(until * 10)):
             at = tenth / 10
             values = {"brokers": 3, "out_of_sync": 0, "members": 4, "ends": {ONE: self.end(at), TWO: self.end(at)}}
             self.see(KafkaLook(at, at, **{**values, **kafka}))  # type: ignore[arg-type]
-            self.stored |= {key: self.end(at) for key in (ONE, TWO) if key in stored}
+            late = {ONE: 0.0, TWO: behind}
+            self.stored |= {key: max(self.stored[key], self.end(at - late[key])) for key in (ONE, TWO) if key in stored}
             self.see(DatabaseLook(at, dict(self.stored)), CacheLook(at, 2_000, 7), ProcessLook(at, 4))
 
     def calm_then_fault(self) -> None:
@@ -101,6 +104,14 @@ def test_one_partition_that_stands_still_is_no_recovery(film: Film) -> None:
     assert found.back_after == pytest.approx(12.0, abs=0.2)
     assert found.seconds == pytest.approx(12.0, abs=0.3), "from when it last moved, not from when it was noticed"
     assert film.timeline.recovered == pytest.approx(FAULT + 12, abs=0.3)
+
+
+def test_every_partition_stores_what_was_sent_before_it_is_over(film: Film) -> None:
+    film.calm_then_fault()
+    film.timeline.heal(FAULT)
+    film.run(FAULT, FAULT + 3, behind=1.0)
+    assert film.moments == [], "all of it moves"
+    assert film.timeline.recovered == pytest.approx(FAULT + 1, abs=0.2)
 
 
 def test_a_broker_is_back_when_its_copies_are_in_sync(film: Film) -> None:
