@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sesacctl.testing import guardian
 from tests.helpers import hanging
 from tests.helpers.documents import ROOT
 from tests.helpers.waiting import wait_until
@@ -49,14 +50,15 @@ _WORKERS = ("-n", "2")
     ids=["interrupted workers", "ended", "killed", "killed with workers left"],
 )
 def test_an_ended_run_leaves_no_server(short_path: Path, how: signal.Signals, options: tuple[str, ...]) -> None:
+    before = _guardians()
     pids = run_and_end(short_path, how, *options)
     wait_until(lambda: not any(map(_runs, pids)), message="a server is left")
-    wait_until(lambda: not _guardians(short_path), message="its guardian does not end")
+    wait_until(lambda: _guardians() <= before, message="its guardian does not end")
 
 
-def _guardians(folder: Path) -> list[list[str]]:
-    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [words for words in commands if "sesacctl.testing.guardian" in words and words[-2].startswith(str(folder))]
+def _guardians() -> set[int]:
+    found = psutil.process_iter(["pid", "cmdline"])
+    return {each.info["pid"] for each in found if guardian.__name__ in (each.info["cmdline"] or [])}
 
 
 def _runs(pid: int) -> bool:

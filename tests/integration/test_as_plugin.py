@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
 import psutil
 import pytest
 
-from sesacctl.testing import folders
+from sesacctl.testing import guardian
 from tests.helpers.documents import ROOT
 
 PAYMENTS = ROOT / "tests" / "samples" / "payments"
 Pytester = pytest.Pytester
 
 
+_IN = """
+from pathlib import Path
+from sesacctl.testing import folders
+folders.parent = lambda: Path({!r})
+"""
+
+
 @pytest.fixture
 def elsewhere(pytester: Pytester, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pytester:
-    """A project of its own, whose servers' folders can be counted."""
-    monkeypatch.setattr(folders, "parent", lambda: short_path)
-    monkeypatch.setenv("TMPDIR", str(short_path))
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider")
+    """A project of its own, whose runs have their folders in `short_path`."""
+    pytester.makepyfile(runs_in_a_folder=_IN.format(str(short_path)))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p runs_in_a_folder")
     return pytester
 
 
-def marked(folder: Path) -> list[psutil.Process]:
-    """Processes that belong to a run whose folder is below."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if re.search(rf"{folder}/sesac-[0-9a-f]{{8}}/", words):
-            found.append(process)
-    return found
+def left(folder: Path) -> list[str]:
+    """What is in the folder, and the processes whose command line names it, but for guardians that end now."""
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    running = [" ".join(command) for command in commands if guardian.__name__ not in command]
+    return [*map(str, folder.iterdir()), *(command for command in running if f"{folder}/" in command)]
 
 
 def test_a_project_of_others_tests_with_two_workers(elsewhere: Pytester, short_path: Path) -> None:
     shutil.copytree(PAYMENTS, elsewhere.path, dirs_exist_ok=True)
     done = elsewhere.runpytest_subprocess("-n", "2", timeout=300)
     done.assert_outcomes(passed=9)
-    assert marked(short_path) == []
-    assert list(short_path.glob("sesac-*")) == []
+    assert left(short_path) == []
 
 
 def test_the_loop_stores_what_it_sends_with_one_broker(elsewhere: Pytester, short_path: Path) -> None:
@@ -75,7 +76,32 @@ def test_the_loop_stores_what_it_sends_with_one_broker(elsewhere: Pytester, shor
     )
     done = elsewhere.runpytest_subprocess(timeout=300)
     done.assert_outcomes(passed=2)
-    assert marked(short_path) == []
+    assert left(short_path) == []
+
+
+@pytest.mark.parametrize("options", [("-n", "2"), ("-x",)], ids=["a worker dies", "the first that fails ends it"])
+def test_nothing_is_left_of_a_run_that_ends_early(
+    elsewhere: Pytester, short_path: Path, options: tuple[str, ...]
+) -> None:
+    elsewhere.makepyfile(
+        """
+        import os
+        import signal
+
+        def test_dies(valkey):
+            assert valkey.database().client().ping()
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError
+
+        def test_goes_on(valkey):
+            assert valkey.database().client().ping()
+        """
+    )
+    done = elsewhere.runpytest_subprocess(*options, timeout=120)
+    assert done.ret != 0
+    assert ("1 failed, 1 passed" in done.stdout.str()) is (options == ("-n", "2"))
+    assert left(short_path) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +119,7 @@ def test_options_that_cannot_be_had(elsewhere: Pytester, short_path: Path, line:
     done = elsewhere.runpytest_subprocess(timeout=60)
     assert done.ret != 0
     assert said in done.stdout.str() + done.stderr.str()
-    assert list(short_path.glob("sesac-*")) == []
+    assert left(short_path) == []
 
 
 def test_a_run_that_asks_for_no_server_starts_none(elsewhere: Pytester, short_path: Path) -> None:
@@ -101,7 +127,7 @@ def test_a_run_that_asks_for_no_server_starts_none(elsewhere: Pytester, short_pa
         "import sys\ndef test_it(): assert not {'kafka', 'psycopg2', 'sesacctl.stack'} & set(sys.modules)"
     )
     elsewhere.runpytest_subprocess("-n", "2", timeout=60).assert_outcomes(passed=1)
-    assert list(short_path.glob("sesac-*")) == []
+    assert left(short_path) == []
 
 
 def test_a_small_machine_is_told(elsewhere: Pytester) -> None:

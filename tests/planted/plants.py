@@ -23,6 +23,7 @@ from tests.planted import (
     bugs_in_screens,
     bugs_in_sink,
     bugs_in_supervise,
+    bugs_in_testing,
     bugs_in_trace,
 )
 from tests.planted.plant import Plant
@@ -44,5 +45,6 @@ PLANTS: tuple[Plant, ...] = (
     *bugs_in_forgetting.PLANTS,
     *bugs_in_cache.PLANTS,
     *bugs_in_drill.PLANTS,
+    *bugs_in_testing.PLANTS,
     *bugs_elsewhere.PLANTS,
 )
