@@ -59,6 +59,23 @@ def test_a_signal_to_the_group_drains(ready: Settings, sesacctl: Cli, number: si
     check(ready, 3_000)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_instance_leaves_the_terminals_signals_alone(ready: Settings, sesacctl: Cli, number: signal.Signals) -> None:
+    """They come to each process of the group: it is the supervisor that has its instances drain."""
+    process = sesacctl.start("consume", "-n", 1, "-o", "jsonl")
+    sending(ready, many_orders(10), parts=1).join()
+    wait_until(lambda: stored(ready) == 10, message="the first orders are stored")
+    pids = instances(process.pid)
+    for pid in pids:
+        os.kill(pid, number)
+    sending(ready, many_orders(10), parts=1).join()
+    wait_until(lambda: stored(ready) == 20, message="it stores no more")
+    assert instances(process.pid) == pids
+    process.terminate()
+    out, errors = process.communicate(timeout=DRAIN_SECONDS + BUSY_SECONDS)
+    assert (process.returncode, json.loads(out.splitlines()[-1])["restarts"]) == (0, 0), errors
+
+
 def test_closing_the_terminal_drains(ready: Settings, sesacctl: Cli, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -62,7 +62,6 @@ PLANTS: tuple[Plant, ...] = (
         (
             f"{_SINK_COUNTERS}::test_the_counters_are_right_after_any_sequence",
             f"{_SINK_LOCKS}::test_a_retry_waits_for_its_partitions_step",
-            f"{_SINK_LOCKS}::test_a_replay_waits_for_its_partitions_step",
         ),
     ),
     Plant(

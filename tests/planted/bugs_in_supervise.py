@@ -20,7 +20,7 @@ PLANTS: tuple[Plant, ...] = (
                 "    stop = threading.Event()\n    signal.signal(signal.SIGHUP, signal.SIG_DFL)\n",
             ),
         ),
-        (f"{_PROCESS_GROUP}::test_a_signal_to_the_group_drains[SIGHUP]",),
+        (f"{_PROCESS_GROUP}::test_an_instance_leaves_the_terminals_signals_alone",),
     ),
     Plant(
         "fork-server-ends-on-sigterm",
