@@ -25,9 +25,9 @@ _LEFT_OUT = ("Install", "Logs of the servers")
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
+def clone(short_path: Path) -> Iterator[Path]:
     """The last commit with this checkout's kit, in a folder whose local stack is stopped at the end."""
-    folder = tmp_path / "clone"
+    folder = short_path / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True, capture_output=True)
     for path in (ROOT / KIT).iterdir():
         (folder / KIT / path.name).write_bytes(path.read_bytes())

@@ -228,7 +228,7 @@ def test_down_ends_everything_and_nothing_else(private_stack: RunningStack) -> N
 def test_a_half_downloaded_jar_without_network_is_one_clear_line(bare_sesacctl: Cli, short_path: Path) -> None:
     cache = short_path / "cache" / "sesacctl" / "jars"
     shutil.copytree(jars.cache_folder(), cache, copy_function=os.symlink)
-    damaged = cache / next(path.name for path in cache.glob("kafka-clients-*.jar"))
+    damaged = cache / f"kafka-clients-{jars.read_lock().kafka}.jar"  # those of other versions may be there
     whole = damaged.read_bytes()
     damaged.unlink()
     damaged.write_bytes(whole[: len(whole) // 2])
