@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,9 @@ from sesacctl.errors import CheckFailed
 from sesacctl.stack import postgres, valkey
 from sesacctl.stack.kafka import BROKERS as NUMBERS
 from sesacctl.stack.layout import Layout
-from sesacctl.stack.process import Program, is_alive, send_signal
+from sesacctl.stack.process import Program, send
 from sesacctl.stack.process import stop as stop_programs
-from sesacctl.stack.servers import KINDS, Servers
-from sesacctl.waiting import wait_until
+from sesacctl.stack.servers import Servers
 
 if TYPE_CHECKING:
     import psutil
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 POSTGRES, VALKEY = postgres.NAME, valkey.NAME
 BROKERS = tuple(f"kafka-{number}" for number in NUMBERS)
 SERVERS = (POSTGRES, VALKEY, *BROKERS)
-_GONE_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 
 
@@ -34,8 +32,8 @@ class ServerControl:
     A broker is started with the arguments that it runs with now, whatever the stack would choose at its next `up`.
     """
 
-    def __init__(self, home: Path, kinds: Collection[str] = KINDS) -> None:
-        """Note how each one of `kinds` was started.
+    def __init__(self, home: Path) -> None:
+        """Note how each one was started.
 
         Raises:
             CheckFailed: one of them does not run.
@@ -43,11 +41,11 @@ class ServerControl:
         layout = Layout(home)
         servers = Servers(layout, layout.load())
         self.postgres, self.valkey = servers.postgres, servers.valkey
-        self.programs: dict[str, Program] = {program.name: program for kind in kinds for program in servers.of(kind)}
+        self.programs: dict[str, Program] = {program.name: program for program in servers.programs}
         if down := [name for name, program in self.programs.items() if program.find() is None]:
             raise CheckFailed(f"not running: {', '.join(down)}", hint="sesacctl up")
         self._class_paths: dict[str, str] = {}
-        for name in (name for name in self.programs if name.startswith("kafka-")):
+        for name in BROKERS:
             process = self.programs[name].find()
             assert process is not None, f"{name} has ended just now"
             self._class_paths[name] = process.environ()["CLASSPATH"]
@@ -63,13 +61,7 @@ class ServerControl:
         Raises:
             CheckFailed: the system does not end it.
         """
-        if (process := self.process(name)) is None:
-            return
-        send_signal(process, how)
-        if how is signal.SIGKILL and not wait_until(lambda: not is_alive(process), _GONE_SECONDS, every=0.02):
-            raise CheckFailed(
-                f"{name} is still there {_GONE_SECONDS:.0f} s after SIGKILL", hint="sesacctl stack status"
-            )
+        send(self.programs[name], how)
 
     def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a server that is down; a broker, or one with an `environment` of its own, answers later.
@@ -79,7 +71,7 @@ class ServerControl:
         """
         if self.process(name) is not None:
             return
-        if name in self._class_paths:
+        if name in BROKERS:
             self.programs[name].spawn({"CLASSPATH": self._class_paths[name], **(environment or {})})
         elif environment:
             self.programs[name].spawn(environment)

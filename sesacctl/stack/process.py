@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sesacctl import installation
-from sesacctl.errors import ConfigurationError, ServerNotStarted
+from sesacctl.errors import CheckFailed, ConfigurationError, ServerNotStarted
+from sesacctl.waiting import wait_until
 
 if TYPE_CHECKING:
     import psutil
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _INHERITED = ("PATH", "HOME", "TMPDIR", "TZ")
 _POLL_SECONDS = 0.05
 _KILL_SECONDS = 10.0
+_GONE_SECONDS = 30.0
 
 
 def require(module: str) -> ModuleType:
@@ -180,6 +182,22 @@ def stop(
     for program in programs:
         program.record.unlink(missing_ok=True)
     return list(running)
+
+
+def send(program: Program, how: signal.Signals) -> None:
+    """A signal to a server, if it runs; after SIGKILL, return when it is gone.
+
+    Raises:
+        CheckFailed: the system does not end it.
+    """
+    process = program.find()
+    if process is None:
+        return
+    send_signal(process, how)
+    if how is signal.SIGKILL and not wait_until(lambda: not is_alive(process), _GONE_SECONDS, every=0.02):
+        raise CheckFailed(
+            f"{program.name} is still there {_GONE_SECONDS:.0f} s after SIGKILL", hint="sesacctl stack status"
+        )
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sesacctl.errors import SesacctlError
 from sesacctl.stack.filelock import file_lock
 from sesacctl.stack.layout import STATE, Layout
-from sesacctl.stack.process import is_alive, require, send_signal, stop
+from sesacctl.stack.process import is_alive, require, send, send_signal, stop
 from sesacctl.stack.servers import Servers
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def end_servers(home: Path) -> None:
     with suppress(SesacctlError, OSError), file_lock(layout.lock, on_wait=lambda: None):
         servers = Servers(layout, layout.load())
         stop([*servers.kafka.programs, servers.valkey.program], signal.SIGKILL, seconds=_SERVER_SECONDS)
-        if (postmaster := servers.postgres.program.find()) is not None:
-            send_signal(postmaster, signal.SIGCONT)  # a test may have paused it
+        send(servers.postgres.program, signal.SIGCONT)  # a test may have paused it
         servers.postgres.stop()
         shutil.rmtree(home, ignore_errors=True)
 

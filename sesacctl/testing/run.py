@@ -131,13 +131,12 @@ class Run:
     def mend(self) -> None:
         """Have all servers run again that this run has started."""
         from sesacctl.stack.layout import Layout
-        from sesacctl.stack.process import send_signal
+        from sesacctl.stack.process import send
         from sesacctl.stack.servers import Servers
 
         layout = Layout(self.home)
         for program in Servers(layout, layout.load()).programs:
-            if (process := program.find()) is not None:
-                send_signal(process, signal.SIGCONT)
+            send(program, signal.SIGCONT)
         self.start(self._started)
         self.broken = False
 

@@ -6,10 +6,8 @@ import signal
 from collections.abc import Callable
 
 from sesacctl.errors import CheckFailed
-from sesacctl.stack.process import Program, is_alive, send_signal, stop
-from sesacctl.waiting import wait_until
+from sesacctl.stack.process import Program, send, stop
 
-_GONE_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _START = "restart() of its fixture"
 
@@ -33,11 +31,6 @@ class ServerProcess:
             raise CheckFailed(f"{self._program.name} does not run", hint=_START)
         return int(process.pid)
 
-    @property
-    def runs(self) -> bool:
-        """Whether its process is there."""
-        return self._program.find() is not None
-
     def kill(self) -> None:
         """SIGKILL; returns when it is gone.
 
@@ -45,14 +38,7 @@ class ServerProcess:
             CheckFailed: the system does not end it.
         """
         self._before()
-        process = self._program.find()
-        if process is None:
-            return
-        send_signal(process, signal.SIGKILL)
-        if not wait_until(lambda: not is_alive(process), _GONE_SECONDS, every=0.02):
-            raise CheckFailed(
-                f"{self._program.name} is still there {_GONE_SECONDS:.0f} s after SIGKILL", hint="sesacctl stack status"
-            )
+        send(self._program, signal.SIGKILL)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it in order; returns when it is gone."""
@@ -63,10 +49,8 @@ class ServerProcess:
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and says nothing any more."""
         self._before()
-        if (process := self._program.find()) is not None:
-            send_signal(process, signal.SIGSTOP)
+        send(self._program, signal.SIGSTOP)
 
     def resume(self) -> None:
         """SIGCONT."""
-        if (process := self._program.find()) is not None:
-            send_signal(process, signal.SIGCONT)
+        send(self._program, signal.SIGCONT)
