@@ -18,6 +18,7 @@ from typing import Any
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 SECONDS = 60.0
 """A step waits so long at most: a busy machine draws a page in seconds."""
+_LOADS = 10
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Tests may run as root, for whom Chromium has no sandbox; and they talk to nobody but the server.
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -29,6 +30,8 @@ addEventListener("unhandledrejection", (event) => keepProblem(String(event.reaso
 """
 
 
+# Another test, or the machine, made or took away a network interface: Chromium gives up what it is reading then.
+_OF_THE_MACHINE = "net::ERR_NETWORK_CHANGED"
 # Of a server that is away, or that refuses a question.
 _OF_THE_SERVER = re.compile(r"Failed to load resource: .* http://127\.0\.0\.1:\d+/(?!static/)\w")
 # What a look has, and what the page shows of it, at one and the same look.
@@ -104,7 +107,21 @@ class Tab:
     def problems(self) -> list[str]:
         """All so far, but for what the browser itself says of an answer that the page shows as an error."""
         found = [*self.logged, *self.page.evaluate("window.problems ?? []")]
-        return [each for each in found if not _OF_THE_SERVER.match(each)]
+        return [each for each in found if not _OF_THE_SERVER.match(each) and _OF_THE_MACHINE not in each]
+
+    def open(self, address: str) -> None:
+        """Load a page with all that it consists of, again if the machine's network changed meanwhile."""
+        for _ in range(_LOADS):
+            self.logged.clear()
+            try:
+                self.page.goto(address)
+            except Exception as error:
+                if _OF_THE_MACHINE not in str(error):
+                    raise
+                continue
+            if not any(_OF_THE_MACHINE in each for each in self.logged):
+                return
+        raise AssertionError(f"the network of this machine changed during each of {_LOADS} loads")
 
     def log(self, said: Any) -> None:
         """What the console was told, with where it is about."""
@@ -189,7 +206,7 @@ def tabs(browser: Any) -> Iterator[Opening]:
         page.add_init_script(_WATCH)
         page.on("pageerror", lambda error: tab.logged.append(str(error)))
         page.on("console", tab.log)
-        page.goto(address)
+        tab.open(address)
         opened.append((context, tab))
         return tab
 

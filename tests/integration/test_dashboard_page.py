@@ -231,7 +231,7 @@ def test_choices_are_kept_and_keys_reach_them(address: str, open_tab: Opening) -
     assert tab.page.evaluate("document.activeElement.className") == "skip"
     tab.page.locator("button[data-language=ko]").press("Enter")
     tab.page.locator("button[data-theme-choice=dark]").press("Space")
-    tab.page.reload()
+    tab.open(tab.page.url)
     opened(tab)
     assert tab.text("#loop-title") == "파이프라인"
     assert tab.page.get_attribute("html", "data-theme") == "dark"
