@@ -20,6 +20,8 @@ from msgspec import Struct
 from sesacctl.errors import UnreadableBatch
 
 _CODECS = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+# Numbers by the 7 or 14 bits that they are written in: every second one is negative.
+_SHORT = [(bits >> 1) ^ -(bits & 1) for bits in range(1 << 14)]
 _PACKAGES = {2: "python-snappy", 3: "lz4", 4: "zstandard"}
 
 
@@ -79,9 +81,18 @@ def skipped(consumer: KafkaConsumer) -> Skipped:
 
 
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    next_fetch_offset: int
+
     def __init__(self, skipped: Skipped, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._skipped = skipped
+
+    def take(self, n: int | None = None) -> list[Record]:
+        """The next records. Within a batch, where reading continues is told by the last of them."""
+        found: list[Record] = super().take(n)
+        if found:
+            self.next_fetch_offset = max(self.next_fetch_offset, found[-1].offset + 1)
+        return found
 
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: object) -> Iterator[Record]:
         while (batch := records.next_batch()) is not None:
@@ -89,10 +100,9 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 raise CorruptRecordError(f"{tp.topic}-{tp.partition}: the batch at {batch.base_offset} is damaged")
             if self._is_hidden(batch):
                 self._skipped.add(tp, batch.base_offset, batch.next_offset)
-            else:
-                for record in _read(tp, batch):
-                    self.next_fetch_offset = record.offset + 1
-                    yield record
+            elif records_of_batch := _read(tp, batch):
+                yield from records_of_batch
+                self.next_fetch_offset = records_of_batch[-1].offset + 1
             if batch.magic == 2:  # its last records may be gone from a compacted topic
                 self.next_fetch_offset = batch.next_offset
         self.drain()
@@ -111,7 +121,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return bool(batch.is_control_batch)
 
 
-def _read(tp: Any, batch: Any) -> Iterator[Record]:
+def _read(tp: Any, batch: Any) -> list[Record]:
     """The records of a batch: Kafka's documentation, "Message format", record of version 2.
 
     Raises:
@@ -120,34 +130,51 @@ def _read(tp: Any, batch: Any) -> Iterator[Record]:
     """
     _decompress(tp, batch)
     if batch.magic < 2:
-        yield from (Record(each.offset, each.timestamp or -1, each.key, each.value, [], -1) for each in batch)
-        return
-    data, at = bytes(batch._buffer), batch._pos
-    base, first_ms, epoch = batch.base_offset, batch.first_timestamp, batch.leader_epoch
-    appended_ms = batch.max_timestamp if batch.timestamp_type else None
+        return [Record(each.offset, each.timestamp or -1, each.key, each.value, [], -1) for each in batch]
     try:
-        for _ in range(batch.records_count):
-            size, at = _varint(data, at)
-            end = at + size
-            delta, at = _varint(data, at + 1)  # after the attributes, which are unused
-            timestamp = first_ms + delta if appended_ms is None else appended_ms
-            offset, at = _varint(data, at)
-            key, at = _text(data, at)
-            value, at = _text(data, at)
-            headers: list[tuple[bytes, bytes | None]] = []
-            if data[at]:
-                headers, at = _headers(data, at)
-            else:
-                at += 1
-            if at != end:
-                break
-            yield Record(base + offset, timestamp, key, value, headers, epoch)
-        else:
-            if at == len(data):
-                return
+        if (found := _records(batch, bytes(batch._buffer))) is not None:
+            return found
     except IndexError:
         pass
     raise _unreadable(tp, batch, "has the right checksum, but its records do not have the lengths that they say")
+
+
+def _records(batch: Any, data: bytes) -> list[Record] | None:
+    """None if their lengths do not fit. Numbers of one or two bytes, which nearly all are, are read without a call."""
+    found: list[Record] = []
+    at, base, first_ms, epoch = batch._pos, batch.base_offset, batch.first_timestamp, batch.leader_epoch
+    appended_ms = batch.max_timestamp if batch.timestamp_type else None
+    for _ in range(batch.records_count):
+        if (low := data[at]) > 127 and (high := data[at + 1]) < 128:
+            size, at = _SHORT[low & 127 | high << 7], at + 2
+        else:
+            size, at = _varint(data, at)
+        end = at + size
+        at += 1  # after the attributes, which are unused
+        delta, at = (_SHORT[low], at + 1) if (low := data[at]) < 128 else _varint(data, at)
+        if (low := data[at]) < 128:
+            offset, at = _SHORT[low], at + 1
+        elif (high := data[at + 1]) < 128:
+            offset, at = _SHORT[low & 127 | high << 7], at + 2
+        else:
+            offset, at = _varint(data, at)
+        key, at = _text(data, at)
+        if (low := data[at]) > 127 and not low & 1 and (high := data[at + 1]) < 128:  # at least 0
+            begin = at + 2
+            at = begin + _SHORT[low & 127 | high << 7]
+            value: bytes | None = data[begin:at]
+        else:
+            value, at = _text(data, at)
+        headers: list[tuple[bytes, bytes | None]] = []
+        if data[at]:
+            headers, at = _headers(data, at)
+        else:
+            at += 1
+        if at != end:
+            return None
+        timestamp = first_ms + delta if appended_ms is None else appended_ms
+        found.append(Record(base + offset, timestamp, key, value, headers, epoch))
+    return found if at == len(data) else None
 
 
 def _decompress(tp: Any, batch: Any) -> None:
