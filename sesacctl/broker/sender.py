@@ -22,6 +22,7 @@ from sesacctl.broker.errors import translate_errors, unreachable
 from sesacctl.broker.kafka_python import producer_state
 from sesacctl.broker.kafka_python.producer_batches import Delivery, Lane, varint
 from sesacctl.broker.limits import SizeLimits
+from sesacctl.broker.linger import Linger
 from sesacctl.errors import ServerUnreachable
 from sesacctl.events import PARTITIONS, Event, Kind, OrderEvent, UserEvent, encode
 from sesacctl.settings import Settings
@@ -94,6 +95,7 @@ class Sender:
         self._on_delivery = on_delivery
         self._room = max_in_flight_bytes
         self._limits = SizeLimits(settings)
+        self._linger = Linger(partial(producer_state.set_linger, self._producer))
         self._place = lru_cache(_KEYS_REMEMBERED)(self._find_place)
         self._news = threading.Event()
         self._heard = time.monotonic()
@@ -139,6 +141,7 @@ class Sender:
         lane.append(row_id(event), prefixed_key, value)
         self.sent += 1
         self._room -= len(value)
+        self._linger.note(self.sent)
 
     def collect(self) -> None:
         """Count what has been acknowledged or has failed since; never waits."""

@@ -7,6 +7,7 @@ from tests.planted.plant import Plant
 _BROKERS_REPLACED = "tests/integration/test_brokers_replaced.py"
 _CONSUME_FAULTS = "tests/faults/test_consume_faults.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
+_LINGER = "tests/unit/broker/test_linger.py"
 _GROUP_SHARED = "tests/integration/test_group_shared.py"
 _KAFKA_CLOUDS = "tests/integration/test_kafka_clouds.py"
 _OPEN_TRANSACTIONS = "tests/integration/test_open_transactions.py"
@@ -148,6 +149,24 @@ PLANTS: tuple[Plant, ...] = (
             ),
         ),
         (f"{_CONSUMER_RECORDS}::test_a_wrong_checksum_is_retried_as_a_transfer_error",),
+    ),
+    Plant(
+        "reads-on-after-the-whole-batch",
+        "sesacctl/broker/kafka_python/consumer_records.py",
+        (("max(self.next_fetch_offset, found[-1].offset + 1)", "self.next_fetch_offset"),),
+        (f"{_CONSUMER_RECORDS}::test_records_are_those_of_kafka_python",),
+    ),
+    Plant(
+        "two-byte-numbers-lose-a-bit",
+        "sesacctl/broker/kafka_python/consumer_records.py",
+        (("offset, at = _SHORT[low & 127 | high << 7], at + 2", "offset, at = _SHORT[low & 127 | high << 8], at + 2"),),
+        (f"{_CONSUMER_RECORDS}::test_records_are_those_of_kafka_python",),
+    ),
+    Plant(
+        "few-events-wait",
+        "sesacctl/broker/linger.py",
+        (("LINGER_MS if sent - self._sent > FEW_PER_SECOND * passed else 0", "LINGER_MS"),),
+        (f"{_LINGER}::test_few_events_do_not_wait",),
     ),
     Plant(
         "too-large-loses-its-place",

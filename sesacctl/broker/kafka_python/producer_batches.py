@@ -24,6 +24,8 @@ from kafka.record.util import calc_crc32c, encode_varint
 from sesacctl.events import Kind
 
 BATCH_BYTES = 256 * 1024
+_WORTH_PACKING = 2 * 1024
+"""Less saves some hundred bytes, and costs the producer and each consumer more than all else that they do with it."""
 # Kafka's documentation, "Message format": a record batch of version 2.
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LENGTH_COUNTS_FROM, _CRC_AT, _CRC_COUNTS_FROM = 12, 17, 21
@@ -100,7 +102,7 @@ class Records:
             return
         plain = b"".join(self._records)
         self._records = []
-        packed = zstd_encode(plain)
+        packed = zstd_encode(plain) if len(plain) >= _WORTH_PACKING else plain
         body, attributes = (packed, _ZSTD) if len(packed) < len(plain) else (plain, 0)
         batch = bytearray(_HEADER.size) + body
         _HEADER.pack_into(

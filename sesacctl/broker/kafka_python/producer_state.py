@@ -11,6 +11,11 @@ def stop_sending(client: KafkaProducer, seconds: float) -> None:
     client._sender.join(seconds)
 
 
+def set_linger(client: KafkaProducer, milliseconds: int) -> None:
+    """How long a batch waits for more records from now on; kafka-python looks at it each time."""
+    client._accumulator.config["linger_ms"] = milliseconds
+
+
 def is_refused(client: KafkaProducer) -> bool:
     """Whether the brokers will take nothing more from this producer."""
     return bool(client._transaction_manager.has_fatal_error())

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.consumer.fetcher import Fetcher
@@ -104,6 +104,15 @@ ROWS = st.lists(
 )
 
 
+# Where numbers get another byte: lengths of values and records, offsets and times within the batch.
+_EDGES = [
+    (AT + number, b"k", b"v" * size, []) for number, size in enumerate((0, 54, 55, 62, 63, 64, 8_180, 8_192, 9_000))
+]
+_MANY = [(AT + number // 50, None, b"", []) for number in range(8_200)]
+
+
+@example(rows=_EDGES, first=0, compression=0, skip=0)
+@example(rows=_MANY, first=0, compression=4, skip=3)
 @given(rows=ROWS, first=st.integers(0, 2**60), compression=st.sampled_from([0, 1, 2, 3, 4]), skip=st.integers(0, 3))
 def test_records_are_those_of_kafka_python(rows: list[Row], first: int, compression: int, skip: int) -> None:
     data = batch(rows, first=first, compression=compression) + batch(rows, first=first + len(rows))

@@ -118,6 +118,7 @@ INSIDES = [
     Inside("ConsumerCoordinator", "_async_commit_fenced", "a member that is fenced"),
     # producer_batches.py
     Inside("KafkaProducer", "_accumulator", "queues of batches"),
+    Inside("RecordAccumulator", "config", "how long batches wait"),
     Inside("RecordAccumulator", "_tp_lock", "the lock of a partition's queue", ("tp",)),
     Inside("RecordAccumulator", "_batches", "a partition's queue"),
     Inside("RecordAccumulator", "_incomplete", "batches that are not yet acknowledged"),

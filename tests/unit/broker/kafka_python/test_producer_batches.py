@@ -65,6 +65,14 @@ def test_text_is_compressed_and_noise_is_not() -> None:
     assert MemoryRecords(noise.buffer()).next_batch().compression_type == 0
 
 
+def test_a_few_records_are_not_worth_compressing() -> None:
+    """Of single events it would be most of what producer and consumers do."""
+    few = Records()
+    few.add(prefixed(b"k"), b"abc" * 300, 1_700_000_000_000)
+    few.close()
+    assert MemoryRecords(few.buffer()).next_batch().compression_type == 0
+
+
 def test_a_full_batch_takes_no_more_but_any_first_record() -> None:
     records = Records()
     assert records.add(prefixed(b"k"), b"x" * BATCH_BYTES, 1_700_000_000_000)
