@@ -77,7 +77,7 @@ planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice e
 
 bench: $(STAMP) $(BENCH_STAMP) ## Measure against peers and older shapes, as ratios, into benchmarks/RESULTS.md; takes many minutes
 	@for name in startup seed cache produce; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
-	@for name in consume consume_mix; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --write || exit; done
+	@for name in consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --write || exit; done
 
 pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures

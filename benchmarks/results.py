@@ -46,7 +46,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"Measured until {day} at commit {_commit()}: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of"
-        f" memory, {platform.system()} {platform.release()}; load average at the end {os.getloadavg()[2]:.1f} (15 minutes)."
+        f" memory, {platform.system()} {platform.release()}; load average of 15 minutes {os.getloadavg()[2]:.1f}."
     )
 
 
