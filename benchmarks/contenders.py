@@ -24,7 +24,7 @@ READ = "read only"
 CONNECT = f"connect {connect_peer.TASKS}"
 # Those that have as many processes as we have; all others have the number that is best for them on two cores.
 CONFLUENT = ("confluent", "confluent COPY", "psycopg 3 COPY")
-OTHERS = {"asyncpg COPY": 2, "quixstreams": 2, "mq-bridge COPY": 2}
+OTHERS = {"asyncpg COPY": 2, "quixstreams": 2, "mq-bridge COPY": 1}
 Measure = Callable[[], Run]
 
 

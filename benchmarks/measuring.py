@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from benchmarks.processor import Meter, per_row
+from benchmarks.processor import Meter, has_ended, per_row
 from sesacctl.database.connections import connect
 from sesacctl.database.cursors import fetch_row
 from sesacctl.settings import Settings
@@ -90,6 +90,29 @@ class Bench:
             last, stored = self.wait_for_rows(self.orders, seconds or _SECONDS, strict=seconds is None)
             after = self.meter.read(clients)
         return Run((stored - rows) / (last - first), per_row(before, after, stored - rows))
+
+    def step_through(self, command: Callable[[str], Sequence[str]], fill: Callable[[], object] | None) -> Run:
+        """As `stream`, of ours, by the offsets that were moved over instead of rows; `fill` puts rows there before."""
+        self.empty()
+        if fill:
+            fill()
+            self.execute("CHECKPOINT")
+        group = f"bench-{uuid4()}"
+        with started([command(group)]) as clients:
+            first, moved = self._wait_for_offsets(group, 1, clients)
+            before = self.meter.read(clients)
+            last, end = self._wait_for_offsets(group, self.orders, clients)
+            after = self.meter.read(clients)
+        return Run((end - moved) / (last - first), per_row(before, after, end - moved))
+
+    def _wait_for_offsets(self, group: str, wanted: int, clients: Sequence[int]) -> tuple[float, int]:
+        deadline = time.monotonic() + _LONGEST
+        statement = f"SELECT coalesce(sum(next_offset), 0)::bigint FROM sink_offsets WHERE consumer_group = '{group}'"
+        while (moved := int(self.execute(statement)[0])) < wanted:
+            assert time.monotonic() < deadline, f"{moved} offsets of {wanted}"
+            assert not any(map(has_ended, clients)), "a consumer has ended"
+            Event().wait(_PAUSE / 5)
+        return time.monotonic(), moved
 
     def resume(self, resume: Callable[[], None], client: int) -> tuple[Run, float]:
         """From the resume of a client that is up to the last row; and rows a second from the first row on."""

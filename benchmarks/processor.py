@@ -43,6 +43,11 @@ def per_row(before: Mapping[str, float], after: Mapping[str, float], rows: int) 
     return {group: 1e6 * (after[group] - before[group]) / rows for group in GROUPS}
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child that was not waited for has ended."""
+    return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
 def _tree(pid: int) -> float:
     """Of a process that may have ended but was not waited for, its children and those that it waited for."""
     root = psutil.Process(pid)

@@ -52,6 +52,10 @@ class _TimedEvent(Struct, gc=False):
 
 COLUMNS = Row.__struct_fields__
 COPY = f"COPY orders ({', '.join(COLUMNS)}) FROM STDIN (FORMAT csv)"
+# For a batch with an order that is there already, as after a change of the group.
+STAGE = "CREATE TEMP TABLE IF NOT EXISTS staged (LIKE orders) ON COMMIT DELETE ROWS"
+COPY_STAGED = COPY.replace("orders", "staged", 1)
+MOVE_STAGED = "INSERT INTO orders SELECT * FROM staged ON CONFLICT DO NOTHING"
 _decode = msgspec.json.Decoder(_Event).decode
 _decode_timed = msgspec.json.Decoder(_TimedEvent).decode
 
