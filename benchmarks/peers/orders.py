@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from csv import writer
 from datetime import datetime
 from typing import Any
@@ -51,7 +51,7 @@ class _TimedEvent(Struct, gc=False):
 
 
 COLUMNS = Row.__struct_fields__
-COPY = f"COPY orders ({', '.join(COLUMNS)}) FROM STDIN (FORMAT csv)"
+COPY = f"COPY orders ({', '.join(COLUMNS)}) FROM STDIN"
 # For a batch with an order that is there already, as after a change of the group.
 STAGE = "CREATE TEMP TABLE IF NOT EXISTS staged (LIKE orders) ON COMMIT DELETE ROWS"
 COPY_STAGED = COPY.replace("orders", "staged", 1)
@@ -61,10 +61,15 @@ _decode_timed = msgspec.json.Decoder(_TimedEvent).decode
 
 
 def csv_text(values: Iterable[bytes]) -> str:
-    """Lines for `COPY`; nothing between two commas is NULL, and no order has an empty text."""
+    """Lines for `COPY … (FORMAT csv)`; nothing between two commas is NULL, and no order has an empty text."""
     buffer = io.StringIO()
-    writer(buffer, lineterminator="\n").writerows(astuple(_decode(value).order) for value in values)
+    writer(buffer, lineterminator="\n").writerows(rows(values))
     return buffer.getvalue()
+
+
+def rows(values: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
+    """Rows with times that are text."""
+    return (astuple(_decode(value).order) for value in values)
 
 
 def tuples(values: Iterable[bytes]) -> list[tuple[Any, ...]]:
