@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, isinf
 from statistics import median
 
 from benchmarks.consume_service import Figure
@@ -67,7 +68,9 @@ class Report:
         rows = [
             (each.name, f"{each.value:.1f} {each.unit}", f"≤ {each.most:g}", "MISSED" if each.missed else "met")
             for each in self.figures
+            if isfinite(each.most)
         ]
+        rows += [(each.name, f"{each.value:.1f} {each.unit}", "", "") for each in self.figures if isinf(each.most)]
         return table(("", "measured", "target", ""), rows)
 
 
