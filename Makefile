@@ -12,6 +12,8 @@ DASHBOARDS := .venv-dashboards
 DASHBOARDS_STAMP := $(DASHBOARDS)/.installed
 RELEASE := .venv-release
 RELEASE_STAMP := $(RELEASE)/.installed
+BENCH := .venv-bench
+BENCH_STAMP := $(BENCH)/.installed
 # One that is named on the command line, else the first that is new enough.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV ?= uv
@@ -22,7 +24,7 @@ SEEDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench pictures \
-	release release-check lock docs-lock deploy-lock dashboards-lock release-lock clean
+	release release-check lock docs-lock deploy-lock dashboards-lock release-lock bench-lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,8 +75,9 @@ compat: $(STAMP) ## Run the loop on other versions of Kafka, PostgreSQL and Redi
 planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice each
 	@$(BIN)/python -m tests.planted
 
-bench: $(STAMP) ## Measure against peers and older shapes, as ratios; takes many minutes
-	@for name in startup seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+bench: $(STAMP) $(BENCH_STAMP) ## Measure against peers and older shapes, as ratios, into benchmarks/RESULTS.md; takes many minutes
+	@missed=0; for name in startup seed cache produce "consume --write" "consume_mix --write"; do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || missed=1; done; exit $$missed
 
 pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures
@@ -105,9 +108,13 @@ release-lock: ## Resolve tests/release/requirements.lock again, with uv
 	@$(UV) pip compile tests/release/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --quiet --output-file tests/release/requirements.lock
 
+bench-lock: ## Resolve benchmarks/requirements.lock again, with uv
+	@$(UV) pip compile benchmarks/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet --output-file benchmarks/requirements.lock
+
 clean: ## Delete .venv and all caches; the local stack's data stays
 	@test ! -e .sesac/stack.env || { echo "The local stack runs: $(BIN)/sesacctl down" >&2; exit 1; }
-	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) $(RELEASE) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	@rm -rf $(VENV) $(DOCS) $(DEPLOY) $(DASHBOARDS) $(RELEASE) $(BENCH) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Of pip's output: a line for every 20 packages, and one before the longest silence.
@@ -165,3 +172,6 @@ $(DASHBOARDS_STAMP): deploy/grafana/requirements.lock | $(STAMP)
 
 $(RELEASE_STAMP): tests/release/requirements.lock | $(STAMP)
 	$(call ENVIRONMENT,$(RELEASE),writes the bill of materials)
+
+$(BENCH_STAMP): benchmarks/requirements.lock | $(STAMP)
+	$(call ENVIRONMENT,$(BENCH),is measured against)

@@ -129,6 +129,13 @@ class Worker:
         self.program.spawn(self._environment)
         wait_ready([self.program], self._answers, seconds=_READY_SECONDS, cancel=threading.Event())
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        process = self.program.find()
+        assert process is not None
+        return int(process.pid)
+
     def stop(self) -> None:
         """End it."""
         stop([self.program], SIGTERM, seconds=20.0)
