@@ -76,7 +76,8 @@ planted: $(STAMP) ## Plant known bugs one at a time, and see that tests notice e
 	@$(BIN)/python -m tests.planted
 
 bench: $(STAMP) $(BENCH_STAMP) ## Measure against peers and older shapes, as ratios, into benchmarks/RESULTS.md; takes many minutes
-	@missed=0; for name in startup seed cache produce "consume --write" "consume_mix --write"; do \
+	@missed=0; for name in "results startup" "results seed" "results cache" "results produce" "consume --write" \
+		"consume_mix --write" "latency --write"; do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || missed=1; done; exit $$missed
 
 pictures: $(STAMP) ## Take the README's pictures again, from a loop that turns

@@ -5,6 +5,8 @@ A benchmark that is run with `--write` ends with
     lines = results.table(["contender", "rows/s"], rows)
     results.write_section("consume", lines, versions=results.server_versions(home))
 
+`python -m benchmarks.results NAME` runs one that prints without knowing of this file, and keeps what it has printed.
+
 `write_section` puts the day, the commit, the machine and the versions on top of the lines, replaces the section of that
 name and leaves all others as they are. Lines are Markdown; a heading in them has to be of level 3 or deeper.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +36,20 @@ def write_section(
     head, *sections = _sections(path.read_text("utf-8") if path.exists() else _HEAD)
     kept = {_name(text): text for text in sections} | {name: section}
     path.write_text("\n".join([head, *kept.values()]), "utf-8")
+
+
+def main() -> None:
+    """Run a benchmark, show its output and keep it; exits as it did."""
+    name = sys.argv[1]
+    words = [sys.executable, "-m", f"benchmarks.{name}", *sys.argv[2:]]
+    shown: list[str] = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            shown.append(line.rstrip())
+    write_section(name, ["```text", *shown, "```"])
+    sys.exit(running.returncode)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -108,3 +125,7 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(": ")[2]
     return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ NAMES = {
     "confluent COPY": ("confluent", "copy"),
     "psycopg 3 COPY": ("confluent", "copy3"),
     "predecessor": ("confluent", "predecessor"),
+    "bare": ("bare", "loop"),
     "asyncpg COPY": ("asynchronous", "copy"),
     "quixstreams": ("quix", "insert"),
     "mq-bridge COPY": ("bridge", "copy"),

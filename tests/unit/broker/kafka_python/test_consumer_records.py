@@ -105,10 +105,10 @@ ROWS = st.lists(
 
 
 # Where numbers get another byte: lengths of values and records, offsets and times within the batch.
-_EDGES = [
+_EDGES: list[Row] = [
     (AT + number, b"k", b"v" * size, []) for number, size in enumerate((0, 54, 55, 62, 63, 64, 8_180, 8_192, 9_000))
 ]
-_MANY = [(AT + number // 50, None, b"", []) for number in range(8_200)]
+_MANY: list[Row] = [(AT + number // 50, None, b"", []) for number in range(8_200)]
 
 
 @example(rows=_EDGES, first=0, compression=0, skip=0)
