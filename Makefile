@@ -75,7 +75,7 @@ planted: $(DEV_STAMP) ## Plant known bugs one at a time, and see that tests noti
 	@$(BIN)/python -m tests.planted
 
 bench: $(DEV_STAMP) ## Measure against peers and older shapes, as ratios; takes many minutes
-	@for name in startup install seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+	@for name in startup seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
 
 pictures: $(DEV_STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures
@@ -119,7 +119,7 @@ SHOW_PROGRESS = '/^(Collecting|Requirement already)/ { if (++n % 20 == 0) print 
 	/^Installing collected/ { if (!(unpacking++)) print "  unpacking them"; fflush() } \
 	/^Downloading .*iB\)/ { print "  " $$0; fflush() }'
 # uv asks the index that pip is told to ask.
-UV_PIP = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX-$$PIP_INDEX_URL}" $(UV) pip install --python $(BIN)/python --require-hashes
+UV_PIP = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX-$$PIP_INDEX_URL}" $(UV) pip install --python $(BIN)/python --no-deps --require-hashes
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 2 --no-compile --log $(LOG) \
 	--progress-bar off --require-hashes
 

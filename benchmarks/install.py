@@ -1,4 +1,4 @@
-"""What `make demo` installs, as ratios: `python -m benchmarks.install [ROUNDS]`.
+"""What `make demo` installs, as ratios: `python -m benchmarks.install [ROUNDS] [--only uv]`.
 
 The step with uv is held against `uv pip sync` and `uv pip install -r` of the same lock, and the step with pip against
 the one before there was a lock of the demo: everything that tests need, and the checkout built by hatchling. All are
@@ -8,6 +8,7 @@ count. Prints Markdown; exits 5 if a target was missed. Without uv its rows are 
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -69,9 +70,11 @@ def measure(script: str, folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def run(rounds: int) -> dict[str, list[float]]:
-    """The seconds of each step."""
-    steps = {**UV_STEPS, **PIP_STEPS} if shutil.which("uv") else PIP_STEPS
+def run(rounds: int, only: str) -> dict[str, list[float]]:
+    """The seconds of each step of one installer, or of both."""
+    steps = {"uv": UV_STEPS, "pip": PIP_STEPS}.get(only, {**UV_STEPS, **PIP_STEPS})
+    if not shutil.which("uv"):
+        steps = {step: script for step, script in steps.items() if step not in UV_STEPS}
     with tempfile.TemporaryDirectory(prefix="sesacctl-benchmark-") as name:
         folder = Path(name)
         copy(folder)
@@ -108,7 +111,11 @@ def report(times: dict[str, list[float]]) -> tuple[list[str], bool]:
 
 def main() -> None:
     """Print the tables; exit 5 if a target was missed."""
-    lines, missed = report(run(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.install", description=__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS)
+    parser.add_argument("--only", choices=["pip", "uv"], default="both", help="the steps of one installer")
+    options = parser.parse_args()
+    lines, missed = report(run(options.rounds, options.only))
     print("\n".join(lines))
     sys.exit(5 if missed else 0)
 
