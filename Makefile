@@ -20,9 +20,11 @@ UV ?= uv
 COVERED = $(shell test -n "$(COVERAGE)" || $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' && echo --cov --cov-report=)
 # Of `make faults`: SEEDS="1 2 3" has three storms; none is the one of the day.
 SEEDS ?=
+# Of `make growth`: some of processes, partitions, backlog, table, audit and refresh; nothing is all.
+WHAT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench pictures \
+.PHONY: help demo test check docs docs-serve deploy-check dashboards containers faults soak compat planted bench growth pictures \
 	release release-check lock docs-lock deploy-lock dashboards-lock release-lock clean
 
 help: ## List the targets
@@ -76,6 +78,9 @@ planted: $(DEV_STAMP) ## Plant known bugs one at a time, and see that tests noti
 
 bench: $(DEV_STAMP) ## Measure against peers and older shapes, as ratios; takes many minutes
 	@for name in startup seed cache produce consume; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
+growth: $(DEV_STAMP) ## Measure how cost grows, and draw docs/charts; takes half an hour, WHAT="table audit" is a part of it
+	@$(BIN)/python -m benchmarks.growth $(WHAT)
 
 pictures: $(DEV_STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures

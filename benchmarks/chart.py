@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -30,7 +30,7 @@ class Panel:
     """A label for the vertical axis, and the points of each line by its name; all are above zero."""
 
     label: str
-    lines: dict[str, Points]
+    lines: Mapping[str, Points]
 
 
 def draw(title: str, description: str, x_label: str, panels: Sequence[Panel]) -> str:

@@ -40,11 +40,12 @@ def refresh(plan: Plan) -> Series:
 
 def _named(settings: Settings) -> dict[str, str]:
     """The settings of these servers, as variables."""
+    assert settings.redis_url is not None
     return {
         "POSTGRES_HOST": settings.postgres_host,
         "POSTGRES_DB": settings.postgres_db,
         "POSTGRES_USER": settings.postgres_user,
-        "REDIS_URL": str(settings.redis_url),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
     }
 
 

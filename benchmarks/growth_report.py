@@ -87,6 +87,7 @@ def shape(points: Points) -> str:
 
 def _said(value: float) -> str:
     """A slope in words."""
+    value = round(value, 2) + 0.0  # which makes zero of -0.0
     if abs(value) <= FLAT:
         return f"flat (slope {value:.2f})"
     if abs(value - 1) <= LINEAR:

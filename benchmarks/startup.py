@@ -21,7 +21,7 @@ from statistics import median
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 15
+ROUNDS = 31
 TWO_COMMANDS = """
 import typer
 app = typer.Typer(no_args_is_help=True)
@@ -49,21 +49,30 @@ class Pair(NamedTuple):
     bound: float | None
 
 
-def install(folder: Path, wheel: Path, installer: str) -> Path | None:
-    """The programs of a new environment with nothing but the wheel; None if that does not work here."""
+def install(folder: Path, wheel: Path, installer: str) -> tuple[str, Path] | None:
+    """The installer with its version, and the programs of a new environment with only the wheel; None if it cannot.
+
+    pip is in an environment beside it, as what comes with it is imported at every start.
+    """
     environment = folder / installer.replace(" ", "-")
-    without = ["--without-pip"] if installer == "uv" else []
-    subprocess.run([sys.executable, "-m", "venv", *without, environment], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = str(environment / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     try:
+        if installer == "uv":
+            tool, target = ["uv"], ["pip", "install", "--python", python]
+        else:
+            tools = folder / f"tools-{environment.name}"
+            subprocess.run([sys.executable, "-m", "venv", tools], check=True)
+            tool, target = [str(tools / "bin" / "python"), "-m", "pip"], ["--python", python, "install"]
         if installer == "pip":
-            subprocess.run([*pip, "--upgrade", "pip"], check=True, capture_output=True)
-        install = ["uv", "pip", "install", "-q", "--python", python] if installer == "uv" else pip
-        subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
+            subprocess.run([*tool, "install", "-q", "--upgrade", "pip"], check=True, capture_output=True)
+        subprocess.run([*tool, *target, "-q", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
+        said = subprocess.run([*tool, "--version"], check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return environment / "bin"
+    programs = environment / "bin"
+    subprocess.run([programs / "sesacctl", "--version"], check=True, capture_output=True)
+    return f"{installer} {said.split()[1]}", programs
 
 
 def pairs(folder: Path) -> Iterator[Pair]:
@@ -76,11 +85,12 @@ def pairs(folder: Path) -> Iterator[Pair]:
     )
     [wheel] = folder.glob("*.whl")
     for installer in INSTALLERS:
-        if programs := install(folder, wheel, installer):
+        if found := install(folder, wheel, installer):
+            named, programs = found
             bare = [str(programs / "python"), "-c", "pass"]
             version = [str(programs / "sesacctl"), "--version"]
             bound = None if installer.startswith("bundled") else 1.5
-            yield Pair(f"sesacctl --version, by {_named(installer, programs)}", version, "python -c pass", bare, bound)
+            yield Pair(f"sesacctl --version, by {named}", version, "python -c pass", bare, bound)
         else:
             print(f"Left out: {installer}, which is not here or has no network.\n")
     program = folder / "two_commands.py"
@@ -91,13 +101,6 @@ def pairs(folder: Path) -> Iterator[Pair]:
     yield Pair("sesacctl --help", [ours, "--help"], "two commands --help", two, 1.15)
     yield Pair("sesacctl health --live", [ours, "health", "--live"], "python -c pass", bare, None)
     yield Pair("sesacctl health --help", [ours, "health", "--help"], "two commands --help", two, None)
-
-
-def _named(installer: str, programs: Path) -> str:
-    """With its version."""
-    command = ["uv", "--version"] if installer == "uv" else [str(programs / "python"), "-m", "pip", "--version"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return f"{installer} {said.split()[1]}"
 
 
 def measure(arguments: list[str], folder: Path) -> tuple[float, float]:
