@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 640, 220  # of one panel
-LEFT, RIGHT, TOP, BOTTOM = 76, 150, 34, 40
+LEFT, RIGHT, TOP, BOTTOM = 76, 200, 34, 40
+HEAD = 30  # for the title
 COLOURS = ("a", "b", "c", "d")
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } .page { fill: #ffffff }
@@ -35,7 +36,7 @@ class Panel:
 
 def draw(title: str, description: str, x_label: str, panels: Sequence[Panel]) -> str:
     """The whole document: panels below each other, with one horizontal axis."""
-    width, height = LEFT + WIDTH + RIGHT, len(panels) * (TOP + HEIGHT) + BOTTOM
+    width, height = LEFT + WIDTH + RIGHT, HEAD + len(panels) * (TOP + HEIGHT) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
         ' aria-labelledby="title desc">',
@@ -43,12 +44,14 @@ def draw(title: str, description: str, x_label: str, panels: Sequence[Panel]) ->
         f'<desc id="desc">{escape(description)}</desc>',
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{width}" height="{height}"/>',
+        _text(LEFT, 22, title, "start", "title"),
     ]
-    across = Axis.of([x for panel in panels for points in panel.lines.values() for x, _ in points], LEFT, LEFT + WIDTH)
+    measured = sorted({x for panel in panels for points in panel.lines.values() for x, _ in points})
+    across = Axis.of(measured, LEFT, LEFT + WIDTH)
     for number, panel in enumerate(panels):
-        parts += _panel(panel, across, number * (TOP + HEIGHT) + TOP)
+        parts += _panel(panel, across, measured, HEAD + number * (TOP + HEIGHT) + TOP)
     bottom = height - BOTTOM
-    parts += [_text(across.at(x), bottom + 16, short(x), "middle") for x in across.ticks()]
+    parts += [_text(across.at(x), bottom + 16, short(x), "middle") for x in measured]
     parts += [_text(LEFT + WIDTH / 2, bottom + 34, x_label, "middle"), "</svg>"]
     return "\n".join(parts) + "\n"
 
@@ -77,7 +80,7 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round numbers in it: powers of ten, and between them 2 and 5, or 3, as far as there is room."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        steps = (1, 2, 3, 5, 9) if self.high / self.low < 12 else (1, 3) if self.high / self.low < 3000 else (1,)
+        steps = (1, 2, 3, 5) if self.high / self.low < 12 else (1, 3) if self.high / self.low < 3000 else (1,)
         values = [step * 10.0**decade for decade in decades for step in steps]
         return [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
 
@@ -90,15 +93,14 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _panel(panel: Panel, across: Axis, top: float) -> Iterator[str]:
+def _panel(panel: Panel, across: Axis, measured: Sequence[float], top: float) -> Iterator[str]:
     up = Axis.of([y for points in panel.lines.values() for _, y in points], top + HEIGHT - 8, top + 8)
-    yield _text(LEFT, top - 8, panel.label, "start", "title")
+    yield _text(LEFT, top - 8, panel.label, "start")
     for tick in up.ticks():
         y = up.at(tick)
         yield f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield _text(LEFT - 8, y + 4, short(tick), "end")
-    for tick in across.ticks():
-        x = across.at(tick)
+    for x in map(across.at, measured):
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{top + HEIGHT}"/>'
     names = iter(_apart({name: up.at(points[-1][1]) for name, points in panel.lines.items() if points}).items())
     for colour, points in zip(COLOURS, filter(None, panel.lines.values()), strict=False):
@@ -106,8 +108,8 @@ def _panel(panel: Panel, across: Axis, top: float) -> Iterator[str]:
         yield f'<polyline class="line {colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
         yield from (f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places)
         name, y = next(names)
-        yield f'<circle class="dot {colour}" cx="{LEFT + WIDTH + 12}" cy="{y:.1f}" r="3.5"/>'
-        yield _text(LEFT + WIDTH + 20, y + 4, name, "start")
+        yield f'<circle class="dot {colour}" cx="{LEFT + WIDTH + 24}" cy="{y:.1f}" r="3.5"/>'
+        yield _text(LEFT + WIDTH + 34, y + 4, name, "start")
 
 
 def _apart(heights: dict[str, float]) -> dict[str, float]:

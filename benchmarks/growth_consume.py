@@ -22,8 +22,8 @@ from sesacctl.events import ORDERS
 from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.settings import Settings
 
-RATE, SECONDS, MEMORY = "rows stored", "start to last row", "memory of all processes"
-PANELS = {"rows/s": [RATE], "s": [SECONDS], "MB": [MEMORY]}
+RATE, SECONDS, PROCESSOR, MEMORY = "rows stored", "start to last row", "processor, a row", "memory of all"
+PANELS = {"rows/s": [RATE], "s": [SECONDS], "µs": [PROCESSOR], "MB": [MEMORY]}
 LIMIT = 600.0
 LOOK_SECONDS = 0.02
 FROM = 0.1  # of the orders: until then not every process has begun
@@ -46,7 +46,7 @@ def produce(settings: Settings, count: int, seed: int) -> None:
 
 
 def drain(settings: Settings, instances: int, orders: int) -> dict[str, float]:
-    """The three measures of a new group that stores everything in the topic, from its first record."""
+    """The measures of a new group that stores everything in the topic, from its first record."""
     group = f"growth-{uuid4()}"
     began = time.monotonic()
     process = subprocess.Popen(
@@ -63,7 +63,8 @@ def drain(settings: Settings, instances: int, orders: int) -> dict[str, float]:
         process.wait()
     assert stored == orders, f"{stored} orders of {orders}"
     rate = (stored - before) / (last - first) if stored > before else 0.0
-    return {RATE: rate, SECONDS: last - began, MEMORY: peak.megabytes}
+    used = 1e6 * peak.processor / orders
+    return {RATE: rate, SECONDS: last - began, PROCESSOR: used, MEMORY: peak.megabytes}
 
 
 def _reached(settings: Settings, group: str, wanted: tuple[int, int]) -> list[tuple[float, int]]:

@@ -1,4 +1,4 @@
-"""Peak memory of a process and its children while something runs."""
+"""Peak memory and processor time of a process and its children while something runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ LOOK_SECONDS = 0.1
 
 
 class Peak:
-    """The most that a process and all below it had at a look, in megabytes of proportional set size."""
+    """The most that a process and all below it had at a look, in megabytes of proportional set size.
+
+    `processor` are the seconds of all of them, as far as the last look before the end saw them.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.megabytes = 0.0
+        self._used: dict[int, float] = {}
         self._root = psutil.Process(process.pid)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -31,6 +35,12 @@ class Peak:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
+        self._now()
+
+    @property
+    def processor(self) -> float:
+        """Seconds, user and system."""
+        return sum(self._used.values())
 
     def _watch(self) -> None:
         while not self._end.wait(LOOK_SECONDS):
@@ -41,6 +51,7 @@ class Peak:
         with suppress(psutil.Error):
             for process in [self._root, *self._root.children(recursive=True)]:
                 with suppress(psutil.Error):
+                    self._used[process.pid] = sum(process.cpu_times()[:2])
                     total += process.memory_full_info().pss / 1e6
         return total
 
