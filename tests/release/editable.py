@@ -14,7 +14,6 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,8 @@ def script(python: str, where: str) -> str:
 def remove(packages: Path) -> None:
     """Take away what an earlier installation has noted."""
     for folder in packages.glob(f"{NAME}-*.dist-info"):
-        for path in PathDistribution(folder).files or ():
-            Path(str(path.locate())).unlink(missing_ok=True)
+        for line in (folder / "RECORD").read_text("utf-8").splitlines():
+            (packages / line.rsplit(",", 2)[0]).unlink(missing_ok=True)
         for left in sorted(folder.glob("**/*"), reverse=True):
             left.rmdir() if left.is_dir() else left.unlink()
         folder.rmdir()
