@@ -1,9 +1,9 @@
 """How cost grows: `python -m benchmarks.growth WHAT [--most N]`, a table and a chart for each series.
 
-WHAT is any of processes, partitions, backlog, table, refresh and audit; nothing is all of them, in minutes. Each has a
-stack of its own, with fsync on, and points in geometric steps, up to `--most`. The tables are printed as Markdown, with
-a sentence for each line that comes from slopes of logarithms: flat, linear, or a knee; the charts are written into
-docs/charts. Memory is the proportional set size, the most at ten looks a second.
+WHAT is any of processes, partitions, backlog, table, refresh and audit; nothing is all of them. Each has servers of its
+own, with fsync on, and points in geometric steps, up to `--most` or as far as `--minutes` go. The tables are printed as
+Markdown, with a sentence for each line that comes from slopes of logarithms: flat, linear, or a knee; the charts are
+written into docs/charts. Memory is the proportional set size, the most at ten looks a second.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="the largest point, instead of the series' own")
     parser.add_argument("--orders", type=int, default=100_000, help="orders where something else grows")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each point, of which the median counts")
+    parser.add_argument("--minutes", type=float, default=5, help="for one series: then its largest points are left out")
     parser.add_argument("--charts", type=Path, default=CHARTS, help="where the charts go")
     options = parser.parse_args()
     if unknown := set(options.what) - set(names):
@@ -51,7 +52,7 @@ def main() -> None:
     for name in options.what or names:
         began = time.monotonic()
         most = options.most or (ON_A_STACK[name][1] if name in ON_A_STACK else MOST_REFRESHED)
-        series = measure(name, Plan(most, options.orders, options.rounds))
+        series = measure(name, Plan(most, options.orders, options.rounds, 60 * options.minutes))
         options.charts.mkdir(parents=True, exist_ok=True)
         (options.charts / f"growth-{name}.svg").write_text(series.svg(), "utf-8")
         print("\n".join(series.markdown()), "\n", flush=True)

@@ -31,11 +31,12 @@ FROM = 0.1  # of the orders: until then not every process has begun
 
 @dataclass(frozen=True)
 class Plan:
-    """How far a series goes: the largest point, the orders of those that do not vary them, and rounds of each point."""
+    """How far a series goes: the largest point, the orders of those that do not vary them, rounds, seconds."""
 
     most: int
     orders: int
     rounds: int
+    seconds: float
 
 
 def produce(settings: Settings, count: int, seed: int) -> None:
@@ -106,7 +107,7 @@ def processes(settings: Settings, plan: Plan) -> Series:
     """One to `most` processes, the same orders."""
     prepare(settings, plan.orders)
     series = Series("processes", f"consume: processes, {plan.orders:,} orders", "processes", PANELS)
-    for count in steps(1, plan.most, 1.7):
+    for count in series.walk(steps(1, plan.most, 1.7), plan.seconds):
         series.add(count, _rounds(settings, plan, count, plan.orders))
     return series
 
@@ -116,7 +117,7 @@ def partitions(settings: Settings, plan: Plan) -> Series:
     prepare(settings, 1)
     title = f"consume: partitions of orders, 2 processes, {plan.orders:,} orders"
     series = Series("partitions", title, "partitions", PANELS)
-    for number, count in enumerate(steps(9, plan.most, 2)):
+    for number, count in enumerate(series.walk(steps(9, plan.most, 2), plan.seconds)):
         mine = settings.model_copy(update={"kafka_topic_prefix": f"p{count}-"})
         topics.init(mine)
         if count > 9:
@@ -131,7 +132,7 @@ def backlog(settings: Settings, plan: Plan) -> Series:
     """10,000 to `most` orders that wait in Kafka, two processes."""
     series = Series("backlog", "consume: orders that wait in Kafka, 2 processes", "orders", PANELS)
     there = 0
-    for number, count in enumerate(steps(10_000, plan.most)):
+    for number, count in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
         if there:
             produce(settings, count - there, number + 1)
         else:
@@ -147,7 +148,7 @@ def table(settings: Settings, plan: Plan) -> Series:
     title = f"consume: orders in the table, 2 processes, {plan.orders:,} orders more"
     series = Series("table", title, "rows", PANELS)
     there = 0
-    for count in steps(100_000, plan.most):
+    for count in series.walk(steps(100_000, plan.most), plan.seconds):
         _fill(settings, there + 1, count)
         there = count
         found = []

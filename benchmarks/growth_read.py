@@ -24,7 +24,7 @@ def refresh(plan: Plan) -> Series:
     panels = {"ms": [ROUND], "s": [COMMAND], "MB": ["memory of the command"]}
     series = Series("refresh", "cache refresh: rows of users and products", "rows", panels)
     with servers() as running:
-        for number, rows in enumerate(steps(10_000, plan.most)):
+        for number, rows in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
             load(running, f"rows_{rows}", rows // 2)
             settings = running.settings(f"rows_{rows}", number % 16)
             environment = {**os.environ, **_named(settings)}
@@ -67,7 +67,7 @@ def audits(settings: Settings, plan: Plan) -> Series:
     panels = {"s": list(AUDITS), "MB": list(memory.values())}
     series = Series("audit", "audit: records in Kafka", "records", panels)
     there = 0
-    for number, count in enumerate(steps(10_000, plan.most)):
+    for number, count in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
         if there:
             produce(settings, count - there, number + 1)
         else:

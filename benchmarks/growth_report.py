@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -32,6 +33,19 @@ class Series:
             values = [each[line] for each in rounds if each.get(line, 0) > 0]
             if values:
                 self.points.setdefault(line, []).append((x, median(values)))
+
+    def walk(self, points: Sequence[int], seconds: float) -> Iterator[int]:
+        """The points, as long as the next one can be expected to end within `seconds`; where not, a note says so."""
+        began, last, before = time.monotonic(), 0.0, points[0]
+        for point in points:
+            start = time.monotonic()
+            if start + last * point / before > began + seconds:
+                self.notes.append(
+                    f"Measured up to {before:,}: the next point would have taken more than the time given."
+                )
+                return
+            yield point
+            last, before = time.monotonic() - start, point
 
     def table(self) -> list[str]:
         """Markdown."""

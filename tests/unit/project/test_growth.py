@@ -56,3 +56,11 @@ def test_a_chart_says_what_it_shows_in_light_and_dark() -> None:
     [_, _, width, height] = map(float, root.get("viewBox", "").split())
     places = [(float(each.get("cx", 0)), float(each.get("cy", 0))) for each in root.iter(f"{SVG}circle")]
     assert all(0 < x < width and 0 < y < height for x, y in places)
+
+
+def test_a_series_ends_where_the_time_ends() -> None:
+    series = Series("a", "A", "rows", {"s": ["time"]})
+    assert list(series.walk([1, 10, 100], 60)) == [1, 10, 100]
+    assert series.notes == []
+    assert list(series.walk([1, 10, 100], -1)) == []
+    assert series.notes[0].startswith("Measured up to 1:")
