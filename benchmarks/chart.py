@@ -80,7 +80,7 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round numbers in it: powers of ten, and between them 2 and 5, or 3, as far as there is room."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        steps = (1, 2, 3, 5) if self.high / self.low < 12 else (1, 3) if self.high / self.low < 3000 else (1,)
+        steps = (1, 1.5, 2, 3, 5, 7) if self.high / self.low < 12 else (1, 3) if self.high / self.low < 3000 else (1,)
         values = [step * 10.0**decade for decade in decades for step in steps]
         return [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
 
