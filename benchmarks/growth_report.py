@@ -39,7 +39,7 @@ class Series:
         began, last, before = time.monotonic(), 0.0, points[0]
         for point in points:
             start = time.monotonic()
-            if start + last * point / before > began + seconds:
+            if start + last * math.sqrt(point / before) > began + seconds:
                 self.notes.append(
                     f"Measured up to {before:,}: the next point would have taken more than the time given."
                 )
