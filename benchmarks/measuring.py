@@ -100,7 +100,7 @@ class Bench:
             self.execute("CHECKPOINT")
         group = f"bench-{uuid4()}"
         with started([command(group)]) as clients:
-            first, moved = self._wait_for_offsets(group, 1, clients)
+            first, moved = self._wait_for_offsets(group, self.orders // 3, clients)
             before = self.meter.read(clients)
             last, end = self._wait_for_offsets(group, self.orders, clients)
             after = self.meter.read(clients)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 
@@ -46,6 +45,8 @@ COMMANDS = {
 
 def load(name: str) -> Command:
     """The command or group of that name, with the options that all commands have."""
+    import importlib
+
     from typer.main import get_command
 
     from sesacctl.cli.options import share
