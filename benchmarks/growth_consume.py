@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from threading import Event
 from uuid import uuid4
 
-from benchmarks.consume import execute, prepare
+from benchmarks.consume import prepare
 from benchmarks.growth_report import Series, steps
+from benchmarks.measuring import execute
 from benchmarks.memory import Peak
 from sesacctl.broker import topics
 from sesacctl.broker.clients import admin_client

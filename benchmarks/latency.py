@@ -27,7 +27,7 @@ from uuid import uuid4
 from benchmarks import results
 from benchmarks.consume import local_stack, prepare
 from benchmarks.contenders import PEERS
-from benchmarks.measuring import Bench
+from benchmarks.measuring import execute
 from sesacctl.settings import Settings
 from sesacctl.stack import ports, stack
 from tests.helpers.events import query
@@ -101,9 +101,7 @@ def checkout(commit: str) -> Iterator[Path]:
 
 def note_commit_times(settings: Settings, home: Path) -> None:
     """Have PostgreSQL keep the time of each COMMIT, which takes a restart."""
-    bench = Bench(settings, home, 0)
-    bench.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-    bench.close()
+    execute(settings, "ALTER SYSTEM SET track_commit_timestamp = on")
     stack.down(home)
     stack.up(home)
 

@@ -126,6 +126,17 @@ class Bench:
         return Run(stored / (last - begin), processor), (stored - rows) / (last - first)
 
 
+def execute(settings: Settings, statement: str) -> None:
+    """Run one statement outside a transaction, on a connection of its own."""
+    connection = connect(settings, command="benchmark", bound=600)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
 @contextmanager
 def started(commands: Sequence[Sequence[str]]) -> Iterator[list[int]]:
     """The ids of the processes, which are ended and waited for afterwards."""
