@@ -13,6 +13,7 @@ from sesacctl.broker.kafka_python.consumer_records import Record
 from sesacctl.events import CODECS, ORDERS, PRODUCTS, USERS, Event, Kind
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.sink.counts import Counts
+from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
 from tests.helpers.rig import TOPIC, Killed, Rig
@@ -256,3 +257,19 @@ def test_a_taken_user_name_is_a_conflict_naming_the_index(rig: Rig) -> None:
     [(offset, reason, detail)] = letters(rig)
     assert (offset, reason) == (1, "conflict")
     assert "one_name" in detail
+
+
+def test_after_a_refusal_nothing_is_copied_in_vain(rig: Rig) -> None:
+    """COPY undone and done again takes twice the time; a step without a refusal makes the next one try it again."""
+    copied: list[str] = []
+    sink = Sink(rig.connection, group=rig.group, checkpoint=copied.append)
+    key, seen, tries = (uuid4(), 0), 0, []
+    sink.begin_partition(ORDERS, key, 0)
+    for users in (["u1"], ["u1", "nobody"], ["u1", "nobody"], ["u1"], ["u1"]):
+        messages = [message(order(seen + place, user_id=user)) for place, user in enumerate(users)]
+        sink.store([batch(messages, topic_id=key[0], seen=seen)])
+        seen += len(users)
+        tries.append(sum(label == "after copy of orders" for label in copied))
+        copied.clear()
+    assert (rig.count("orders"), rig.count("parked_events")) == (5, 2)
+    assert tries == [1, 0, 0, 0, 1]

@@ -141,4 +141,21 @@ PLANTS: tuple[Plant, ...] = (
         (('and "\\\\" not in text and', "and"),),
         (f"{_COPY_ROWS}::test_any_text_comes_back",),
     ),
+    Plant(
+        "copied-in-vain-after-a-refusal",
+        "sesacctl/pipeline/sink/store.py",
+        (("        self._expects_all = not refusals", "        self._expects_all = True"),),
+        (f"{_SINK_REFUSALS}::test_after_a_refusal_nothing_is_copied_in_vain",),
+    ),
+    Plant(
+        "never-copied-again-after-a-refusal",
+        "sesacctl/pipeline/sink/store.py",
+        (
+            (
+                "        self._expects_all = not refusals",
+                "        self._expects_all = self._expects_all and not refusals",
+            ),
+        ),
+        (f"{_SINK_REFUSALS}::test_after_a_refusal_nothing_is_copied_in_vain",),
+    ),
 )

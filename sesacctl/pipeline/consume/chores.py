@@ -9,7 +9,7 @@ import psycopg2
 
 from sesacctl.events import PRODUCTS, USERS, Kind, Reason
 from sesacctl.pipeline.consume.assignment import Assignment
-from sesacctl.pipeline.consume.parked import parents_without_lag, retry_parked
+from sesacctl.pipeline.consume.parked import LOADED_SECONDS, SECONDS, parents_without_lag, retry_parked
 from sesacctl.pipeline.consume.reader import Reader
 from sesacctl.pipeline.consume.status import Status, Timer
 from sesacctl.pipeline.sink.counts import Counter
@@ -18,6 +18,8 @@ from sesacctl.pipeline.sink.store import Sink
 from sesacctl.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_BACKLOG = 1_000  # offsets; above, new events are waiting, and parked ones take a tenth of the time
 
 
 class Chores:
@@ -78,6 +80,7 @@ class Chores:
         owned = [(tp.topic, tp.partition) for tp in assignment.partitions]
         # What came from partitions that are no more has no owner but that of the topic's first one.
         counts = {topic: reader.partition_count(topic) for topic, partition in owned if partition == 0}
+        lag = assignment.lag(reader.high_watermarks(assignment.partitions))
         changes = retry_parked(
             sink.connection,
             group=self._settings.kafka_group,
@@ -86,6 +89,7 @@ class Chores:
             beyond={topic: count for topic, count in counts.items() if count},
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: parents_without_lag(reader.consumer, sink, self._parents),
+            seconds=LOADED_SECONDS if lag > _BACKLOG else SECONDS,
             zone=self._settings.event_timezone,
             on_settled=self._count_settled,
         )

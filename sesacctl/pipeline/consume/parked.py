@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 OnSettled = Callable[[str, Counter, Reason | None], None]
 _CHUNK = 1_000
-_SECONDS = 0.5  # new events wait meanwhile
+SECONDS, LOADED_SECONDS = 0.5, 0.1
+"""For so long at most new events wait for parked ones: without a backlog, and with one."""
 _OURS = (
     "consumer_group = %s AND ((topic, partition) IN %s OR EXISTS (SELECT FROM"
     " unnest(%s::text[], %s::integer[]) AS log (name, partitions) WHERE name = topic AND partition >= partitions))"
@@ -52,10 +53,11 @@ def retry_parked(
     beyond: Mapping[str, int],
     park_seconds: float,
     parents_without_lag: Callable[[], bool],
+    seconds: float = SECONDS,
     zone: tzinfo = UTC,
     on_settled: OnSettled = lambda *_: None,
 ) -> Counts:
-    """Try the parked events of these partitions once more, the longest untried first, for half a second.
+    """Try the parked events of these partitions once more, the longest untried first, for about so many seconds.
 
     They are found by the topic's name: they outlive a topic that is deleted and created again under another id. What
     came from partitions that no longer exist is tried, too: `beyond` has topics with their numbers of partitions. What
@@ -81,7 +83,7 @@ def retry_parked(
         return Counts()
     began, any_overdue = found
     may_die = any_overdue and parents_without_lag()
-    total, until = Counts(), time.monotonic() + _SECONDS
+    total, until = Counts(), time.monotonic() + seconds
     while True:
         with connection, connection.cursor() as cursor:
             records, more = _lock_next(cursor, owned, began)

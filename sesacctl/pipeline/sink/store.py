@@ -50,7 +50,7 @@ class Sink:
         self._group = group
         self._zone = zone
         self._checkpoint = checkpoint
-        self._copies = True
+        self._copies = self._expects_all = True
         self._forgotten = ForgottenUsers()
         self._old_letters = OldLetters(group)
 
@@ -153,7 +153,7 @@ class Sink:
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
-            if self._copies and self._copy(cursor, entries):
+            if self._copies and self._expects_all and self._copy(cursor, entries):
                 return []
         except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
             self._copies = False
@@ -164,7 +164,9 @@ class Sink:
         self._checkpoint("after going back")
         self._measures.slow_paths += 1
         with self._measures.timed("slow_path"):
-            return [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
+            refusals = [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
+        self._expects_all = not refusals  # what is refused seldom comes alone: the next COPY would be in vain as well
+        return refusals
 
     def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
         """Whether every row is in its table: without an error it may not be, as a trigger may drop rows."""
