@@ -85,7 +85,7 @@ MIXES = (
 def main() -> None:
     """Run every mix `--rounds` times, in turn."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.consume_mix", description=__doc__)
-    parser.add_argument("--orders", type=int, default=200_000)
+    parser.add_argument("--orders", type=int, default=150_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--instances", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md, too")

@@ -65,7 +65,7 @@ def main() -> None:
     """Run all rounds, print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("--rates", type=int, nargs="*", default=RATES)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", metavar="COMMIT")
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md, too")
