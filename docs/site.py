@@ -10,7 +10,15 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-TOP = ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE")
+TOP = (
+    "README.md",
+    "README.ko.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "benchmarks/RESULTS.md",
+)
 # Anything that a browser would load from elsewhere.
 _FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 
@@ -39,7 +47,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links that lead from one folder into the other: on the site, both are one."""
     if page.file.src_uri in TOP:
         return markdown.replace("](docs/", "](")
-    return re.sub(r"\]\((?:\.\./)+([A-Z][\w.]+)", _to_top(page.file.src_uri), markdown)
+    return re.sub(r"\]\((?:\.\./)+((?:benchmarks/)?[A-Z][\w.]+)", _to_top(page.file.src_uri), markdown)
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
