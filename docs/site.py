@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from markdown.extensions.toc import slugify_unicode
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
@@ -30,6 +31,7 @@ def on_config(config: Any) -> Any:
         "API": [{name: f"api/{name}.md"} for name in config.extra["api"]],
         "Decisions": [f"decisions/{name}" for name in decisions],
     }
+    config.mdx_configs["toc"]["slugify"] = slugify_unicode  # a heading in Korean is a target of links, too
     config.nav = [{title: pages.get(title, target) for title, target in entry.items()} for entry in config.nav]
     return config
 
