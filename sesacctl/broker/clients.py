@@ -61,7 +61,7 @@ __all__ = [
 
 CLIENT_ID = "sesacctl"
 BOOTSTRAP_TIMEOUT_MS = 6_000  # a one-shot command answers within 10 s
-LINGER_MS = 10  # at most: see `Sender`
+LINGER_MS = 10  # at most: see `linger.Linger`
 REQUEST_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_RECORDS = 4_000

@@ -305,7 +305,7 @@ def _activity(done: Activity) -> Iterator[Family]:
     yield _counter("sesacctl_consume_retries_total", "Steps that were undone and tried again.", ("class",), retries)
     counts = {
         "sesacctl_consume_fences_total": ("Steps that found PostgreSQL's offset moved.", done.fences),
-        "sesacctl_consume_slow_path_total": ("Steps that could not COPY into the tables.", done.measures.slow_paths),
+        "sesacctl_consume_slow_path_total": ("Steps that did not COPY into the tables.", done.measures.slow_paths),
         "sesacctl_consume_rebalances_total": ("Assignments that members have taken up.", done.rebalances),
     }
     for name, (text, count) in counts.items():
