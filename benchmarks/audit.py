@@ -7,21 +7,16 @@ Both read the same orders again, from a local stack with fsync on. Prints the me
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 
 from benchmarks.consume import prepare
-from sesacctl import settings as settings_module
+from benchmarks.servers import local_stack
 from sesacctl.pipeline.audit.deep import deep_audit
 from sesacctl.pipeline.audit.partitions import read_partitions
 from sesacctl.settings import Settings
-from sesacctl.stack import stack
 
 TARGET = 0.5
 
@@ -32,17 +27,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=150_000)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each, in turn")
     options = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
-    try:
-        environment = stack.up(home).environment
-        os.environ.update(environment, SESAC_HOME=str(home))
-        settings = settings_module.load(**{name.lower(): value for name, value in environment.items()})
+    with local_stack() as (settings, _):
         prepare(settings, options.orders)
         subprocess.run([sys.executable, "-m", "sesacctl", "consume", "-n", "2", "-q", "--until-empty"], check=True)
         ratio = compare(settings, options.orders, options.rounds)
-    finally:
-        stack.down(home, purge=True)
-        shutil.rmtree(home, ignore_errors=True)
     sys.exit(0 if ratio >= TARGET else 5)
 
 

@@ -3,9 +3,9 @@
 `benchmarks/peers` says who the peers are, how they are set up, and who is left out. Every contender finds the same
 orders in Kafka and an empty table with its primary key and both foreign keys, and commits its offsets; fsync and
 synchronous_commit are on. Ours runs from the environment that users have, the peers from `.venv-bench`. The clock runs
-from the first row to the last, so that nobody's start counts; for the pipe, whose rows appear all at once, from its
-start. Kafka Connect (`connect_peer` says how) is shown twice: from the resume of its paused tasks to the last row, and
-from the first row as everybody else. `limits` says what no consumer can pass. Then nine consumers as a service
+from a third of the rows to the last, so that nobody's start counts; for the pipe, whose rows appear all at once, from
+its start. Kafka Connect (`connect_peer` says how) is shown twice: from the resume of its paused tasks to the last row,
+and from the first row. `limits` says what no consumer can pass. Then nine consumers as a service
 (`consume_service`). Every second round is in the opposite order. Prints tables of rates, ratios, goals and processor
 time; `--write` puts them into `benchmarks/RESULTS.md`; exits 5 if a goal was missed.
 """
@@ -13,24 +13,18 @@ time; `--write` puts them into `benchmarks/RESULTS.md`; exits 5 if a goal was mi
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 from benchmarks import connect_peer, consume_report, consume_service, contenders, limits, results
 from benchmarks.measuring import Bench, Run
-from sesacctl import settings as settings_module
+from benchmarks.servers import local_stack
 from sesacctl.broker import topics
 from sesacctl.database import init_db
 from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.pipeline.refresh.worker import Refresher
 from sesacctl.settings import Settings
-from sesacctl.stack import stack
 from tests.helpers.events import query
 
 _PACKAGES = ("confluent-kafka", "psycopg2-binary", "psycopg", "aiokafka", "asyncpg", "quixstreams", "mq-bridge")
@@ -60,19 +54,6 @@ def main() -> None:
     sys.exit(5 if report.missed else 0)
 
 
-@contextmanager
-def local_stack() -> Iterator[tuple[Settings, Path]]:
-    """Servers of its own that are thrown away; their settings, in the environment as well."""
-    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
-    try:
-        environment = stack.up(home).environment
-        os.environ.update(environment, SESAC_HOME=str(home))
-        yield settings_module.load(**{name.lower(): value for name, value in environment.items()}), home
-    finally:
-        stack.down(home, purge=True)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 def prepare(settings: Settings, orders: int) -> None:
     """Sample rows, a full cache, and `orders` orders in Kafka."""
     init_db.initialize(settings, with_seed=True)
@@ -80,7 +61,12 @@ def prepare(settings: Settings, orders: int) -> None:
     topics.init(settings)
     with Refresher(settings) as refresher:
         refresher.run_once()
-    plan = ProducePlan(count=orders, new_users_per_second=0, new_products_per_second=0, random_seed=1)
+    produce(settings, orders)
+
+
+def produce(settings: Settings, orders: int, *, random_seed: int = 1) -> None:
+    """That many orders more in Kafka."""
+    plan = ProducePlan(count=orders, new_users_per_second=0, new_products_per_second=0, random_seed=random_seed)
     produced = Producer(settings, plan).run(Event())
     assert produced.acknowledged == orders, produced
 

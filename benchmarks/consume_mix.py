@@ -21,8 +21,9 @@ from statistics import median
 from kafka import TopicPartition
 
 from benchmarks import results
-from benchmarks.consume import local_stack, prepare
+from benchmarks.consume import prepare
 from benchmarks.measuring import Bench, Run
+from benchmarks.servers import local_stack
 from sesacctl.broker import clients, topics
 from sesacctl.events import ORDERS, PARTITIONS
 from sesacctl.settings import Settings

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import selectors
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 
-from sesacctl.stack import stack
+from benchmarks.servers import local_stack
 from tests.helpers.waiting import wait_until
 
 BROWSERS = (0, 1, 10, 100)
@@ -76,14 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each number of browsers")
     options = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
-    try:
-        os.environ.update(stack.up(home).environment, SESAC_HOME=str(home))
-        with looping(), dashboard() as (process, port):
-            costs = [measure(process, port, number, options.seconds) for number in BROWSERS]
-    finally:
-        stack.down(home, purge=True)
-        shutil.rmtree(home, ignore_errors=True)
+    with local_stack(), looping(), dashboard() as (process, port):
+        costs = [measure(process, port, number, options.seconds) for number in BROWSERS]
     sys.exit(5 if any(cost.missed for cost in costs) else 0)
 
 

@@ -7,19 +7,14 @@ as it is with nearly all. Prints the medians and their ratio; exits 5 if the lis
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
 
-from sesacctl import settings as settings_module
+from benchmarks.servers import local_stack
 from sesacctl.database import init_db
 from sesacctl.settings import Settings
-from sesacctl.stack import stack
 from tests.helpers.events import add_parents, batch, many_orders, query
 from tests.helpers.rig import Rig
 
@@ -34,17 +29,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each, in turn")
     options = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
-    try:
-        environment = stack.up(home).environment
-        os.environ.update(environment, SESAC_HOME=str(home))
-        settings = settings_module.load(**{name.lower(): value for name, value in environment.items()})
+    with local_stack() as (settings, _):
         init_db.initialize(settings, with_seed=False)
         add_parents(settings, users=100)
         ratio = compare(settings, options.orders // STEP, options.rounds)
-    finally:
-        stack.down(home, purge=True)
-        shutil.rmtree(home, ignore_errors=True)
     sys.exit(0 if ratio >= TARGET else 5)
 
 

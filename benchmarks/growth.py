@@ -9,10 +9,7 @@ written into docs/charts. Memory is the proportional set size, the most at ten l
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +17,8 @@ from pathlib import Path
 from benchmarks import growth_consume, growth_read
 from benchmarks.growth_consume import Plan
 from benchmarks.growth_report import Series
-from sesacctl import settings as settings_module
+from benchmarks.servers import local_stack
 from sesacctl.settings import Settings
-from sesacctl.stack import stack
 
 CHARTS = Path(__file__).resolve().parents[1] / "docs" / "charts"
 # On a stack: how it is measured, and its largest point.
@@ -63,18 +59,8 @@ def measure(name: str, plan: Plan) -> Series:
     """One series, on servers of its own."""
     if name not in ON_A_STACK:
         return growth_read.refresh(plan)
-    home = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-"))
-    before = dict(os.environ)
-    try:
-        environment = stack.up(home).environment
-        os.environ.update(environment, SESAC_HOME=str(home))
-        settings = settings_module.load(**{key.lower(): value for key, value in environment.items()})
+    with local_stack() as (settings, _):
         return ON_A_STACK[name][0](settings, plan)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        stack.down(home, purge=True)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":

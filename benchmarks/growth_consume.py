@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event
 from uuid import uuid4
 
-from benchmarks.consume import prepare
+from benchmarks.consume import prepare, produce
 from benchmarks.growth_report import Series, steps
 from benchmarks.measuring import execute
 from benchmarks.memory import Peak
@@ -20,7 +21,6 @@ from sesacctl.broker.clients import admin_client
 from sesacctl.database.connections import connect
 from sesacctl.database.cursors import fetch_row
 from sesacctl.events import ORDERS
-from sesacctl.pipeline.produce.producer import ProducePlan, Producer
 from sesacctl.settings import Settings
 
 RATE, SECONDS, PROCESSOR, MEMORY = "rows stored", "start to last row", "processor, a row", "memory of all"
@@ -40,11 +40,16 @@ class Plan:
     seconds: float
 
 
-def produce(settings: Settings, count: int, seed: int) -> None:
-    """That many orders more."""
-    if count:
-        plan = ProducePlan(count=count, new_users_per_second=0, new_products_per_second=0, random_seed=seed)
-        assert Producer(settings, plan).run(Event()).acknowledged == count
+def filled(settings: Settings, series: Series, plan: Plan) -> Iterator[int]:
+    """10,000 to `most`, as far as the time goes, each once so many orders are in Kafka."""
+    there = 0
+    for number, count in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
+        if there:
+            produce(settings, count - there, random_seed=number + 1)
+        else:
+            prepare(settings, count)
+        there = count
+        yield count
 
 
 def drain(settings: Settings, instances: int, orders: int) -> dict[str, float]:
@@ -124,7 +129,7 @@ def partitions(settings: Settings, plan: Plan) -> Series:
         if count > 9:
             with admin_client(mine) as client:
                 client.create_partitions({mine.topic(ORDERS): count})
-        produce(mine, plan.orders, number + 2)
+        produce(mine, plan.orders, random_seed=number + 2)
         series.add(count, _rounds(mine, plan, 2, plan.orders))
     return series
 
@@ -132,13 +137,7 @@ def partitions(settings: Settings, plan: Plan) -> Series:
 def backlog(settings: Settings, plan: Plan) -> Series:
     """10,000 to `most` orders that wait in Kafka, two processes."""
     series = Series("backlog", "consume: orders that wait in Kafka, 2 processes", "orders", PANELS)
-    there = 0
-    for number, count in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
-        if there:
-            produce(settings, count - there, number + 1)
-        else:
-            prepare(settings, count)
-        there = count
+    for count in filled(settings, series, plan):
         series.add(count, _rounds(settings, plan, 2, count))
     return series
 

@@ -7,8 +7,7 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.cache import load
-from benchmarks.consume import prepare
-from benchmarks.growth_consume import Plan, produce
+from benchmarks.growth_consume import Plan, filled
 from benchmarks.growth_report import Series, steps
 from benchmarks.memory import timed_command
 from benchmarks.servers import servers
@@ -66,13 +65,7 @@ def audits(settings: Settings, plan: Plan) -> Series:
     memory = {name: f"{name}, memory" for name in AUDITS}
     panels = {"s": list(AUDITS), "MB": list(memory.values())}
     series = Series("audit", "audit: records in Kafka", "records", panels)
-    there = 0
-    for number, count in enumerate(series.walk(steps(10_000, plan.most), plan.seconds)):
-        if there:
-            produce(settings, count - there, number + 1)
-        else:
-            prepare(settings, count)
-        there = count
+    for count in filled(settings, series, plan):
         timed_command("consume", "-n", "2", "-q", "--until-empty")
         rounds = []
         for _ in range(plan.rounds):

@@ -25,20 +25,19 @@ from threading import Event
 from uuid import uuid4
 
 from benchmarks import results
-from benchmarks.consume import local_stack, prepare
+from benchmarks.consume import prepare
 from benchmarks.contenders import PEERS
-from benchmarks.measuring import execute
+from benchmarks.measuring import Bench, execute
+from benchmarks.servers import local_stack
 from sesacctl.settings import Settings
 from sesacctl.stack import ports, stack
 from tests.helpers.events import query
-from tests.helpers.waiting import wait_until
 
 RATES = (50, 500, 5_000)
 INSTANCES = 9
 BARE, OURS, BEFORE = "bare", "sesacctl", "sesacctl before"
 GOALS = ((OURS, BARE, "p50", 1.2), (OURS, BARE, "p99", 1.5), (OURS, BEFORE, "p50", 0.4))
 _WARM_SECONDS = 2.0
-_LONGEST = 120.0
 _PARTS = ("fence", "copy", "commit")
 _AGES = """
 WITH ages AS (
@@ -77,7 +76,9 @@ def main() -> None:
         settings, home = todo.enter_context(local_stack())
         prepare(settings, 100)
         note_commit_times(settings, home)
-        runs = measure(settings, folders, options)
+        bench = Bench(settings, home, 0)
+        runs = measure(bench, folders, options)
+        bench.close()
         lines, missed = report(runs)
         print("\n".join(lines), flush=True)
         if options.write:
@@ -106,26 +107,26 @@ def note_commit_times(settings: Settings, home: Path) -> None:
     stack.up(home)
 
 
-def measure(settings: Settings, folders: dict[str, Path], options: argparse.Namespace) -> Runs:
+def measure(bench: Bench, folders: dict[str, Path], options: argparse.Namespace) -> Runs:
     """All runs, by rate and contender."""
     found: Runs = {}
     for rate in options.rates:
         for _ in range(options.rounds):
             for name in (BARE, *folders):
-                query(settings, "TRUNCATE orders")
+                bench.execute("TRUNCATE orders")
                 folder = folders.get(name)
                 parts = (
-                    run_bare(settings, rate, options.seconds)
+                    run_bare(bench, rate, options.seconds)
                     if folder is None
-                    else run_ours(settings, folder, rate, options.seconds)
+                    else run_ours(bench, folder, rate, options.seconds)
                 )
-                [([p50, p99],)] = query(settings, _AGES, _WARM_SECONDS)
+                [([p50, p99],)] = query(bench.settings, _AGES, _WARM_SECONDS)
                 found.setdefault((rate, name), []).append(Run(float(p50), float(p99), parts))
                 print(f"{rate:>6}/s {name:>16}: p50 {p50:.1f} ms, p99 {p99:.1f} ms", flush=True)
     return found
 
 
-def run_bare(settings: Settings, rate: int, seconds: float) -> dict[str, float]:
+def run_bare(bench: Bench, rate: int, seconds: float) -> dict[str, float]:
     """Leave the rows of the least that can be done in the table."""
     command = [str(PEERS), "-m", "benchmarks.peers", "bare", f"latency-{uuid4()}"]
     loops = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(INSTANCES)]
@@ -136,7 +137,7 @@ def run_bare(settings: Settings, rate: int, seconds: float) -> dict[str, float]:
                 assert each.poll() is None, "a loop has ended"
         words = [str(PEERS), "-m", "benchmarks.peers.bare", str(rate), str(seconds + _WARM_SECONDS)]
         subprocess.run(words, check=True)
-        wait_for_rows(settings, int(rate * (seconds + _WARM_SECONDS)))
+        bench.wait_for_rows(int(rate * (seconds + _WARM_SECONDS)))
     finally:
         for each in loops:
             each.terminate()
@@ -145,7 +146,7 @@ def run_bare(settings: Settings, rate: int, seconds: float) -> dict[str, float]:
     return {}
 
 
-def run_ours(settings: Settings, folder: Path, rate: int, seconds: float) -> dict[str, float]:
+def run_ours(bench: Bench, folder: Path, rate: int, seconds: float) -> dict[str, float]:
     """Leave the rows of ours in the table; where the time goes, in milliseconds."""
     command = [sys.executable, "-m", "sesacctl"]
     [port] = ports.choose(1)
@@ -163,7 +164,7 @@ def run_ours(settings: Settings, folder: Path, rate: int, seconds: float) -> dic
         more = ["--rate", str(rate), "--duration", f"{seconds + _WARM_SECONDS:g}s"]
         done = subprocess.run([*produce, *more], cwd=folder, check=True, capture_output=True, text=True)
         produced = json.loads(done.stdout)
-        wait_for_rows(settings, produced["acknowledged"])
+        bench.wait_for_rows(produced["acknowledged"])
         parts = sink_parts(port)
     finally:
         consumers.terminate()
@@ -177,11 +178,6 @@ def all_have_partitions(line: str) -> bool:
         return False
     instances = json.loads(line).get("instances") or []
     return len(instances) == INSTANCES and all(each["partitions"] for each in instances)
-
-
-def wait_for_rows(settings: Settings, wanted: int) -> None:
-    """Until so many orders are there."""
-    wait_until(lambda: query(settings, "SELECT count(*) FROM orders")[0][0] >= wanted, _LONGEST, "rows are missing")
 
 
 def sink_parts(port: int) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""A PostgreSQL and a Valkey of the benchmark's own, with fsync on, thrown away at the end."""
+"""Servers of the benchmark's own, with fsync on, thrown away at the end: the whole stack, or PostgreSQL and Valkey."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -13,8 +14,9 @@ from typing import Any
 
 import psycopg2
 
+from sesacctl import settings as settings_module
 from sesacctl.settings import Settings
-from sesacctl.stack import ports
+from sesacctl.stack import ports, stack
 from sesacctl.stack.layout import Layout
 from sesacctl.stack.postgres import Postgres
 from sesacctl.stack.valkey import Valkey
@@ -46,6 +48,21 @@ class Servers:
                 yield cursor
         finally:
             connection.close()
+
+
+@contextmanager
+def local_stack() -> Iterator[tuple[Settings, Path]]:
+    """A whole stack: its settings, which are in the environment meanwhile, and its folder."""
+    home, before = Path(tempfile.mkdtemp(prefix="sesacctl-benchmark-")), dict(os.environ)
+    try:
+        environment = stack.up(home).environment
+        os.environ.update(environment, SESAC_HOME=str(home))
+        yield settings_module.load(**{name.lower(): value for name, value in environment.items()}), home
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        stack.down(home, purge=True)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The least that a pipeline with confluent-kafka can do: linger 0, poll, COPY, COMMIT, and nothing else.
 
-Its loop keeps no offsets, checks nothing, and stores twice or never what a crash leaves behind: it shows how long the
-way through Kafka and PostgreSQL takes on this machine when next to nothing is added.
+Its loop leaves offsets to librdkafka, checks nothing, and stores twice or never what a crash leaves behind: it shows
+how long the way through Kafka and PostgreSQL takes on this machine when next to nothing is added.
 """
 
 from __future__ import annotations

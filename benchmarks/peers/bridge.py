@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from mq_bridge import Route
 
-from benchmarks.peers.orders import COLUMNS, LZ4_TOPIC, brokers, postgres
+from benchmarks.peers.orders import COLUMNS, LZ4_TOPIC, brokers, url
 
 
 def copy(group: str) -> None:
@@ -17,7 +16,6 @@ def copy(group: str) -> None:
 
 def _route(group: str) -> Any:
     """Fields of `order` are put on top first, as its columns are top-level fields."""
-    where = postgres()
     values = ", ".join(f"${{payload:{name}}}" for name in COLUMNS)
     return {
         "batch_size": 5_000,
@@ -33,7 +31,7 @@ def _route(group: str) -> Any:
         },
         "output": {
             "sqlx": {
-                "url": f"postgres://{where['user']}@localhost/{where['dbname']}?host={quote(where['host'], safe='')}",
+                "url": url(),
                 "table": "orders",
                 "insert_query": f"INSERT INTO orders ({', '.join(COLUMNS)}) VALUES ({values})",
                 "bulk_copy": True,

@@ -10,9 +10,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from benchmarks.peers.orders import LZ4_TOPIC, brokers, postgres
+from benchmarks.peers.orders import LZ4_TOPIC, brokers, url
 
 _PAGE = 5_000
 _IDLE_SECONDS = 3_600
@@ -29,7 +28,6 @@ def copy(group: str) -> None:
 
 def _pipeline(group: str, folder: Path) -> dict[str, Any]:
     """Fields of `order` are put on top, as its columns are top-level fields; what has no column is ignored."""
-    where = postgres()
     return {
         "source": {
             "type": "kafka",
@@ -50,8 +48,7 @@ def _pipeline(group: str, folder: Path) -> dict[str, Any]:
         "sink": {
             "type": "postgres",
             "config": {
-                "connection_url": f"postgres://{where['user']}@localhost/{where['dbname']}"
-                f"?host={quote(where['host'], safe='')}",
+                "connection_url": url(),
                 "table_name": "orders",
                 "column_mapping": "auto_map",
                 "write_method": "copy",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from csv import writer
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -86,3 +87,9 @@ def postgres() -> dict[str, Any]:
     """libpq's parameters."""
     names = {"host": "POSTGRES_HOST", "port": "POSTGRES_PORT", "user": "POSTGRES_USER", "dbname": "POSTGRES_DB"}
     return {name: os.environ[variable] for name, variable in names.items()}
+
+
+def url() -> str:
+    """The same as an address, for a server's socket: its folder stands for the host."""
+    where = postgres()
+    return f"postgres://{where['user']}@localhost/{where['dbname']}?host={quote(where['host'], safe='')}"

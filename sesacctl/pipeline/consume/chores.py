@@ -80,7 +80,6 @@ class Chores:
         owned = [(tp.topic, tp.partition) for tp in assignment.partitions]
         # What came from partitions that are no more has no owner but that of the topic's first one.
         counts = {topic: reader.partition_count(topic) for topic, partition in owned if partition == 0}
-        lag = assignment.lag(reader.high_watermarks(assignment.partitions))
         changes = retry_parked(
             sink.connection,
             group=self._settings.kafka_group,
@@ -89,7 +88,7 @@ class Chores:
             beyond={topic: count for topic, count in counts.items() if count},
             park_seconds=self._park_seconds,
             parents_without_lag=lambda: parents_without_lag(reader.consumer, sink, self._parents),
-            seconds=LOADED_SECONDS if lag > _BACKLOG else SECONDS,
+            seconds=LOADED_SECONDS if self._status.lag > _BACKLOG else SECONDS,
             zone=self._settings.event_timezone,
             on_settled=self._count_settled,
         )
