@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
 from benchmarks import connect_peer, consume_report, consume_service, contenders, limits, results
+from benchmarks.checkouts import checkout
 from benchmarks.measuring import Bench, Run
 from benchmarks.servers import local_stack
 from sesacctl.broker import topics
@@ -38,12 +40,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--instances", type=int, nargs="*", default=[1, 2, 9])
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the names of those that take part")
+    parser.add_argument("--before", metavar="COMMIT", help="sesacctl as of a commit takes part, too")
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md, too")
     options = parser.parse_args()
-    with local_stack() as (settings, home):
+    with ExitStack() as todo:
+        before = todo.enter_context(checkout(options.before)) if options.before else None
+        settings, home = todo.enter_context(local_stack())
         prepare(settings, options.orders)
         bench = Bench(settings, home, options.orders)
-        runs = compare(bench, options, home)
+        runs = compare(bench, options, home, before)
         figures = [] if options.only != [""] else consume_service.measure(settings)
         bench.close()
         report = consume_report.Report(runs, figures)
@@ -71,10 +76,10 @@ def produce(settings: Settings, orders: int, *, random_seed: int = 1) -> None:
     assert produced.acknowledged == orders, produced
 
 
-def compare(bench: Bench, options: argparse.Namespace, home: Path) -> Runs:
+def compare(bench: Bench, options: argparse.Namespace, home: Path, before: Path | None) -> Runs:
     """All rounds; one before them does not count, as Java compiles then."""
     contenders.copy_for_peers(bench)
-    streams = contenders.streaming(bench, options.instances)
+    streams = contenders.streaming(bench, options.instances, before)
     streams["sesacctl 1"]()
     runs: Runs = {}
     contents = {bench.checksum()}

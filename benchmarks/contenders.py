@@ -18,6 +18,7 @@ from sesacctl.broker.topics import REPLICATION_FACTOR
 from sesacctl.events import ORDERS, PARTITIONS
 
 PEERS = Path(__file__).parents[1] / ".venv-bench" / "bin" / "python"
+BEFORE = "before"
 PREDECESSOR = "predecessor 1"
 PREDECESSOR_SECONDS = 10.0
 READ = "read only"
@@ -28,11 +29,16 @@ OTHERS = {"asyncpg COPY": 2, "quixstreams": 2, "mq-bridge COPY": 1}
 Measure = Callable[[], Run]
 
 
-def streaming(bench: Bench, instances: Sequence[int]) -> dict[str, Measure]:
-    """Those that consume from Kafka, by name and number of processes; who is not installed is named and left out."""
+def streaming(bench: Bench, instances: Sequence[int], before: Path | None) -> dict[str, Measure]:
+    """Those that consume from Kafka, by name and number of processes; who is not installed is named and left out.
+
+    `before` is the folder of an earlier sesacctl.
+    """
     found: dict[str, Measure] = {}
     for number in instances:
         found[f"sesacctl {number}"] = partial(bench.stream, _ours(number))
+        if before:
+            found[f"{BEFORE} {number}"] = partial(bench.stream, _ours(number, before))
         if PEERS.exists():
             found |= {f"{name} {number}": partial(bench.stream, _peer(name), number) for name in CONFLUENT}
     if not PEERS.exists():
@@ -80,8 +86,9 @@ def copy_for_peers(bench: Bench) -> None:
     connect_peer.copy_orders(bench.settings, LZ4_TOPIC)
 
 
-def _ours(number: int) -> Callable[[str], list[str]]:
-    return lambda group: [sys.executable, "-m", "sesacctl", "consume", "-n", str(number), "-q", "--group", group]
+def _ours(number: int, folder: Path = Path(__file__).parents[1]) -> Callable[[str], list[str]]:
+    command = ["env", "-C", str(folder), sys.executable, "-m", "sesacctl", "consume", "-n", str(number), "-q"]
+    return lambda group: [*command, "--group", group]
 
 
 def _peer(name: str) -> Callable[[str], list[str]]:

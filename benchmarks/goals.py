@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks.contenders import PREDECESSOR, READ
+from benchmarks.contenders import BEFORE, PREDECESSOR, READ
 
 _BEST_OF = ("mq-bridge", "faucet", "connect")
 # Ours, against whom, and the least ratio.
@@ -48,7 +48,7 @@ def against(name: str, medians: Mapping[str, float]) -> str:
     """Ours with as many processes, or with two, as a multiple of this contender."""
     if name.startswith("sesacctl"):
         return ""
-    number = name.rpartition(" ")[2] if name.startswith(("confluent", "psycopg", "server")) else "2"
+    number = name.rpartition(" ")[2] if name.startswith((BEFORE, "confluent", "psycopg", "server")) else "2"
     ours = f"sesacctl {9 if name == PREDECESSOR else number}"  # nine is what `consume` starts
     return f"{medians[ours] / medians[name]:.2f}x with {ours.partition(' ')[2]}" if ours in medians else ""
 

@@ -14,10 +14,9 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,6 +24,7 @@ from threading import Event
 from uuid import uuid4
 
 from benchmarks import results
+from benchmarks.checkouts import checkout
 from benchmarks.consume import prepare
 from benchmarks.contenders import PEERS
 from benchmarks.measuring import Bench, execute
@@ -85,19 +85,6 @@ def main() -> None:
             versions = results.server_versions(home) | results.package_versions(PEERS, ("confluent-kafka",))
             results.write_section("latency", lines, versions=versions)
     sys.exit(5 if missed else 0)
-
-
-@contextmanager
-def checkout(commit: str) -> Iterator[Path]:
-    """The files as of a commit, in a folder for a while."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "before"
-        git = ["git", "-C", str(Path(__file__).parent), "worktree"]
-        subprocess.run([*git, "add", "--detach", "--quiet", folder, commit], check=True)
-        try:
-            yield folder
-        finally:
-            subprocess.run([*git, "remove", "--force", folder], check=True)
 
 
 def note_commit_times(settings: Settings, home: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from random import Random
@@ -12,13 +12,15 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from sesacctl.events import ORDERS, PRODUCTS, USERS, Event, Kind
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Event, Kind, Row
 from sesacctl.pipeline.consume import parked
 from sesacctl.pipeline.consume.parked import retry_parked
+from sesacctl.pipeline.sink import copy_rows
 from sesacctl.pipeline.sink.counts import Counts
+from sesacctl.pipeline.sink.decoding import PIECE
 from sesacctl.pipeline.sink.store import Fenced, Sink
 from sesacctl.settings import Settings
-from tests.helpers.events import add_parents, batch, many_orders, message, order, product, query, user
+from tests.helpers.events import Message, add_parents, batch, many_orders, message, order, product, query, user
 from tests.helpers.rig import TOPIC, Killed, Rig
 
 
@@ -134,6 +136,41 @@ def test_a_malformed_message_is_kept_whole_and_passed_over(rig: Rig) -> None:
     assert (bytes(row[0]), bytes(row[1])) == bad
     assert row[2] == [["aA==", "/w=="], ["aQ==", None]]
     assert row[3:] == ("orders", 0, 10, "invalid_json")
+
+
+def test_many_malformed_messages_in_a_row_hide_nothing_behind_them(rig: Rig) -> None:
+    bad: list[Message] = [(b"u1", b"{")] * (2 * PIECE)
+    assert rig.store([*many_orders(10), *bad, *many_orders(10)]) == Counts(stored=20, dead=2 * PIECE)
+    assert rig.store(bad) == Counts(dead=2 * PIECE)
+    assert rig.count("orders") == 20
+
+
+@pytest.mark.parametrize("place", [0, PIECE + 1, 3 * PIECE])
+def test_a_row_refused_in_any_piece_keeps_the_others(rig: Rig, place: int) -> None:
+    messages = many_orders(3 * PIECE)
+    messages.insert(place, message(order(1, user_id="nobody", total_amount=5)))
+    assert rig.store(messages) == Counts(stored=3 * PIECE, parked=1)
+    assert rig.count("orders") == 3 * PIECE
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt(), MemoryError()], ids=repr)
+def test_what_stops_the_making_of_rows_stops_the_step(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """In the middle of a COPY, where psycopg2 would turn it into an error of PostgreSQL's, which is tried again."""
+    rig.store(many_orders(1))
+    texts = iter([copy_rows.copy_text])
+
+    def fails(rows: Sequence[Row]) -> str:
+        for write in texts:
+            return write(rows)
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(copy_rows, "copy_text", fails)
+        rig.store(many_orders(3 * PIECE))
+    assert rig.offsets() == (1, Counts(stored=1))
+    assert rig.store(many_orders(3 * PIECE)) == Counts(stored=3 * PIECE)
 
 
 def test_rows_that_only_postgresql_refuses_are_isolated(rig: Rig) -> None:

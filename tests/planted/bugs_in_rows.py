@@ -12,9 +12,31 @@ _SINK_LOCKS = "tests/integration/test_sink_locks.py"
 _SINK_REFUSALS = "tests/integration/test_sink_refusals.py"
 _SINK_TRIGGERS = "tests/integration/test_sink_triggers.py"
 _COPY_ROWS = "tests/unit/pipeline/sink/test_copy_rows.py"
+_DECODING = "tests/unit/pipeline/sink/test_decoding.py"
 _SQLSTATES = "tests/unit/pipeline/sink/test_sqlstates.py"
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "empty-piece-ends-the-copy",
+        "sesacctl/pipeline/sink/decoding.py",
+        (("            if piece:\n", "            if piece is not None:\n"),),
+        (
+            f"{_DECODING}::test_pieces_are_all_rows_in_order_and_none_is_empty",
+            f"{_SINK}::test_many_malformed_messages_in_a_row_hide_nothing_behind_them",
+        ),
+    ),
+    Plant(
+        "what-copy-did-not-reach-is-left-out",
+        "sesacctl/pipeline/sink/store.py",
+        (("entries = decoding.finish()", "entries = decoding.entries"),),
+        (f"{_SINK_REFUSALS}::test_after_a_refusal_nothing_is_copied_in_vain",),
+    ),
+    Plant(
+        "bug-while-copying-looks-like-postgresql",
+        "sesacctl/pipeline/sink/copy_rows.py",
+        (("if texts.error is not None:", "if texts.error is None:"),),
+        (f"{_SINK}::test_what_stops_the_making_of_rows_stops_the_step",),
+    ),
     Plant(
         "first-header-alone-kept",
         "sesacctl/pipeline/sink/retained.py",

@@ -21,11 +21,11 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/sink/store.py",
         (
             (
-                "                self._fence(cursor, batches)\n                refusals",
+                "                self._fence(cursor, batches)\n                decoding",
                 (
                     '                cursor.execute("SAVEPOINT direct")\n'
                     "                self._fence(cursor, batches)\n"
-                    "                refusals"
+                    "                decoding"
                 ),
             ),
             ('        cursor.execute("SAVEPOINT direct")\n        try:', "        try:"),
@@ -70,8 +70,8 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "ahead-of-the-batch-and-not-of-the-record",
-        "sesacctl/pipeline/sink/batch.py",
-        (("ahead += at > _at(record.timestamp) + AHEAD", "ahead += True"),),
+        "sesacctl/pipeline/sink/decoding.py",
+        (("counts.ahead += at > _at(record.timestamp) + AHEAD", "counts.ahead += True"),),
         (f"{_EVENT_TIMES}::test_only_events_over_an_hour_ahead_are_counted",),
     ),
     Plant(

@@ -9,7 +9,7 @@ import pytest
 
 from sesacctl.errors import ConfigurationError
 from sesacctl.events import CODECS, LAST_MS, ORDERS, record_time
-from sesacctl.pipeline.sink.batch import decode
+from sesacctl.pipeline.sink.decoding import Decoding
 from sesacctl.settings import load
 from tests.helpers.events import AT, batch, message, order
 
@@ -62,8 +62,9 @@ def test_the_setting_is_the_name_of_a_zone(monkeypatch: pytest.MonkeyPatch) -> N
 def ahead(*times: datetime) -> int:
     """How many of these events are counted; the record of each is a second later than the one before."""
     found = batch([message(order(number, created_at=at)) for number, at in enumerate(times)])
-    _, _, counts = decode([found])
-    return counts[found.key].ahead
+    decoding = Decoding([found])
+    decoding.finish()
+    return decoding.counts[found.key].ahead
 
 
 def test_only_events_over_an_hour_ahead_are_counted() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
-from sesacctl.events import CODECS, LAST_MS, ORDERS, PRODUCTS, USERS, Kind, Malformed, Reason, Row
+from sesacctl.events import ORDERS, PRODUCTS, USERS, Kind, Malformed, Reason, Row
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
-from sesacctl.pipeline.sink.explain import explain, tidy
+from sesacctl.pipeline.sink.explain import explain
 from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
 from sesacctl.pipeline.sink.sqlstates import Failure
 
@@ -21,9 +19,6 @@ logger = logging.getLogger(__name__)
 
 # Parents first, so that an order finds a user who came in the same step.
 WRITE_ORDER = (USERS, PRODUCTS, ORDERS)
-
-# An event whose time is later than its record's by more than this: as of clocks that are wrong, or of a zone left out.
-AHEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,53 +143,6 @@ def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
             kept.append(batch)
         most -= len(records)
     return kept
-
-
-def decode(
-    batches: Sequence[Batch], zone: tzinfo = UTC
-) -> tuple[dict[Kind, list[Entry]], list[Refusal], dict[PartitionKey, Counts]]:
-    """Entries by kind, a refusal for every record that is not an event of its topic, and counts for each partition.
-
-    The counts take every entry for stored and have no refusals yet: see `tally`. `zone` is that of event times that
-    have none.
-    """
-    entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
-    refusals: list[Refusal] = []
-    counts: dict[PartitionKey, Counts] = {}
-    for batch in batches:
-        read, found = CODECS[batch.kind].decode, entries[batch.kind]
-        before, unknown_fields, ahead = len(found), 0, 0
-        # No record of the batch is earlier, so that one comparison a row tells that there is nothing to look at.
-        earliest = min((record.timestamp for record in batch.records), default=0)
-        suspect = _at(earliest) + AHEAD
-        for record in batch.records:
-            try:
-                row, unknown = read(record.key, record.value, record.timestamp, zone)
-            except Malformed as error:
-                refusals.append(malformed(error, record, batch))
-            except Exception as error:  # a bug here would return with the same record, without end
-                logger.exception(
-                    "%s-%s@%s", batch.topic, batch.partition, record.offset, extra={"action": "sink.decode"}
-                )
-                refusals.append(Refusal(Failure.DATA, Reason.UNREADABLE, tidy(repr(error)), record, batch))
-            else:
-                unknown_fields += unknown
-                at: Any = row.created_at  # decode sets it
-                if at > suspect and record.timestamp >= 0:
-                    ahead += at > _at(record.timestamp) + AHEAD
-                found.append(Entry(row, record, batch))
-        counts[batch.key] = Counts(
-            stored=len(found) - before,
-            expired=batch.holes if batch.holes_accepted else 0,
-            control=batch.control,
-            unknown_fields=unknown_fields,
-            ahead=ahead,
-        )
-    return entries, refusals, counts
-
-
-def _at(timestamp_ms: int) -> datetime:
-    return datetime.fromtimestamp(min(max(timestamp_ms, 0), LAST_MS) / 1000, UTC)
 
 
 def tally(counts: Mapping[PartitionKey, Counts], refusals: Sequence[Refusal]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+from psycopg2 import Error as PostgresError
 
 from sesacctl.events import CODECS, Kind, Row
 
@@ -17,19 +18,45 @@ _encode_times = msgspec.json.Encoder().encode
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def copy_rows(cursor: extensions.cursor, kind: Kind, rows: Sequence[Row], *, table: str | None = None) -> int:
+def copy_rows(
+    cursor: extensions.cursor, kind: Kind, pieces: Iterable[Sequence[Row]], *, table: str | None = None
+) -> int:
     """COPY rows into the table of their kind, or into `table` with the same columns; returns how many are there now.
 
-    Fewer than were sent: a trigger dropped some.
+    They come in pieces, none of which is empty: PostgreSQL works on one while the next is made. Fewer than were sent: a
+    trigger dropped some.
 
     Raises:
         psycopg2.Error: none of them was stored.
     """
-    if not rows:
+    texts = _Texts(pieces)
+    if texts.first is None:
         return 0
     columns = ", ".join(CODECS[kind].columns)
-    cursor.copy_expert(f"COPY {table or kind} ({columns}) FROM STDIN", io.StringIO(copy_text(rows)))
+    try:
+        cursor.copy_expert(f"COPY {table or kind} ({columns}) FROM STDIN", texts)
+    except PostgresError:
+        if texts.error is not None:
+            raise texts.error from None  # psycopg2 turns it into what looks like PostgreSQL's
+        raise
     return int(cursor.rowcount)
+
+
+class _Texts(io.BufferedIOBase):
+    """The lines of pieces as a file, of which each `read` makes those of one."""
+
+    def __init__(self, pieces: Iterable[Sequence[Row]]) -> None:
+        self.error: BaseException | None = None
+        self._pieces = iter(pieces)
+        self.first = self._next = next(self._pieces, None)
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        try:
+            piece, self._next = self._next or next(self._pieces, None), None
+            return copy_text(piece).encode() if piece else b""
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def copy_text(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sesacctl.events import ORDERS, USERS, Kind, Order, OrderEvent, Reason, Row, User, UserEvent, encode
+from sesacctl.events import Order, OrderEvent, Reason, Row, User, UserEvent, encode
 from sesacctl.formats import Headers
 from sesacctl.pipeline.sink.batch import Entry, Refusal
 from sesacctl.pipeline.sink.record_like import RecordLike
@@ -76,29 +76,30 @@ class ForgottenUsers:
             self._version = version
 
 
-def redact(entries: dict[Kind, list[Entry]], refusals: Sequence[Refusal], forgotten: Forgotten) -> list[Refusal]:
-    """Take what is personal out of rows and records of forgotten users, in place.
+def redact(
+    entries: list[Entry], refusals: Sequence[Refusal], forgotten: Forgotten
+) -> tuple[list[Entry], list[Refusal]]:
+    """Take what is personal out of rows and records of forgotten users, in place; returns the entries that are left.
 
-    Records of those who were removed are taken out, and returned: they count as duplicates.
+    Beside them are those of users who were removed: they count as duplicates.
     """
-    passed_over: list[Refusal] = []
     if not forgotten:
-        return passed_over
-    for kind in (USERS, ORDERS):
-        found, entries[kind] = entries[kind], []
-        for entry in found:
-            removed = forgotten.get(user_of(entry.row) or "")
-            if removed:
-                passed_over.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "its user was removed"))
-                continue
-            if removed is not None:
-                anonymise(entry.row)
-                entry.record = redacted(entry.record, entry.row)
-            entries[kind].append(entry)
+        return entries, []
+    kept: list[Entry] = []
+    passed_over: list[Refusal] = []
+    for entry in entries:
+        removed = forgotten.get(user_of(entry.row) or "")
+        if removed:
+            passed_over.append(entry.refuse(Failure.DUPLICATE, Reason.CONFLICT, "its user was removed"))
+            continue
+        if removed is not None:
+            anonymise(entry.row)
+            entry.record = redacted(entry.record, entry.row)
+        kept.append(entry)
     for refusal in refusals:
         if mentions(refusal.record.key, refusal.record.value, forgotten):
             refusal.record, refusal.detail = redacted(refusal.record), ERASED
-    return passed_over
+    return kept, passed_over
 
 
 def user_of(row: Row) -> str | None:

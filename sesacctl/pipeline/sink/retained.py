@@ -188,12 +188,14 @@ def _redact(cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list
     users = {user for found in entries.values() for entry in found if (user := user_of(entry.row))}
     if not users or not (forgotten := read_forgotten(cursor, users)):
         return []
-    records = {id(entry): entry.record for found in entries.values() for entry in found}
-    passed_over = redact(entries, (), forgotten)
-    for found in entries.values():
-        for entry in found:
+    removed: list[Refusal] = []
+    for kind, found in entries.items():
+        records = {id(entry): entry.record for entry in found}
+        entries[kind], passed_over = redact(found, (), forgotten)
+        for entry in entries[kind]:
             entry.record = records[id(entry)]
-    return passed_over
+        removed += passed_over
+    return removed
 
 
 def _decode(kind: Kind, record: KeptRecord, zone: tzinfo, unwrap: Envelope | None, patch: Patch | None) -> Row:

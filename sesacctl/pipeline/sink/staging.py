@@ -132,7 +132,7 @@ def _insert_set(cursor: extensions.cursor, kind: Kind, entries: Sequence[Entry])
     for entry in entries:  # the log's order is kept: a unique index of the user's own is to refuse the later one
         first.setdefault(_id(kind, entry), entry)
     cursor.execute(f"TRUNCATE stage_{kind}")
-    copy_rows(cursor, kind, [entry.row for entry in first.values()], table=f"stage_{kind}")
+    copy_rows(cursor, kind, [[entry.row for entry in first.values()]], table=f"stage_{kind}")
     cursor.execute(
         f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} s{_PARENTS_THERE[kind]} ORDER BY s.ctid"
         f" ON CONFLICT {_arbiter(cursor, kind)} DO NOTHING RETURNING {key}"
@@ -201,7 +201,7 @@ def _insert_plainly(
         return []
     columns, key = ", ".join(CODECS[kind].columns), CODECS[kind].id_column
     cursor.execute(f"TRUNCATE stage_{kind}; SAVEPOINT plain")
-    copy_rows(cursor, kind, [entry.row for entry in entries], table=f"stage_{kind}")
+    copy_rows(cursor, kind, [[entry.row for entry in entries]], table=f"stage_{kind}")
     try:
         cursor.execute(f"INSERT INTO {kind} ({columns}) SELECT {columns} FROM stage_{kind} RETURNING {key}")
     except PostgresError as error:

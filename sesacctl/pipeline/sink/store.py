@@ -10,12 +10,12 @@ from psycopg2 import extensions
 from psycopg2.errors import FeatureNotSupported
 
 from sesacctl.database import row_security
-from sesacctl.events import Kind
 from sesacctl.pipeline.sink import log_cuts, offsets
-from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, Entry, LogMark, Refusal, decode, tally
+from sesacctl.pipeline.sink.batch import WRITE_ORDER, Batch, LogMark, Refusal, tally
 from sesacctl.pipeline.sink.copy_rows import copy_rows
 from sesacctl.pipeline.sink.counts import Counts, PartitionKey
-from sesacctl.pipeline.sink.forgotten import ForgottenUsers, redact
+from sesacctl.pipeline.sink.decoding import Decoding
+from sesacctl.pipeline.sink.forgotten import ForgottenUsers
 from sesacctl.pipeline.sink.log_cuts import CutLog
 from sesacctl.pipeline.sink.measures import Measures
 from sesacctl.pipeline.sink.old_letters import OldLetters
@@ -98,13 +98,13 @@ class Sink:
             Fenced: nothing was stored; read `next_offsets` again and seek.
             psycopg2.Error: nothing was stored, or the connection broke during COMMIT and it is not known.
         """
-        entries, refusals, counts = decode(batches, self._zone)
         try:
             with self._connection.cursor() as cursor:
                 with self._measures.timed("fence"):
                     self._fence(cursor, batches)
-                refusals += redact(entries, refusals, self._forgotten.by_id)
-                refusals += self._write(cursor, entries)
+                decoding = Decoding(batches, self._zone, self._forgotten.by_id)
+                refusals = self._write(cursor, decoding)
+                entries, counts = decoding.entries, decoding.counts
                 save_dead_letters(
                     cursor, self._group, [r for r in refusals if r.failure in (Failure.DATA, Failure.CONFLICT)]
                 )
@@ -149,30 +149,33 @@ class Sink:
             raise Fenced(", ".join(moved))
         self._forgotten.update(cursor, version)
 
-    def _write(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> list[Refusal]:
+    def _write(self, cursor: extensions.cursor, decoding: Decoding) -> list[Refusal]:
+        """Store the rows that can be stored; refusals for all other records."""
         # After the fence: going back to a savepoint gives up the locks that were taken since.
         cursor.execute("SAVEPOINT direct")
         try:
-            if self._copies and self._expects_all and self._copy(cursor, entries):
-                return []
+            if self._copies and self._expects_all and self._copy(cursor, decoding):
+                return decoding.refusals
         except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
             self._copies = False
         except PostgresError as error:
             if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
                 raise
+        entries = decoding.finish()
         cursor.execute("ROLLBACK TO SAVEPOINT direct")
         self._checkpoint("after going back")
         self._measures.slow_paths += 1
         with self._measures.timed("slow_path"):
             refusals = [refusal for kind in WRITE_ORDER for refusal in write_staged(cursor, kind, entries[kind])]
         self._expects_all = not refusals  # what is refused seldom comes alone: the next COPY would be in vain as well
-        return refusals
+        return decoding.refusals + refusals
 
-    def _copy(self, cursor: extensions.cursor, entries: dict[Kind, list[Entry]]) -> bool:
+    def _copy(self, cursor: extensions.cursor, decoding: Decoding) -> bool:
         """Whether every row is in its table: without an error it may not be, as a trigger may drop rows."""
         with self._measures.timed("copy"):
             for kind in WRITE_ORDER:
-                if copy_rows(cursor, kind, [entry.row for entry in entries[kind]]) != len(entries[kind]):
+                pieces = ([entry.row for entry in piece] for piece in decoding.pieces(kind))
+                if copy_rows(cursor, kind, pieces) != len(decoding.entries[kind]):
                     return False
                 self._checkpoint(f"after copy of {kind}")
             cursor.execute(RAISE_NOW)
