@@ -3,8 +3,7 @@
 Nine consumers each, and a producer at a steady rate: ours, and `peers/bare.py`; with `--before COMMIT` also ours as of
 that commit. PostgreSQL tells when each row was committed (`track_commit_timestamp`) and the row when its order was
 made, so that all are measured alike, from outside. Interleaved; the first two seconds of each run do not count. The
-second table says where our time goes, as medians: until the acknowledgement (linger and brokers), and in the sink
-(fence, COPY, COMMIT); what is left is the fetch, and waiting for processor time. `--write` puts both into
+second table says where our time goes, by what `produce` and `consume` say of themselves. `--write` puts both into
 `benchmarks/RESULTS.md`; exits 5 if a goal was missed.
 """
 
@@ -152,11 +151,11 @@ def run_ours(bench: Bench, folder: Path, rate: int, seconds: float) -> dict[str,
         done = subprocess.run([*produce, *more], cwd=folder, check=True, capture_output=True, text=True)
         produced = json.loads(done.stdout)
         bench.wait_for_rows(produced["acknowledged"])
-        parts = sink_parts(port)
+        parts = shares(port, produced)
     finally:
         consumers.terminate()
         consumers.communicate()
-    return {"acknowledged": produced["ack_p50_ms"], **parts}
+    return parts
 
 
 def all_have_partitions(line: str) -> bool:
@@ -167,19 +166,25 @@ def all_have_partitions(line: str) -> bool:
     return len(instances) == INSTANCES and all(each["partitions"] for each in instances)
 
 
-def sink_parts(port: int) -> dict[str, float]:
-    """The mean of each part of the sink's steps in milliseconds, as the consumers' metrics have them."""
+def shares(port: int, produced: dict[str, float]) -> dict[str, float]:
+    """Where the time from record to COMMIT goes: the mean of each part in milliseconds, one after the other."""
     Event().wait(2.0)  # until each instance has reported its last step
     with urllib.request.urlopen(f"http://{ports.HOST}:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    found = {}
-    for part in _PARTS:
-        total, number = (
-            sum(float(line.split()[1]) for line in lines if f"_{end}{{" in line and f'"{part}"' in line)
-            for end in ("sum", "count")
-        )
-        found[part] = 1000 * total / number if number else 0.0
-    return found
+    whole, step = (_mean_ms(lines, f"sesacctl_{name}_to_commit_seconds") for name in ("record", "read"))
+    linger, broker = (produced.get(name, 0.0) for name in ("linger_ms", "broker_ms"))  # an older one does not say
+    parts = {part: _mean_ms(lines, "sesacctl_step_seconds", f'"{part}"') for part in _PARTS}
+    # A consumer may have a record before its producer hears that all replicas have it.
+    return {"linger": linger, "broker": broker, "fetch wait": whole - step - linger - broker, "step": step} | parts
+
+
+def _mean_ms(lines: Sequence[str], metric: str, label: str = "") -> float:
+    """Of a histogram, of all that were observed."""
+    total, number = (
+        sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{metric}_{end}") and label in line)
+        for end in ("sum", "count")
+    )
+    return 1000 * total / number if number else 0.0
 
 
 def report(runs: Runs) -> tuple[list[str], bool]:
@@ -191,7 +196,7 @@ def report(runs: Runs) -> tuple[list[str], bool]:
         rows.append((f"{rate}/s", name, spread([run.p50 for run in found]), spread([run.p99 for run in found]),
                      "; ".join(verdicts)))  # fmt: skip
     lines = results.table(("rate", "contender", "p50 ms", "p99 ms", "goals"), rows)
-    names = ("acknowledged", *_PARTS)
+    names = ("linger", "broker", "fetch wait", "step", *_PARTS)
     ours = [(rate, found) for (rate, name), found in runs.items() if name == OURS]
     parts = [
         (f"{rate}/s", *(f"{median(run.parts[name] for run in found):.1f}" for name in names)) for rate, found in ours
@@ -199,7 +204,7 @@ def report(runs: Runs) -> tuple[list[str], bool]:
     return [
         *lines,
         "",
-        "Where the time of ours goes, in milliseconds:",
+        "Where the time of ours goes, means in milliseconds; after the step, of which it is, what its parts take:",
         "",
         *results.table(("rate", *names), parts),
     ], missed

@@ -152,6 +152,9 @@ def _table(report: ConsumeReport) -> RenderableType:
         latency = (report.latency_p50_ms, report.latency_p95_ms, report.latency_p99_ms)
         ages = "/".join(f"{ms:,.0f}" for ms in latency if ms is not None)
         lines.append(f"age of the records at their COMMIT p50/p95/p99 {ages} ms")  # of a backlog, how old that was
+    if report.since_read_ms is not None:
+        parts = ", ".join(f"{part.replace('_', ' ')} {ms:,.1f}" for part, ms in report.step_ms.items())
+        lines.append(f"{report.since_read_ms:,.1f} ms of it since they were read, on average; of a step: {parts} ms")
     lines += [f"instance {line.instance}: {line.error}" for line in report.instances if line.error]
     table = render.table("Consumers", columns, [_row(line) for line in report.instances])
     return Group(table, *(render.text(line) for line in lines))

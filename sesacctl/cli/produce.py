@@ -169,6 +169,7 @@ def screen(report: ProduceReport, plan: ProducePlan) -> Table:
         "in flight": f"{report.in_flight:,}",
         "failed": render.text(report.failed, "bold red" if report.failed else ""),
         "acknowledged within": f"p50 {_milliseconds(report.ack_p50_ms)}, p99 {_milliseconds(report.ack_p99_ms)}",
+        "of that": _shares(report),
         "new users, products": f"{report.new_users:,}, {report.new_products:,}",
         "time": f"{report.seconds:.0f} s{time}",
         "waiting for": render.text(report.waiting_for or "nothing", "yellow" if report.waiting_for else ""),
@@ -189,8 +190,15 @@ def _summary(report: ProduceReport) -> Table:
         "seconds": report.seconds,
         "orders/s": report.rate,
         "acknowledged within": f"p50 {_milliseconds(report.ack_p50_ms)}, p99 {_milliseconds(report.ack_p99_ms)}",
+        "of that": _shares(report),
     }
     return render.details("Produced", values)
+
+
+def _shares(report: ProduceReport) -> str:
+    if report.linger_ms is None or report.broker_ms is None:
+        return "–"
+    return f"on average {report.linger_ms:,.1f} ms linger, {report.broker_ms:,.1f} ms brokers"
 
 
 def _milliseconds(value: float | None) -> str:

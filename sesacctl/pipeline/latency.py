@@ -27,6 +27,12 @@ class Histogram:
         self.counts[bisect_left(BOUNDS, seconds)] += number
         self.sum += seconds * number
 
+    @property
+    def mean(self) -> float | None:
+        """In seconds; None without observations."""
+        number = sum(self.counts)
+        return self.sum / number if number else None
+
     def add(self, other: Histogram) -> None:
         """Add another one's observations to these."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

@@ -32,6 +32,7 @@ def test_nine_instances_share_partitions_and_store_all(settings: Settings, sesac
     report = json.loads(done.stdout)
     assert report["totals"]["stored"] == 2_000
     assert 0 < report["latency_p50_ms"] <= report["latency_p95_ms"] <= report["latency_p99_ms"]
+    assert 0 < sum(report["step_ms"].values()) <= report["since_read_ms"] <= report["latency_p99_ms"]
     orders = [sum("orders-" in name for name in line["partitions"]) for line in report["instances"]]
     assert orders == [1] * 9
     result = audit(settings)

@@ -47,16 +47,16 @@ KEYS: dict[str, str] = {
         items[].headers items[].id items[].key items[].key_base64 items[].kind items[].offset items[].partition
         items[].problem items[].size items[].time items[].topic items[].value items[].value_base64""",
     "produce --count 3": """
-        ack_p50_ms ack_p99_ms acknowledged failed first_failure in_flight new_products new_users orders rate
-        rate_now refused seconds sent waiting_for""",
+        ack_p50_ms ack_p99_ms acknowledged broker_ms failed first_failure in_flight linger_ms new_products
+        new_users orders rate rate_now refused seconds sent waiting_for""",
     "consume -n 1 --until-empty": """
         events instances[].counts.ahead instances[].counts.control instances[].counts.dead
         instances[].counts.duplicates instances[].counts.expired instances[].counts.parked
         instances[].counts.stored instances[].counts.unknown_fields instances[].error instances[].instance
         instances[].lag instances[].max_rss_bytes instances[].member instances[].partitions instances[].pid
         instances[].rate instances[].restarts instances[].state latency_p50_ms latency_p95_ms latency_p99_ms rate
-        restarts seconds totals.ahead totals.control totals.dead totals.duplicates totals.expired totals.parked
-        totals.stored totals.unknown_fields""",
+        restarts seconds since_read_ms step_ms.commit step_ms.copy step_ms.fence totals.ahead totals.control
+        totals.dead totals.duplicates totals.expired totals.parked totals.stored totals.unknown_fields""",
     "trace nobody": """
         group hops id kind next_command searched.beginning_gone searched.partitions searched.read searched.since
         searched.stopped_at sentence verdict""",

@@ -106,6 +106,9 @@ def test_the_pace_is_held(ready: Settings) -> None:
     assert report.ack_p99_ms is not None
     assert report.ack_p50_ms is not None
     assert report.ack_p50_ms <= report.ack_p99_ms
+    assert report.linger_ms is not None
+    assert report.broker_ms is not None
+    assert 0 < report.linger_ms < report.linger_ms + report.broker_ms < report.ack_p99_ms
 
 
 def test_the_ledger_holds_every_intent_and_acknowledgement(ready: Settings, sesacctl: Cli) -> None:

@@ -138,7 +138,7 @@ def test_a_malformed_message_is_kept_whole_and_passed_over(rig: Rig) -> None:
     assert row[3:] == ("orders", 0, 10, "invalid_json")
 
 
-def test_many_malformed_messages_in_a_row_hide_nothing_behind_them(rig: Rig) -> None:
+def test_malformed_messages_in_a_row_hide_nothing(rig: Rig) -> None:
     bad: list[Message] = [(b"u1", b"{")] * (2 * PIECE)
     assert rig.store([*many_orders(10), *bad, *many_orders(10)]) == Counts(stored=20, dead=2 * PIECE)
     assert rig.store(bad) == Counts(dead=2 * PIECE)

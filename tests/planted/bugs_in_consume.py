@@ -147,11 +147,11 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/consume/instance.py",
         (
             (
-                "            stored = self._store(sink, batches)\n            assignment.advance(stored)",
+                "            stored = self._store(sink, batches, polled.at)\n            assignment.advance(stored)",
                 (
                     "            assignment.advance(batches)\n"
                     "            reader.commit_to_kafka(assignment.take_uncommitted())\n"
-                    "            stored = self._store(sink, batches)"
+                    "            stored = self._store(sink, batches, polled.at)"
                 ),
             ),
         ),

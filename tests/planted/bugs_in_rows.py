@@ -22,7 +22,7 @@ PLANTS: tuple[Plant, ...] = (
         (("            if piece:\n", "            if piece is not None:\n"),),
         (
             f"{_DECODING}::test_pieces_are_all_rows_in_order_and_none_is_empty",
-            f"{_SINK}::test_many_malformed_messages_in_a_row_hide_nothing_behind_them",
+            f"{_SINK}::test_malformed_messages_in_a_row_hide_nothing",
         ),
     ),
     Plant(

@@ -47,7 +47,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "copy-row-count-ignored",
         "sesacctl/pipeline/sink/store.py",
-        ((" != len(entries[kind]):", " < 0:"),),
+        ((" != len(decoding.entries[kind]):", " < 0:"),),
         (
             f"{_SINK_REFUSALS}::test_a_row_that_a_trigger_drops_from_a_copy_is_a_dead_letter",
             f"{_SINK_REFUSALS}::test_a_trigger_dropping_every_row_loses_nothing",

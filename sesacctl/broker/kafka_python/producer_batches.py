@@ -42,12 +42,16 @@ def varint(number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What became of some rows of one kind; `error` is None if Kafka has them. Times in milliseconds since 1970."""
+    """What became of some rows of one kind; `error` is None if Kafka has them. Times in milliseconds since 1970.
+
+    `lingered_ms` is for how long all of them together waited for their batch to leave.
+    """
 
     kind: Kind
     ids: list[str]
     sent_ms: list[int]
     done_ms: int
+    lingered_ms: float
     size: int
     error: Exception | None
 
@@ -151,7 +155,19 @@ class ProducerRowBatch(ProducerBatch):  # type: ignore[misc]
 
     def _send(self, ids: list[str], sent_ms: list[int], size: int, error: Exception | None) -> None:
         now = time.time_ns() // 1_000_000
-        self._on_done(Delivery(kind=self._kind, ids=ids, sent_ms=sent_ms, done_ms=now, size=size, error=error))
+        left_ms = self.sent_ms[0] + 1000 * ((self.drained or self.created) - self.created)
+        lingered = len(sent_ms) * left_ms - sum(sent_ms)
+        self._on_done(
+            Delivery(
+                kind=self._kind,
+                ids=ids,
+                sent_ms=sent_ms,
+                done_ms=now,
+                lingered_ms=max(0.0, lingered),
+                size=size,
+                error=error,
+            )
+        )
 
 
 class Lane:

@@ -146,7 +146,7 @@ class Instance:
                 self._seek_to_stored(sink)  # what was polled is dropped: it comes again
                 return 0
             batches = self._within_limits(assignment.batches(polled))
-            stored = self._store(sink, batches)
+            stored = self._store(sink, batches, polled.at)
             assignment.advance(stored)
             self._chores.run(sink, reader, assignment)
             self._store_control(sink, polled)
@@ -209,7 +209,7 @@ class Instance:
             self._member.place.assignment.mark_changed()
         return batches
 
-    def _store(self, sink: Sink, batches: Sequence[Batch]) -> Sequence[Batch]:
+    def _store(self, sink: Sink, batches: Sequence[Batch], read_at: float) -> Sequence[Batch]:
         """Store batches in one transaction; returns those that are stored, which are all or none."""
         if not count_records(batches):
             return []
@@ -222,6 +222,7 @@ class Instance:
             self._member.place.assignment.mark_changed()
             return []
         self._step_size.fitted(batches)
+        self._measures.read_to_commit.observe(time.monotonic() - read_at, count_records(batches))
         now_ms = time.time() * 1000
         for batch in batches:
             self._status.latency.observe(now_ms, [at for record in batch.records if (at := record.timestamp) >= 0])

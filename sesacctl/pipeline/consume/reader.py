@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -62,7 +63,8 @@ class Polled:
     """What one poll returned, by partition. Without records, `positions` has where reading continues.
 
     `membership` is None after an error: positions may have passed records that were not handed out. `refused` has
-    positions that are not in their logs, `diverged` the ends of what the brokers know of a leader epoch.
+    positions that are not in their logs, `diverged` the ends of what the brokers know of a leader epoch. `at` is when
+    it returned, by the monotonic clock.
     """
 
     membership: Membership | None
@@ -71,6 +73,7 @@ class Polled:
     positions: Mapping[TopicPartition, Position] = field(default_factory=dict)
     refused: Mapping[TopicPartition, int] = field(default_factory=dict)
     diverged: Mapping[TopicPartition, OffsetAndMetadata | None] = field(default_factory=dict)
+    at: float = field(default_factory=time.monotonic)
 
 
 class Reader:

@@ -56,7 +56,8 @@ class ProduceReport:
     """Figures so far: `sent = acknowledged + failed + in_flight` counts events of all kinds.
 
     `rate` is orders per second over all `seconds`, up to the last acknowledgement, `rate_now` that since the report
-    before; `refused` events were too large to be sent. Latencies are from send to acknowledgement, in milliseconds.
+    before; `refused` events were too large to be sent. Latencies are from send to acknowledgement, in milliseconds;
+    On average, `linger_ms` of that is the wait for the batch to leave, and `broker_ms` the rest.
     """
 
     orders: int
@@ -72,6 +73,8 @@ class ProduceReport:
     rate_now: float
     ack_p50_ms: float | None
     ack_p99_ms: float | None
+    linger_ms: float | None
+    broker_ms: float | None
     waiting_for: str | None
     first_failure: str | None
 
@@ -112,6 +115,7 @@ class Producer:
             raise
         self._bucket = Bucket(plan.rate)
         self._latency = Latency()
+        self._lingered_ms = 0.0
         self._orders = self._new_users = self._new_products = self._refused = 0
         self._waiting_for: str | None = None
         self._begin = time.monotonic()
@@ -187,6 +191,7 @@ class Producer:
         sender, now = self._sender, time.monotonic()
         seconds = now - self._begin
         reported, orders = self._reported
+        linger_ms, broker_ms = self._means()
         return ProduceReport(
             orders=self._orders,
             new_users=self._new_users,
@@ -201,9 +206,19 @@ class Producer:
             rate_now=round((self._orders - orders) / max(now - reported, 1e-3), 1),
             ack_p50_ms=self._latency.percentile(50),
             ack_p99_ms=self._latency.percentile(99),
+            linger_ms=linger_ms,
+            broker_ms=broker_ms,
             waiting_for=self._waiting_for,
             first_failure=sender.first_failure,
         )
+
+    def _means(self) -> tuple[float, float] | tuple[None, None]:
+        """Of the time to the acknowledgement, in milliseconds: until its batch left, and after."""
+        seconds = self._latency.histogram.mean
+        if seconds is None:
+            return None, None
+        linger_ms = self._lingered_ms / self._sender.acknowledged
+        return round(linger_ms, 1), round(max(0.0, 1000 * seconds - linger_ms), 1)
 
     def acknowledgements(self) -> Histogram:
         """From sending to the acknowledgement, of every event so far; to be asked in `on_report`."""
@@ -268,6 +283,7 @@ class Producer:
         if delivery.error is not None:
             return
         self._latency.observe(delivery.done_ms, delivery.sent_ms)
+        self._lingered_ms += delivery.lingered_ms
         if self._ledger:
             try:
                 self._ledger.acknowledge(delivery.kind, delivery.ids)

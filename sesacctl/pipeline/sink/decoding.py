@@ -26,8 +26,8 @@ AHEAD = timedelta(hours=1)
 class Decoding:
     """What the records of one step are, as far as they were decoded by now.
 
-    `entries` has the rows by kind, without what is personal of users in `forgotten`; `refusals` the records that are
-    no events of their topic, or whose user was removed. `counts` has figures for each partition, which take every
+    `entries` has the rows by kind, without what is personal of users in `forgotten`. `refusals` has the records that
+    are not events of their topic, and those of users who were removed. `counts` has figures for each partition, which take every
     event for stored and have no refusals: see `tally`. `zone` is that of event times that have none.
     """
 

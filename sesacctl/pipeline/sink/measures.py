@@ -22,11 +22,13 @@ PARTS: tuple[Part, ...] = get_args(Part)
 class Measures:
     """Of each part of a step that went well its seconds.
 
-    `dead` has dead letters by topic and reason, `expired` the offsets that were passed over because they had expired.
+    `read_to_commit` has the time from the poll, of each record. `dead` has dead letters by topic and reason,
+    `expired` the offsets that were passed over because they had expired.
     """
 
     seconds: dict[Part, Histogram] = field(default_factory=lambda: {part: Histogram() for part in PARTS})
     slow_paths: int = 0
+    read_to_commit: Histogram = field(default_factory=Histogram)
     dead: Counter[tuple[str, str]] = field(default_factory=Counter)
     expired: Counter[str] = field(default_factory=Counter)
 
@@ -52,12 +54,13 @@ class Measures:
         for part, histogram in other.seconds.items():
             self.seconds[part].add(histogram)
         self.slow_paths += other.slow_paths
+        self.read_to_commit.add(other.read_to_commit)
         self.dead.update(other.dead)
         self.expired.update(other.expired)
 
     def take(self) -> Measures:
         """The figures so far; they begin again here."""
         taken, fresh = replace(self), Measures()
-        self.seconds, self.slow_paths = fresh.seconds, fresh.slow_paths
+        self.seconds, self.slow_paths, self.read_to_commit = fresh.seconds, fresh.slow_paths, fresh.read_to_commit
         self.dead, self.expired = fresh.dead, fresh.expired
         return taken

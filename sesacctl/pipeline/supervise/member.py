@@ -16,6 +16,7 @@ from sesacctl.pipeline.consume.activity import Activity
 from sesacctl.pipeline.consume.status import Status
 from sesacctl.pipeline.latency import Histogram, Latency
 from sesacctl.pipeline.sink.counts import Counts
+from sesacctl.pipeline.sink.measures import Part
 from sesacctl.pipeline.supervise.messages import Crash
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ class InstanceReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeReport:
-    """Figures so far; rate in events per second since the last interval began, latency from record to COMMIT."""
+    """Figures so far; rate in events per second since the last interval began, latency from record to COMMIT.
+
+    `since_read_ms` is what of it passed since the poll that returned the record, `step_ms` what each part of a step
+    took; both on average.
+    """
 
     instances: list[InstanceReport]
     totals: Counts
@@ -61,6 +66,8 @@ class ConsumeReport:
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+    since_read_ms: float | None
+    step_ms: Mapping[Part, float]
 
 
 @dataclass(slots=True)
@@ -269,4 +276,15 @@ class Figures:
             latency_p50_ms=self.latency.percentile(50),
             latency_p95_ms=self.latency.percentile(95),
             latency_p99_ms=self.latency.percentile(99),
+            since_read_ms=_mean_ms(self.activity.measures.read_to_commit),
+            step_ms={
+                part: mean
+                for part, histogram in self.activity.measures.seconds.items()
+                if (mean := _mean_ms(histogram)) is not None
+            },
         )
+
+
+def _mean_ms(histogram: Histogram) -> float | None:
+    mean = histogram.mean
+    return None if mean is None else round(1000 * mean, 1)

@@ -272,6 +272,11 @@ def of_consume(figures: ConsumeFigures) -> list[Family]:
         *_activity(figures.activity),
         _gauge("sesacctl_consume_waiting_members", text, ("server",), waiting),
         _histogram("sesacctl_record_to_commit_seconds", "From the record's time to COMMIT.", figures.record_to_commit),
+        _histogram(
+            "sesacctl_read_to_commit_seconds",
+            "From the poll that returned the record to COMMIT.",
+            figures.activity.measures.read_to_commit,
+        ),
     ]
 
 

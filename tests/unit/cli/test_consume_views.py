@@ -36,6 +36,8 @@ def report(*instances: InstanceReport) -> ConsumeReport:
         rate=113.0,
         restarts=6,
         latency_p50_ms=5.0,
+        since_read_ms=2.0,
+        step_ms={"fence": 0.5, "slow_path": 1.5},
         latency_p95_ms=6.0,
         latency_p99_ms=1_234.0,
     )
@@ -57,6 +59,7 @@ def test_the_table_shows_each_instance_and_its_last_error() -> None:
     assert "instance 1: PostgreSQL is away" in text
     assert "113/s now" in text
     assert "p50/p95/p99 5/6/1,234 ms" in text
+    assert "2.0 ms of it since they were read, on average; of a step: fence 0.5, slow path 1.5 ms" in text
 
 
 def test_at_the_end_the_rate_is_that_of_the_whole_run() -> None:

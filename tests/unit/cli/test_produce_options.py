@@ -63,7 +63,7 @@ def report(**values: object) -> ProduceReport:
     figures: dict[str, object] = {
         "orders": 12_345, "new_users": 3, "new_products": 1, "sent": 12_349, "acknowledged": 12_000, "failed": 0,
         "in_flight": 349, "refused": 0, "seconds": 12.3, "rate": 1003.6, "rate_now": 998.7, "ack_p50_ms": 12.0,
-        "ack_p99_ms": 40.0, "waiting_for": None, "first_failure": None,
+        "ack_p99_ms": 40.0, "linger_ms": 4.2, "broker_ms": 9.8, "waiting_for": None, "first_failure": None,
     }  # fmt: skip
     return ProduceReport(**(figures | values))  # type: ignore[arg-type]
 
@@ -78,11 +78,21 @@ def shown(report: ProduceReport, plan: ProducePlan) -> str:
 def test_the_screen_fits_80_columns_and_tells_how_far_it_is() -> None:
     text = shown(report(), ProducePlan(rate=1000, count=50_000, seconds=60))
     assert all(len(line) <= 80 for line in text.splitlines())
-    for part in ("12,345 of 50,000", "999 now", "1,000 orders/s wanted", "p99 40 ms", "12 s of 60 s"):
+    for part in (
+        "12,345 of 50,000",
+        "999 now",
+        "1,000 orders/s wanted",
+        "p99 40 ms",
+        "4.2 ms linger",
+        "9.8 ms brokers",
+        "12 s of 60 s",
+    ):
         assert part in text
 
 
 def test_the_screen_says_what_is_waited_for() -> None:
-    text = shown(report(waiting_for="Kafka", ack_p50_ms=None, ack_p99_ms=None), ProducePlan())
+    text = shown(
+        report(waiting_for="Kafka", ack_p50_ms=None, ack_p99_ms=None, linger_ms=None, broker_ms=None), ProducePlan()
+    )
     assert "Kafka" in text
     assert "as fast as Kafka takes them" in text
