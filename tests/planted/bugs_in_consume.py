@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.planted.plant import Plant
 
+_AHEAD = "tests/unit/pipeline/consume/test_ahead.py"
+_CONSUME_AHEAD = "tests/integration/test_consume_ahead.py"
 _CONSUME_AWAY = "tests/faults/test_consume_away.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
 _READ_ONLY = "tests/integration/test_read_only.py"
@@ -13,6 +15,30 @@ _OWNED_LOG = "tests/unit/pipeline/consume/test_owned_log.py"
 _MAILBOX = "tests/unit/pipeline/supervise/test_mailbox.py"
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "read-ahead-and-never-let-go",
+        "sesacctl/pipeline/consume/ahead.py",
+        (("done, self._next = self._next, None", "done = self._next"),),
+        (
+            f"{_AHEAD}::test_a_poll_is_made_in_another_thread_and_taken_once",
+            f"{_CONSUME_AHEAD}::test_a_step_that_fails_takes_what_was_read_ahead_along",
+        ),
+    ),
+    Plant(
+        "error-ahead-ignored",
+        "sesacctl/pipeline/consume/ahead.py",
+        (("return None if done is None else", "return None if done is None or done.exception() else"),),
+        (
+            f"{_AHEAD}::test_what_a_poll_raises_is_raised_when_it_is_taken",
+            f"{_CONSUME_AHEAD}::test_an_error_of_the_poll_ahead_ends_the_instance",
+        ),
+    ),
+    Plant(
+        "group-changed-ahead-unseen",
+        "sesacctl/pipeline/consume/ahead.py",
+        (("        return self._next.result().membership", "        return polled.membership"),),
+        (f"{_AHEAD}::test_the_membership_is_that_of_the_last_poll",),
+    ),
     Plant(
         "poll-error-keeps-position",
         "sesacctl/pipeline/consume/reader.py",

@@ -28,7 +28,7 @@ _PACKAGES = {2: "python-snappy", 3: "lz4", 4: "zstandard"}
 class Record(Struct, gc=False):
     """A record as it came; `timestamp` in milliseconds since 1970, -1 if unknown. Header names may be any bytes.
 
-    `leader_epoch`: of the batch that it is in, -1 if unknown.
+    `leader_epoch`: of the batch that it is in, -1 if unknown. `decoded`: room for what somebody has made of it.
     """
 
     offset: int
@@ -37,6 +37,7 @@ class Record(Struct, gc=False):
     value: bytes | None
     headers: list[tuple[bytes, bytes | None]]
     leader_epoch: int
+    decoded: Any = None
 
     def crc(self) -> int:
         """CRC-32 of key and value: with the offset and the timestamp enough to tell two records apart."""

@@ -14,6 +14,7 @@ from sesacctl.broker.addresses import missed
 from sesacctl.errors import ServerUnreachable, SesacctlError
 from sesacctl.events import Kind
 from sesacctl.pipeline.consume.activity import Activity
+from sesacctl.pipeline.consume.ahead import Ahead
 from sesacctl.pipeline.consume.budget import Budget
 from sesacctl.pipeline.consume.chores import Chores
 from sesacctl.pipeline.consume.group_member import CLOSE_MS, GroupMember
@@ -69,6 +70,7 @@ class Instance:
         self._postgres = PostgresLink(settings, self._measures, checkpoint)
         self._member = GroupMember(settings, self._kind_of, member_id=member_id, accept_gap=accept_gap)
         self._step_size = StepSize(budget)
+        self._ahead = Ahead(self._kind_of, settings.event_timezone)
         self._chores = Chores(
             settings, self._kind_of, self._status, self._measures, park_seconds=park_seconds, checkpoint=checkpoint
         )
@@ -76,7 +78,7 @@ class Instance:
         self._connected_at = time.monotonic()  # to Kafka
 
     def run(self, stop: Event) -> None:
-        """Consume until `stop` is set; what was polled by then is stored.
+        """Consume until `stop` is set; the step that is under way by then is stored.
 
         Raises:
             SesacctlError: a person has to do something; offsets and rows are consistent all the same.
@@ -91,6 +93,7 @@ class Instance:
                     self.run_once()
             self._drain()
         finally:
+            self._ahead.close()
             self._postgres.close()
             self._send_status()
             self._member.close()
@@ -139,7 +142,7 @@ class Instance:
             return 0
         self._watch_kafka()
         try:
-            polled = reader.poll(timeout_ms=POLL_MS)
+            polled = self._ahead.take() or reader.poll(timeout_ms=POLL_MS)
             for expired in assignment.expired(polled):
                 sink.skip_expired(expired)
             if assignment.changed(polled.membership):
@@ -148,7 +151,8 @@ class Instance:
             batches = self._within_limits(assignment.batches(polled))
             stored = self._store(sink, batches, polled.at)
             assignment.advance(stored)
-            self._chores.run(sink, reader, assignment)
+            if self._ahead.membership_after(polled) == polled.membership:
+                self._chores.run(sink, reader, assignment)
             self._store_control(sink, polled)
             return count_records(stored)
         except CutFound as found:
@@ -214,7 +218,8 @@ class Instance:
         if not count_records(batches):
             return []
         try:
-            counts = sink.store(batches)
+            with self._ahead.reading(self._member.place.reader, count_records(batches)) as begin:
+                counts = sink.store(batches, meanwhile=begin)
         except BaseException as error:
             if not self._step_size.halved(error, batches, sink.connection):
                 raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any
@@ -27,11 +28,18 @@ class Decoding:
     """What the records of one step are, as far as they were decoded by now.
 
     `entries` has the rows by kind, without what is personal of users in `forgotten`. `refusals` has the records that
-    are not events of their topic, and those of users who were removed. `counts` has figures for each partition, which take every
-    event for stored and have no refusals: see `tally`. `zone` is that of event times that have none.
+    are not events of their topic, and those of users who were removed. `counts` has figures for each partition, which
+    take every event for stored and have no refusals: see `tally`. `zone` is that of event times that have none. `then`
+    is called once nothing is left to decode.
     """
 
-    def __init__(self, batches: Sequence[Batch], zone: tzinfo = UTC, forgotten: Forgotten | None = None) -> None:
+    def __init__(
+        self,
+        batches: Sequence[Batch],
+        zone: tzinfo = UTC,
+        forgotten: Forgotten | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         self.entries: dict[Kind, list[Entry]] = {kind: [] for kind in WRITE_ORDER}
         self.refusals: list[Refusal] = []
         self.counts: dict[PartitionKey, Counts] = {
@@ -40,7 +48,8 @@ class Decoding:
         }
         self._zone = zone
         self._forgotten: Forgotten = forgotten or {}
-        self._pieces = {kind: self._decode([batch for batch in batches if batch.kind == kind]) for kind in WRITE_ORDER}
+        self._then = then
+        self._pieces = {kind: self._decode(kind, batches) for kind in WRITE_ORDER}
 
     def pieces(self, kind: Kind) -> Iterator[Sequence[Entry]]:
         """The rows of a kind that were not decoded yet, piece by piece; no piece is empty."""
@@ -56,11 +65,12 @@ class Decoding:
                 pass
         return self.entries
 
-    def _decode(self, batches: Sequence[Batch]) -> Iterator[list[Entry]]:
-        """Some hundred records after the other; of the last batches that is less."""
+    def _decode(self, kind: Kind, batches: Sequence[Batch]) -> Iterator[list[Entry]]:
         piece: list[Entry] = []
         refusals: list[Refusal] = []
         for batch in batches:
+            if batch.kind != kind:
+                continue
             records = iter(batch.records)
             while some := list(islice(records, PIECE - len(piece))):
                 self._decode_some(batch, some, piece, refusals)
@@ -68,6 +78,8 @@ class Decoding:
                     yield self._redacted(piece, refusals)
                     piece, refusals = [], []
         yield self._redacted(piece, refusals)
+        if kind == WRITE_ORDER[-1]:
+            self._then()
 
     def _redacted(self, piece: list[Entry], refusals: list[Refusal]) -> list[Entry]:
         kept, passed_over = redact(piece, refusals, self._forgotten)
@@ -82,7 +94,7 @@ class Decoding:
         suspect = _at(min(record.timestamp for record in records)) + AHEAD
         for record in records:
             try:
-                row, unknown = read(record.key, record.value, record.timestamp, self._zone)
+                row, unknown = record.decoded or read(record.key, record.value, record.timestamp, self._zone)
             except Malformed as error:
                 refusals.append(malformed(error, record, batch))
             except Exception as error:  # a bug here would return with the same record, without end
@@ -97,6 +109,14 @@ class Decoding:
                     counts.ahead += at > _at(record.timestamp) + AHEAD
                 entries.append(Entry(row, record, batch))
         counts.stored += len(entries) - before
+
+
+def decode_ahead(kind: Kind, records: Sequence[PolledRecord], zone: tzinfo) -> None:
+    """Have rows ready for the step that is to store them; it sees for itself why a record has none."""
+    read = CODECS[kind].decode
+    for record in records:
+        with suppress(Exception):
+            record.decoded = read(record.key, record.value, record.timestamp, zone)
 
 
 def _at(timestamp_ms: int) -> datetime:

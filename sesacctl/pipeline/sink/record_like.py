@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sesacctl.events import Row
 from sesacctl.formats import Headers
 
 
@@ -37,6 +38,9 @@ class PolledRecord(RecordLike, Protocol):
     @property
     def leader_epoch(self) -> int:
         """The leader epoch of the batch that it is in, -1 if unknown."""
+
+    decoded: tuple[Row, bool] | None
+    """What its codec has made of it, where that was done ahead."""
 
     def crc(self) -> int:
         """CRC-32 of key and value."""

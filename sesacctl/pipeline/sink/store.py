@@ -91,8 +91,12 @@ class Sink:
         with self._connection, self._connection.cursor() as cursor:
             return offsets.begin(cursor, self._group, topic, key, offset)
 
-    def store(self, batches: Sequence[Batch]) -> dict[PartitionKey, Counts]:
+    def store(
+        self, batches: Sequence[Batch], meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[PartitionKey, Counts]:
         """Store the batches in one transaction; returns what became of their offsets, for each partition.
+
+        `meanwhile` is called when all is decoded, and PostgreSQL has most of its work before it.
 
         Raises:
             Fenced: nothing was stored; read `next_offsets` again and seek.
@@ -102,7 +106,7 @@ class Sink:
             with self._connection.cursor() as cursor:
                 with self._measures.timed("fence"):
                     self._fence(cursor, batches)
-                decoding = Decoding(batches, self._zone, self._forgotten.by_id)
+                decoding = Decoding(batches, self._zone, self._forgotten.by_id, meanwhile)
                 refusals = self._write(cursor, decoding)
                 entries, counts = decoding.entries, decoding.counts
                 save_dead_letters(
