@@ -19,10 +19,7 @@ PLANTS: tuple[Plant, ...] = (
         "read-ahead-and-never-let-go",
         "sesacctl/pipeline/consume/ahead.py",
         (("done, self._next = self._next, None", "done = self._next"),),
-        (
-            f"{_AHEAD}::test_a_poll_is_made_in_another_thread_and_taken_once",
-            f"{_CONSUME_AHEAD}::test_a_step_that_fails_takes_what_was_read_ahead_along",
-        ),
+        (f"{_AHEAD}::test_a_poll_is_made_in_another_thread_and_taken_once",),
     ),
     Plant(
         "error-ahead-ignored",
