@@ -37,6 +37,7 @@ from tests.helpers.waiting import BUSY_SECONDS, wait_until, within
 
 CHECKPOINTS = (
     "after poll",
+    "after fence",
     "after copy of orders",
     "before commit",
     "after commit",

@@ -103,7 +103,7 @@ class Beside:
         self.other: Future[Any] | None = None
 
     def checkpoint(self, label: str) -> None:
-        if label == "after copy of products" and self.other is None:
+        if label == "after fence" and self.other is None:
             self.start()
         if label == "after going back":
             self.waits_on = someone_waits(self._rig)

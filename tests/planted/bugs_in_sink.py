@@ -21,14 +21,13 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/pipeline/sink/store.py",
         (
             (
-                "                self._fence(cursor, batches)\n                decoding",
+                "                    self._fence(cursor, batches)\n",
                 (
-                    '                cursor.execute("SAVEPOINT direct")\n'
-                    "                self._fence(cursor, batches)\n"
-                    "                decoding"
+                    '                    cursor.execute("SAVEPOINT direct")\n'
+                    "                    self._fence(cursor, batches)\n"
                 ),
             ),
-            ('        cursor.execute("SAVEPOINT direct")\n        try:', "        try:"),
+            ('before = "SAVEPOINT direct; "', 'before = ""'),
         ),
         (f"{_SINK_LOCKS}::test_a_step_with_a_refused_row_keeps_its_partition_locked",),
     ),

@@ -19,12 +19,17 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy_rows(
-    cursor: extensions.cursor, kind: Kind, pieces: Iterable[Sequence[Row]], *, table: str | None = None
+    cursor: extensions.cursor,
+    kind: Kind,
+    pieces: Iterable[Sequence[Row]],
+    *,
+    table: str | None = None,
+    before: str = "",
 ) -> int:
     """COPY rows into the table of their kind, or into `table` with the same columns; returns how many are there now.
 
     They come in pieces, none of which is empty: PostgreSQL works on one while the next is made. Fewer than were sent: a
-    trigger dropped some.
+    trigger dropped some. `before` has statements that go with the COPY in one round trip; not without rows.
 
     Raises:
         psycopg2.Error: none of them was stored.
@@ -34,7 +39,7 @@ def copy_rows(
         return 0
     columns = ", ".join(CODECS[kind].columns)
     try:
-        cursor.copy_expert(f"COPY {table or kind} ({columns}) FROM STDIN", texts)
+        cursor.copy_expert(f"{before}COPY {table or kind} ({columns}) FROM STDIN", texts)
     except PostgresError:
         if texts.error is not None:
             raise texts.error from None  # psycopg2 turns it into what looks like PostgreSQL's

@@ -30,7 +30,7 @@ class Decoding:
     `entries` has the rows by kind, without what is personal of users in `forgotten`. `refusals` has the records that
     are not events of their topic, and those of users who were removed. `counts` has figures for each partition, which
     take every event for stored and have no refusals: see `tally`. `zone` is that of event times that have none. `then`
-    is called once nothing is left to decode.
+    is called once nothing is left to decode. `kinds` are those that there are, parents first.
     """
 
     def __init__(
@@ -48,8 +48,9 @@ class Decoding:
         }
         self._zone = zone
         self._forgotten: Forgotten = forgotten or {}
+        self.kinds = [kind for kind in WRITE_ORDER if any(batch.kind == kind for batch in batches)]
         self._then = then
-        self._pieces = {kind: self._decode(kind, batches) for kind in WRITE_ORDER}
+        self._pieces = {kind: self._decode(kind, batches) for kind in self.kinds}
 
     def pieces(self, kind: Kind) -> Iterator[Sequence[Entry]]:
         """The rows of a kind that were not decoded yet, piece by piece; no piece is empty."""
@@ -60,7 +61,7 @@ class Decoding:
 
     def finish(self) -> Mapping[Kind, list[Entry]]:
         """All rows, after decoding those that are left."""
-        for kind in WRITE_ORDER:
+        for kind in self.kinds:
             for _ in self.pieces(kind):
                 pass
         return self.entries
@@ -78,7 +79,7 @@ class Decoding:
                     yield self._redacted(piece, refusals)
                     piece, refusals = [], []
         yield self._redacted(piece, refusals)
-        if kind == WRITE_ORDER[-1]:
+        if kind == self.kinds[-1]:
             self._then()
 
     def _redacted(self, piece: list[Entry], refusals: list[Refusal]) -> list[Entry]:

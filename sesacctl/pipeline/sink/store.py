@@ -106,6 +106,7 @@ class Sink:
             with self._connection.cursor() as cursor:
                 with self._measures.timed("fence"):
                     self._fence(cursor, batches)
+                self._checkpoint("after fence")
                 decoding = Decoding(batches, self._zone, self._forgotten.by_id, meanwhile)
                 refusals = self._write(cursor, decoding)
                 entries, counts = decoding.entries, decoding.counts
@@ -155,18 +156,17 @@ class Sink:
 
     def _write(self, cursor: extensions.cursor, decoding: Decoding) -> list[Refusal]:
         """Store the rows that can be stored; refusals for all other records."""
-        # After the fence: going back to a savepoint gives up the locks that were taken since.
-        cursor.execute("SAVEPOINT direct")
-        try:
-            if self._copies and self._expects_all and self._copy(cursor, decoding):
-                return decoding.refusals
-        except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
-            self._copies = False
-        except PostgresError as error:
-            if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
-                raise
+        if self._copies and self._expects_all:
+            try:
+                if self._copy(cursor, decoding):
+                    return decoding.refusals
+            except FeatureNotSupported:  # COPY is refused where there are policies; INSERT is not
+                self._copies = False
+            except PostgresError as error:
+                if classify(error) not in (Failure.DATA, Failure.PARK, Failure.CONFLICT, Failure.CODE):
+                    raise
+            cursor.execute("ROLLBACK TO SAVEPOINT direct")
         entries = decoding.finish()
-        cursor.execute("ROLLBACK TO SAVEPOINT direct")
         self._checkpoint("after going back")
         self._measures.slow_paths += 1
         with self._measures.timed("slow_path"):
@@ -176,13 +176,20 @@ class Sink:
 
     def _copy(self, cursor: extensions.cursor, decoding: Decoding) -> bool:
         """Whether every row is in its table: without an error it may not be, as a trigger may drop rows."""
+        # After the fence: going back to the savepoint gives up the locks that were taken since.
+        before = "SAVEPOINT direct; "
         with self._measures.timed("copy"):
-            for kind in WRITE_ORDER:
+            if at_once := len(decoding.kinds) == 1:
+                before += f"{RAISE_NOW}; "
+            for kind in decoding.kinds:
                 pieces = ([entry.row for entry in piece] for piece in decoding.pieces(kind))
-                if copy_rows(cursor, kind, pieces) != len(decoding.entries[kind]):
+                stored = copy_rows(cursor, kind, pieces, before=before)
+                if stored != len(decoding.entries[kind]):
                     return False
                 self._checkpoint(f"after copy of {kind}")
-            cursor.execute(RAISE_NOW)
+                before = "" if stored else before
+            if not at_once:  # what one kind's rows defer, another's may settle
+                cursor.execute(RAISE_NOW)
         return True
 
     def _advance(
