@@ -22,6 +22,9 @@ UV ?= uv
 COVERED = $(shell test -n "$(COVERAGE)" || $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' && echo --cov --cov-report=)
 # Of `make faults`: SEEDS="1 2 3" has three storms; none is the one of the day.
 SEEDS ?=
+# Of `make bench`: BEFORE=COMMIT has sesacctl as of that commit beside it.
+BEFORE ?=
+PAIRED = $(if $(BEFORE),--before $(BEFORE))
 # Of `make growth`: some of processes, partitions, backlog, table, audit and refresh; nothing is all.
 WHAT ?=
 
@@ -78,13 +81,13 @@ compat: $(DEV_STAMP) ## Run the loop on other versions of Kafka, PostgreSQL and 
 planted: $(DEV_STAMP) ## Plant known bugs one at a time, and see that tests notice each
 	@$(BIN)/python -m tests.planted
 
-bench: $(DEV_STAMP) $(BENCH_STAMP) ## Measure against peers and older shapes, as ratios, into benchmarks/RESULTS.md; takes many minutes
-	@missed=0; for name in "results startup" "results seed" "results cache" "results produce" "consume --write" \
-		"consume_mix --write" "latency --write"; do \
+bench: $(DEV_STAMP) $(BENCH_STAMP) ## Measure against peers, older shapes and growth, into benchmarks/RESULTS.md and docs/charts; forty minutes
+	@missed=0; for name in "results startup" "results seed" "results cache" "results produce" "consume --write $(PAIRED)" \
+		"latency --write $(PAIRED)" "consume_mix --write" "results install 1" "growth --rounds 1 --minutes 1 --write"; do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || missed=1; done; exit $$missed
 
-growth: $(DEV_STAMP) ## Measure how cost grows, and draw docs/charts; takes half an hour, WHAT="table audit" is a part of it
-	@$(BIN)/python -m benchmarks.growth $(WHAT)
+growth: $(DEV_STAMP) ## Measure how cost grows as far as in ten minutes each, and draw docs/charts; WHAT="table audit" is a part of it
+	@$(BIN)/python -m benchmarks.growth --minutes 10 --write $(WHAT)
 
 pictures: $(DEV_STAMP) ## Take the README's pictures again, from a loop that turns
 	@$(BIN)/python -m benchmarks.pictures

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth_consume, growth_read
+from benchmarks import growth_consume, growth_read, results
 from benchmarks.growth_consume import Plan
 from benchmarks.growth_report import Series
 from benchmarks.servers import local_stack
@@ -25,8 +25,8 @@ CHARTS = Path(__file__).resolve().parents[1] / "docs" / "charts"
 ON_A_STACK: dict[str, tuple[Callable[[Settings, Plan], Series], int]] = {
     "processes": (growth_consume.processes, 9),
     "partitions": (growth_consume.partitions, 90),
-    "backlog": (growth_consume.backlog, 1_000_000),
-    "table": (growth_consume.table, 10_000_000),
+    "backlog": (growth_consume.backlog, 5_000_000),
+    "table": (growth_consume.table, 100_000_000),
     "audit": (growth_read.audits, 1_000_000),
 }
 MOST_REFRESHED = 10_000_000
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000, help="orders where something else grows")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each point, of which the median counts")
     parser.add_argument("--minutes", type=float, default=5, help="for one series: then its largest points are left out")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md, too")
     parser.add_argument("--charts", type=Path, default=CHARTS, help="where the charts go")
     options = parser.parse_args()
     if unknown := set(options.what) - set(names):
@@ -52,6 +53,8 @@ def main() -> None:
         options.charts.mkdir(parents=True, exist_ok=True)
         (options.charts / f"growth-{name}.svg").write_text(series.svg(), "utf-8")
         print("\n".join(series.markdown()), "\n", flush=True)
+        if options.write:
+            results.write_section(f"growth of {name}", series.markdown())
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 

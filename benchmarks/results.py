@@ -48,7 +48,8 @@ def main() -> None:
         for line in running.stdout:
             print(line, end="", flush=True)
             shown.append(line.rstrip())
-    write_section(name, ["```text", *shown, "```"])
+    is_markdown = any(line.startswith("|") for line in shown)
+    write_section(name, shown if is_markdown else ["```text", *shown, "```"])
     sys.exit(running.returncode)
 
 

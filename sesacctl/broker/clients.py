@@ -158,6 +158,8 @@ def producer(settings: Settings, *, delivery_seconds: float) -> KafkaProducer:
             enable_idempotence=True,  # explicit: acks=1 alone would turn it off silently
             acks="all",
             linger_ms=LINGER_MS,
+            # What comes while a broker has a request goes with the next one: fewer and larger ones where time is short.
+            max_in_flight_requests_per_connection=1,
             delivery_timeout_ms=delivery_ms,
             # A broker that hangs is given up after this; sending again is safe, because the brokers drop duplicates.
             request_timeout_ms=min(REQUEST_TIMEOUT_MS, delivery_ms - LINGER_MS),
