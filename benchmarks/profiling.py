@@ -1,0 +1,101 @@
+"""`python -m benchmarks.profiling`: where one consumer spends its time, as a flame graph in docs/charts.
+
+One process stores a backlog; `py-spy` looks at all of its threads 500 times a second, while they run or wait in a call
+into PostgreSQL's client. The width of a frame is its share of the looks. Prints the shares of the main thread's parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Event
+from uuid import uuid4
+
+import psutil
+
+from benchmarks import results
+from benchmarks.consume import prepare
+from benchmarks.contenders import PEERS
+from benchmarks.growth import CHARTS
+from benchmarks.measuring import Bench
+from benchmarks.servers import local_stack
+
+CHART = CHARTS / "profile-consume.svg"
+ORDERS = 400_000
+SECONDS = 4
+# Parts of a step, by functions of which a stack has one; the first one that it has counts.
+PARTS = {
+    "reading ahead": ("ahead.py",),
+    "poll": ("Reader.poll",),
+    "making rows for COPY": ("_Texts.read",),
+    "waiting for PostgreSQL, which takes them in and checks them": ("copy_rows",),
+    "fence": ("Sink._fence",),
+    "offset and counters": ("Sink._advance",),
+    "COMMIT": ("_Connection.commit",),
+    "the rest of the step": ("Instance.run_once",),
+}
+
+
+def main() -> None:
+    """Profile, write the chart, print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profiling", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md, too")
+    options = parser.parse_args()
+    spy = PEERS.with_name("py-spy")
+    with local_stack() as (settings, home), tempfile.TemporaryDirectory() as folder:
+        prepare(settings, ORDERS)
+        bench = Bench(settings, home, ORDERS)
+        command = [sys.executable, "-m", "sesacctl", "consume", "-n", "1", "-q", "--group", f"profile-{uuid4()}"]
+        supervisor = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            bench.wait_for_rows(1)
+            pid = str(instance(supervisor.pid))
+            looks = ["-p", pid, "-r", "500", "-d", str(SECONDS), "--idle"]
+            raw = Path(folder) / "looks"
+            subprocess.run([spy, "record", *looks, "-f", "raw", "-o", raw], check=True, capture_output=True)
+            busy = [word for word in looks if word != "--idle"]
+            subprocess.run([spy, "record", *busy, "-f", "flamegraph", "-o", CHART], check=True, capture_output=True)
+            assert bench.wait_for_rows(1)[1] < ORDERS, "it had stored everything before the end"
+        finally:
+            supervisor.terminate()
+            supervisor.wait()
+            bench.close()
+        lines = results.table(("part of the main thread's time", "share"), shares(raw.read_text().splitlines()))
+        print("\n".join(lines))
+        if options.write:
+            results.write_section("profile of a consumer", lines, versions=results.server_versions(home))
+
+
+def instance(supervisor: int) -> int:
+    """The process that consumes: the only child of the fork server."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for child in psutil.Process(supervisor).children():
+            if grandchildren := child.children():
+                return int(grandchildren[0].pid)
+        Event().wait(0.1)
+    raise AssertionError("no instance was started")
+
+
+def shares(looks: Iterable[str]) -> list[tuple[str, str]]:
+    """The share of each part in the looks at the thread that runs the instance."""
+    found: Counter[str] = Counter()
+    for line in looks:
+        stack, _, number = line.rpartition(" ")
+        if "Instance.run" in stack:
+            part = next(
+                (part for part, names in PARTS.items() if any(name in stack for name in names)), "between steps"
+            )
+            found[part] += int(number)
+    total = found.total()
+    return [(part, f"{100 * number / total:.0f} %") for part, number in found.most_common()]
+
+
+if __name__ == "__main__":
+    main()
