@@ -95,7 +95,9 @@ def test_an_offset_moved_meanwhile_is_where_reading_continues(shop: Settings) ->
     moved: list[bool] = []
 
     def move() -> None:
-        query(shop, "UPDATE sink_offsets SET next_offset = 0, stored = 0 WHERE topic LIKE %s", "%orders")
+        query(
+            shop, "UPDATE sink_offsets SET next_offset = 0, epoch_offset = 0, stored = 0 WHERE topic LIKE %s", "%orders"
+        )
         query(shop, "DELETE FROM orders")
         moved.append(True)
 
