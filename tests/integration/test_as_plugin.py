@@ -107,9 +107,7 @@ def test_nothing_is_left_of_a_run_that_ends_early(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("sesac_brokers = 6", "sesac_brokers is 6"),
         ("sesac_brokers = many", "invalid literal"),
-        ("sesac_heap_mb = 12", "sesac_heap_mb is 12"),
         ("sesac_kafka = 2.8", "there is no Kafka 2.8 here"),
     ],
 )
@@ -128,19 +126,3 @@ def test_a_run_that_asks_for_no_server_starts_none(elsewhere: Pytester, short_pa
     )
     elsewhere.runpytest_subprocess("-n", "2", timeout=60).assert_outcomes(passed=1)
     assert left(short_path) == []
-
-
-def test_a_small_machine_is_told(elsewhere: Pytester) -> None:
-    elsewhere.makepyfile(
-        """
-        import pytest
-        from sesacctl.testing import run as runs
-
-        def test_it(tmp_path, monkeypatch):
-            monkeypatch.setattr(runs, "available_bytes", lambda: 512 << 20)
-            own = runs.Run(tmp_path, 1, runs.Options(), shared=False)
-            with pytest.warns(runs.SmallMachine, match="2092 MB and 512 MB are .*sesac_brokers = 1"):
-                own._look_at_memory()
-        """
-    )
-    elsewhere.runpytest_subprocess(timeout=60).assert_outcomes(passed=1)

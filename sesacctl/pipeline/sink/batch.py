@@ -146,7 +146,7 @@ def truncate(batches: Sequence[Batch], most: int) -> list[Batch]:
 
 
 def tally(counts: Mapping[PartitionKey, Counts], refusals: Sequence[Refusal]) -> None:
-    """Count what was refused; a refused event was taken for stored by `decode`."""
+    """Count what was refused; a refused event was taken for stored when it was decoded."""
     for refusal in refusals:
         found = counts[refusal.batch.key]
         found.stored -= refusal.decoded
