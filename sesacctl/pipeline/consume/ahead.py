@@ -21,10 +21,11 @@ class Ahead:
     If that step fails, offsets are read again from PostgreSQL, and what was polled before that is dropped as ever.
     """
 
-    def __init__(self, kind_of: Mapping[str, Kind], zone: tzinfo) -> None:
+    def __init__(self, kind_of: Mapping[str, Kind], zone: tzinfo, *, enabled: bool = True) -> None:
         """`kind_of` has the kind of event for each topic name, `zone` is that of event times that have none."""
         self._kind_of = kind_of
         self._zone = zone
+        self._enabled = enabled
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._next: Future[Polled] | None = None
 
@@ -35,7 +36,8 @@ class Ahead:
         From then on to the end of the block a thread has the reader.
         """
         try:
-            yield (lambda: self._begin(reader)) if records >= WORTH_A_THREAD else lambda: None
+            worth_it = self._enabled and records >= WORTH_A_THREAD
+            yield (lambda: self._begin(reader)) if worth_it else lambda: None
         finally:
             if self._next is not None:
                 wait([self._next])

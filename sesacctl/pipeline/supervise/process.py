@@ -44,7 +44,7 @@ DRAIN_SECONDS = 8.0
 class InstanceOptions:
     """What an instance is started with; goes to its process by pickle.
 
-    `on_budget`: the supervisor is asked before anything is stored.
+    `on_budget`: the supervisor is asked before anything is stored. `reads_ahead`: there is a core for it.
     For fault tests: at the checkpoint `crash_at` the process kills itself, at `fail_at` it raises an exception.
     """
 
@@ -55,6 +55,7 @@ class InstanceOptions:
     park_seconds: float
     accept_gap: bool
     on_budget: bool
+    reads_ahead: bool
     crash_at: str | None
     fail_at: str | None
 
@@ -89,6 +90,7 @@ def main(options: InstanceOptions, supervisor: Connection) -> None:
             budget=RemoteBudget(mailbox.send, granted) if options.on_budget else None,
             park_seconds=options.park_seconds,
             accept_gap=options.accept_gap,
+            reads_ahead=options.reads_ahead,
             checkpoint=_checkpoint(options),
         )
         instance.run(stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -149,6 +150,7 @@ class Supervisor:
             park_seconds=self._park_seconds,
             accept_gap=self._accept_gap,
             on_budget=self._allowance is not None,
+            reads_ahead=len(self._members) < (os.cpu_count() or 1),
             crash_at=self._crash_at if member.starts == 0 else None,
             fail_at=self._fail_at if member.number == 0 else None,
         )

@@ -67,6 +67,12 @@ def test_a_small_step_has_no_poll_beside_it(ahead: Ahead) -> None:
     assert (reader.threads, ahead.take()) == ([], None)
 
 
+def test_without_a_core_for_it_there_is_no_poll() -> None:
+    ahead, reader = Ahead({"orders": ORDERS}, UTC, enabled=False), Polls(polled(2))
+    step(ahead, reader)
+    assert (reader.threads, ahead.take()) == ([], None)
+
+
 def test_the_membership_is_that_of_the_last_poll(ahead: Ahead) -> None:
     before = polled(1)
     assert ahead.membership_after(before) == before.membership
