@@ -1,7 +1,7 @@
 """`python -m benchmarks.profiling`: where one consumer spends its time, as a flame graph in docs/charts.
 
-One process stores a backlog; `py-spy` looks at all of its threads 500 times a second, while they run or wait in a call
-into PostgreSQL's client. The width of a frame is its share of the looks. Prints the shares of the main thread's parts.
+One process stores a backlog, and `py-spy` looks at it 500 times a second. Prints the shares of the main thread's parts,
+waiting included; the graph has what holds the interpreter's lock in any thread.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
             looks = ["-p", pid, "-r", "500", "-d", str(SECONDS), "--idle"]
             raw = Path(folder) / "looks"
             subprocess.run([spy, "record", *looks, "-f", "raw", "-o", raw], check=True, capture_output=True)
-            busy = [word for word in looks if word != "--idle"]
+            busy = [word.replace("--idle", "--gil") for word in looks]
             subprocess.run([spy, "record", *busy, "-f", "flamegraph", "-o", CHART], check=True, capture_output=True)
             CHART.write_text(
                 re.sub(r">[^<>]*py-spy record[^<>]*<", ">One consumer that stores a backlog<", CHART.read_text())
