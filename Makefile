@@ -82,7 +82,7 @@ planted: $(DEV_STAMP) ## Plant known bugs one at a time, and see that tests noti
 	@$(BIN)/python -m tests.planted
 
 bench: $(DEV_STAMP) $(BENCH_STAMP) ## Measure against peers, older shapes and growth, into benchmarks/RESULTS.md and docs/charts; forty minutes
-	@missed=0; for name in "consume --orders 150000 --write $(PAIRED)" "latency --rounds 3 --seconds 4 --write $(PAIRED)" \
+	@missed=0; for name in "consume --write $(PAIRED)" "latency --rounds 3 --seconds 4 --write $(PAIRED)" \
 		"consume_mix --rounds 2 --write" "results produce" "results startup" "results seed" "results cache" \
 		"results install 1" "growth --rounds 1 --minutes 0.7 --write" "profiling --write"; do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || missed=1; done; exit $$missed

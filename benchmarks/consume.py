@@ -36,7 +36,7 @@ Runs = dict[str, list[Run]]
 def main() -> None:
     """Run every contender `--rounds` times, in turn."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.consume", description=__doc__)
-    parser.add_argument("--orders", type=int, default=180_000)
+    parser.add_argument("--orders", type=int, default=150_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--instances", type=int, nargs="*", default=[1, 2, 9])
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the names of those that take part")

@@ -11,21 +11,18 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from threading import Event
 from uuid import uuid4
-
-import psutil
 
 from benchmarks import results
 from benchmarks.consume import prepare
 from benchmarks.contenders import PEERS
 from benchmarks.growth import CHARTS
-from benchmarks.measuring import Bench
+from benchmarks.measuring import Bench, started
 from benchmarks.servers import local_stack
+from tests.helpers.consumers import instances
 
 CHART = CHARTS / "profile-consume.svg"
 ORDERS = 400_000
@@ -53,11 +50,10 @@ def main() -> None:
         prepare(settings, ORDERS)
         bench = Bench(settings, home, ORDERS)
         command = [sys.executable, "-m", "sesacctl", "consume", "-n", "1", "-q", "--group", f"profile-{uuid4()}"]
-        supervisor = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with started([command]) as [supervisor]:
             bench.wait_for_rows(1)
-            pid = str(instance(supervisor.pid))
-            looks = ["-p", pid, "-r", "500", "-d", str(SECONDS), "--idle"]
+            [pid] = instances(supervisor)
+            looks = ["-p", str(pid), "-r", "500", "-d", str(SECONDS), "--idle"]
             raw = Path(folder) / "looks"
             subprocess.run([spy, "record", *looks, "-f", "raw", "-o", raw], check=True, capture_output=True)
             busy = [word.replace("--idle", "--gil") for word in looks]
@@ -66,25 +62,11 @@ def main() -> None:
                 re.sub(r">[^<>]*py-spy record[^<>]*<", ">One consumer that stores a backlog<", CHART.read_text())
             )
             assert bench.wait_for_rows(1)[1] < ORDERS, "it had stored everything before the end"
-        finally:
-            supervisor.terminate()
-            supervisor.wait()
-            bench.close()
+        bench.close()
         lines = results.table(("part of the main thread's time", "share"), shares(raw.read_text().splitlines()))
         print("\n".join(lines))
         if options.write:
             results.write_section("profile of a consumer", lines, versions=results.server_versions(home))
-
-
-def instance(supervisor: int) -> int:
-    """The process that consumes: the only child of the fork server."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for child in psutil.Process(supervisor).children():
-            if grandchildren := child.children():
-                return int(grandchildren[0].pid)
-        Event().wait(0.1)
-    raise AssertionError("no instance was started")
 
 
 def shares(looks: Iterable[str]) -> list[tuple[str, str]]:

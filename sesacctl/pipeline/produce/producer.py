@@ -56,7 +56,7 @@ class ProduceReport:
     """Figures so far: `sent = acknowledged + failed + in_flight` counts events of all kinds.
 
     `rate` is orders per second over all `seconds`, up to the last acknowledgement, `rate_now` that since the report
-    before; `refused` events were too large to be sent. Latencies are from send to acknowledgement, in milliseconds;
+    before; `refused` events were too large to be sent. Latencies are from send to acknowledgement, in milliseconds.
     On average, `linger_ms` of that is the wait for the batch to leave, and `broker_ms` the rest.
     """
 

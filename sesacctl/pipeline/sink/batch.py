@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -14,8 +13,6 @@ from sesacctl.pipeline.sink.counts import Counts, PartitionKey
 from sesacctl.pipeline.sink.explain import explain
 from sesacctl.pipeline.sink.record_like import PolledRecord, RecordLike
 from sesacctl.pipeline.sink.sqlstates import Failure
-
-logger = logging.getLogger(__name__)
 
 # Parents first, so that an order finds a user who came in the same step.
 WRITE_ORDER = (USERS, PRODUCTS, ORDERS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,9 +35,10 @@ def copy_rows(
     Raises:
         psycopg2.Error: none of them was stored.
     """
-    texts = _Texts(pieces)
-    if texts.first is None:
+    left = iter(pieces)
+    if (first := next(left, None)) is None:
         return 0
+    texts = _Texts(chain((first,), left))
     columns = ", ".join(CODECS[kind].columns)
     try:
         cursor.copy_expert(f"{before}COPY {table or kind} ({columns}) FROM STDIN", texts)
@@ -50,14 +52,13 @@ def copy_rows(
 class _Texts(io.BufferedIOBase):
     """The lines of pieces as a file, of which each `read` makes those of one."""
 
-    def __init__(self, pieces: Iterable[Sequence[Row]]) -> None:
+    def __init__(self, pieces: Iterator[Sequence[Row]]) -> None:
         self.error: BaseException | None = None
-        self._pieces = iter(pieces)
-        self.first = self._next = next(self._pieces, None)
+        self._pieces = pieces
 
     def read(self, _size: int | None = -1, /) -> bytes:
         try:
-            piece, self._next = self._next or next(self._pieces, None), None
+            piece = next(self._pieces, None)
             return copy_text(piece).encode() if piece else b""
         except BaseException as error:
             self.error = error
