@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -178,6 +179,20 @@ def test_the_published_package_is_marked_as_typed(project: dict[str, Any]) -> No
     assert "Typing :: Typed" in project["classifiers"]
     assert (ROOT / "sesacctl" / "py.typed").exists()
     assert project["keywords"]
+
+
+def test_modules_run_as_programs_come_with_the_lock() -> None:
+    """An environment that uv makes has no pip; one that venv makes has."""
+    pattern = re.compile(r'sys\.executable,\s*"-m",\s*"(\w+)')
+    ran = {
+        name
+        for top in ("tests", "benchmarks")
+        for path in (ROOT / top).rglob("*.py")
+        for name in pattern.findall(path.read_text("utf-8"))
+    }
+    assert {"pip", "hatchling", "sesacctl"} <= ran
+    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE))
+    assert ran - locked - sys.stdlib_module_names - {"sesacctl", "tests", "benchmarks"} == set()
 
 
 def test_names_of_tests_are_short() -> None:
