@@ -30,7 +30,7 @@ class Report:
     def lines(self) -> list[str]:
         """Rates, goals, shares of the limits, processor time and the service."""
         rounds = max((len(runs) for runs in self.runs.values()), default=0)
-        found = [f"Medians of {rounds} interleaved rounds; the number after a name is that of its processes."]
+        found = [f"Medians of up to {rounds} interleaved rounds; the number after a name is that of its processes."]
         for heading, lines in (
             ("Rows a second", self._rates()),
             ("Goals", self._goals()),
@@ -50,8 +50,8 @@ class Report:
         for name, runs in self.runs.items():
             rates = [run.rate for run in runs]
             shown = (f"{value:,.0f}" for value in (median(rates), min(rates), max(rates)))
-            rows.append((name, *shown, against(name, self._medians)))
-        return table(("contender", "median", "min", "max", "sesacctl is"), _escaped(rows))
+            rows.append((name, str(len(rates)), *shown, against(name, self._medians)))
+        return table(("contender", "rounds", "median", "min", "max", "sesacctl is"), _escaped(rows))
 
     def _goals(self) -> list[str]:
         rows = [(goal.text, f"{goal.ratio:.2f}", f"≥ {goal.least:g}", goal.verdict) for goal in goals(self._medians)]

@@ -23,6 +23,8 @@ PREDECESSOR = "predecessor 1"
 PREDECESSOR_SECONDS = 10.0
 READ = "read only"
 CONNECT = f"connect {connect_peer.TASKS}"
+# Whom no goal names, but for the predecessor, which is two hundred times slower.
+SELDOM = (PREDECESSOR, READ, "psycopg 3 COPY", "asyncpg COPY", "quixstreams")
 # Those that have as many processes as we have; all others have the number that is best for them on two cores.
 CONFLUENT = ("confluent", "confluent COPY", "psycopg 3 COPY")
 OTHERS = {"asyncpg COPY": 2, "quixstreams": 2, "mq-bridge COPY": 1}
