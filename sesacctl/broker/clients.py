@@ -30,6 +30,7 @@ from sesacctl.broker.kafka_python.consumer_state import (
     topic_id,
 )
 from sesacctl.broker.kafka_python.group_protocol import RoundRobin, notice_fencing
+from sesacctl.broker.kafka_python.leader_changes import follow_leaders
 from sesacctl.broker.kafka_python.producer_recovery import make_recoverable
 from sesacctl.broker.kafka_python.rebootstrap import ask_bootstrap_servers_again
 from sesacctl.broker.security import security_options
@@ -216,6 +217,7 @@ def consumer(settings: Settings, *, group_instance_id: str | None, partition_byt
     _prepare_for_long(manager, settings)
     connections.avoid(manager, silent, BOOTSTRAP_TIMEOUT_MS)
     fast_reading(client)
+    follow_leaders(client)
     if group_instance_id is not None:
         notice_fencing(client)
     return client

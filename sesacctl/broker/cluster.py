@@ -12,7 +12,7 @@ from kafka.admin import OffsetSpec
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.clients import admin, admin_client
 from sesacctl.broker.groups import GroupMembers, Place, read_members
-from sesacctl.broker.kafka_python.admin_requests import living_brokers
+from sesacctl.broker.kafka_python.admin_requests import living_brokers, partition_offsets
 from sesacctl.broker.topic_state import unsafe_settings
 from sesacctl.broker.topics import described
 from sesacctl.settings import Settings
@@ -128,13 +128,13 @@ def led_partitions(topics: Mapping[str, dict[str, Any]]) -> dict[TopicPartition,
 
 def ends_of(client: KafkaAdminClient, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Where their logs end; Kafka's own errors."""
-    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    found = partition_offsets(client, dict.fromkeys(partitions, OffsetSpec.LATEST))
     return {tp: answer.offset for tp, answer in found.items()}
 
 
 def times_of(client: KafkaAdminClient, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """The latest time of an event in each, in milliseconds since 1970, -1 if there is none; Kafka's own errors."""
-    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.MAX_TIMESTAMP))
+    found = partition_offsets(client, dict.fromkeys(partitions, OffsetSpec.MAX_TIMESTAMP))
     return {tp: answer.timestamp for tp, answer in found.items()}
 
 

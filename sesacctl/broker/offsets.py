@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from sesacctl.broker.clients import admin_client
+from sesacctl.broker.kafka_python.admin_requests import partition_offsets
 from sesacctl.broker.topic_state import existing_topics
 from sesacctl.broker.topics import YOUNG_SECONDS, described, raise_missing
 from sesacctl.events import PARTITIONS, Kind
@@ -136,10 +137,10 @@ def partitions_of(settings: Settings, client: KafkaAdminClient, topic: str) -> l
 
 def bounds_of(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> list[LogBounds]:
     """What the logs of these partitions hold, in the same order; Kafka's own errors."""
-    starts = client.list_partition_offsets(dict.fromkeys(partitions, _EARLIEST))
+    starts = partition_offsets(client, dict.fromkeys(partitions, _EARLIEST))
     # In this order: what was the end before and is not stable now waits for a transaction, and is not merely newer.
-    ends = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST))
-    stable = client.list_partition_offsets(dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
+    ends = partition_offsets(client, dict.fromkeys(partitions, _LATEST))
+    stable = partition_offsets(client, dict.fromkeys(partitions, _LATEST), isolation_level="read_committed")
     return [
         LogBounds(
             topic=tp.topic,
@@ -163,7 +164,7 @@ def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: dateti
     milliseconds = int(at.timestamp() * 1000)
     with admin_client(settings) as client:
         specs = {TopicPartition(topic, partition): milliseconds for topic, partition in partitions}
-        found = client.list_partition_offsets(specs)
+        found = partition_offsets(client, specs)
     return {(tp.topic, tp.partition): answer.offset for tp, answer in found.items() if answer.offset >= 0}
 
 

@@ -24,9 +24,10 @@ folders.parent = lambda: Path({!r})
 
 @pytest.fixture
 def elsewhere(pytester: Pytester, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pytester:
-    """A project of its own, whose runs have their folders in `short_path`."""
+    """A project of its own, whose runs have their folders in `short_path`, and no plugin that it does not need."""
     pytester.makepyfile(runs_in_a_folder=_IN.format(str(short_path)))
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p runs_in_a_folder")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p runs_in_a_folder -p xdist -p sesacctl")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return pytester
 
 
@@ -37,8 +38,12 @@ def left(folder: Path) -> list[str]:
     return [*map(str, folder.iterdir()), *(command for command in running if f"{folder}/" in command)]
 
 
-def test_a_project_of_others_tests_with_two_workers(elsewhere: Pytester, short_path: Path) -> None:
+def test_a_project_of_others_tests_with_two_workers(
+    elsewhere: Pytester, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(PAYMENTS, elsewhere.path, dirs_exist_ok=True)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p runs_in_a_folder")
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # as projects have it, beside all plugins that are here
     done = elsewhere.runpytest_subprocess("-n", "2", timeout=300)
     done.assert_outcomes(passed=9)
     assert left(short_path) == []

@@ -7,6 +7,7 @@ from tests.planted.plant import Plant
 _BROKERS_REPLACED = "tests/integration/test_brokers_replaced.py"
 _CONSUME_FAULTS = "tests/faults/test_consume_faults.py"
 _CONSUME_STEPS = "tests/integration/test_consume_steps.py"
+_LEADER_CHANGES = "tests/integration/test_leader_changes.py"
 _LINGER = "tests/unit/broker/test_linger.py"
 _GROUP_SHARED = "tests/integration/test_group_shared.py"
 _KAFKA_CLOUDS = "tests/integration/test_kafka_clouds.py"
@@ -49,6 +50,12 @@ PLANTS: tuple[Plant, ...] = (
         "sesacctl/broker/kafka_python/rebootstrap.py",
         (("    cluster._do_refresh_metadata = ask_known_or_bootstrap", "    del ask_known_or_bootstrap"),),
         (f"{_BROKERS_REPLACED}::test_a_producer_and_a_consumer_find_brokers_that_have_moved",),
+    ),
+    Plant(
+        "former-leaders-hold-up-reading",
+        "sesacctl/broker/clients.py",
+        (("    follow_leaders(client)\n", ""),),
+        (f"{_LEADER_CHANGES}::test_a_new_leader_is_read_before_a_fetch_held_back_returns",),
     ),
     Plant(
         "members-of-kip-848-hidden",

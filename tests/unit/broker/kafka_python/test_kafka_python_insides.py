@@ -116,6 +116,13 @@ INSIDES = [
     Inside("ConsumerCoordinator", "_send_heartbeat_request", "a member that is fenced", ()),
     Inside("ConsumerCoordinator", "_generation", "a member that is fenced"),
     Inside("ConsumerCoordinator", "_async_commit_fenced", "a member that is fenced"),
+    # leader_changes.py
+    Inside("Fetcher", "config", "how long brokers hold a fetch back"),
+    Inside("Fetcher", "_create_fetch_requests", "how long brokers hold a fetch back", ()),
+    Inside("Fetcher", "_validate_offsets_async", "who is asked about a position", ("timeout_ms",)),
+    Inside("Fetcher", "_fetch_futures", "what a poll waits for"),
+    Inside("SubscriptionState", "is_offset_validation_needed", "whether a leader has changed", ("partition",)),
+    Inside("ClusterMetadata", "need_update", "whether a leader has changed"),
     # producer_batches.py
     Inside("KafkaProducer", "_accumulator", "queues of batches"),
     Inside("RecordAccumulator", "config", "how long batches wait"),
