@@ -82,8 +82,8 @@ planted: $(DEV_STAMP) ## Plant known bugs one at a time, and see that tests noti
 	@$(BIN)/python -m tests.planted
 
 bench: $(DEV_STAMP) $(BENCH_STAMP) ## Measure against peers, older shapes and growth, into benchmarks/RESULTS.md and docs/charts; forty minutes
-	@missed=0; for name in "consume --write $(PAIRED)" "latency --rounds 3 --seconds 4 --write $(PAIRED)" \
-		"consume_mix --orders 100000 --rounds 2 --write" "results produce" "results startup 15" "results seed" "results cache" \
+	@missed=0; for name in "consume --write $(PAIRED)" "latency --rounds 3 --seconds 3 --write $(PAIRED)" \
+		"consume_mix --orders 60000 --rounds 2 --write" "results produce --rounds 5" "results startup 15" "results seed --rounds 3" "results cache --rounds 300" \
 		"results install 1" "growth --rounds 1 --minutes 0.5 --write" "profiling --write"; do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || missed=1; done; exit $$missed
 

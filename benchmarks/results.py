@@ -111,7 +111,8 @@ def _versions(more: Mapping[str, str]) -> str:
 
 def _commit() -> str:
     """The commit, with a plus if files are not as in it; those that benchmarks write do not count."""
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(top,exclude)benchmarks/{PATH.name}")
+    written = (f":(top,exclude)benchmarks/{PATH.name}", ":(top,exclude)docs/charts")
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *written)
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + "+" * bool(changes)
 
 
