@@ -48,7 +48,7 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links that lead from one folder into the other: on the site, both are one."""
     if page.file.src_uri in TOP:
-        return markdown.replace("](docs/", "](")
+        return re.sub(r"\]\(((?:\.\./)*)docs/", r"](\1", markdown)
     return re.sub(r"\]\((?:\.\./)+((?:benchmarks/)?[A-Z][\w.]+)", _to_top(page.file.src_uri), markdown)
 
 
