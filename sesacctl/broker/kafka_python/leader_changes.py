@@ -27,8 +27,9 @@ def follow_leaders(client: KafkaConsumer) -> None:
     create, validate = fetcher._create_fetch_requests, fetcher._validate_offsets_async
 
     def create_brief_ones() -> Any:
-        changing = cluster.need_update or any(map(subscription.is_offset_validation_needed, subscription.assignment))
-        fetcher.config["fetch_max_wait_ms"] = min(BRIEF_MS, usual) if changing else usual
+        assigned = list(subscription.assignment)  # another thread may change it
+        changing = cluster.need_update or any(map(subscription.is_offset_validation_needed, assigned))
+        fetcher.config["fetch_max_wait_ms"] = BRIEF_MS if changing else usual
         return create()
 
     async def validate_by_the_new_leader(timeout_ms: float | None = None) -> None:
