@@ -12,7 +12,8 @@ from kafka.admin import OffsetSpec
 from sesacctl.broker.bootstrap import GRACE_SECONDS, reachable
 from sesacctl.broker.clients import admin, admin_client
 from sesacctl.broker.groups import GroupMembers, Place, read_members
-from sesacctl.broker.kafka_python.admin_requests import living_brokers, partition_offsets
+from sesacctl.broker.kafka_python.admin_requests import living_brokers
+from sesacctl.broker.offsets import partition_offsets
 from sesacctl.broker.topic_state import unsafe_settings
 from sesacctl.broker.topics import described
 from sesacctl.settings import Settings

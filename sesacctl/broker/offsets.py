@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.errors import KafkaError
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError, OffsetNotAvailableError
+from kafka.structs import OffsetAndTimestamp
 
 from sesacctl.broker.clients import admin_client
-from sesacctl.broker.kafka_python.admin_requests import partition_offsets
 from sesacctl.broker.topic_state import existing_topics
 from sesacctl.broker.topics import YOUNG_SECONDS, described, raise_missing
 from sesacctl.events import PARTITIONS, Kind
@@ -21,6 +23,8 @@ from sesacctl.settings import Settings
 from sesacctl.waiting import wait_until
 
 _EARLIEST, _LATEST = -2, -1
+ELECTED_SECONDS = 3.0
+"""For so long a leader that was just chosen may not know what its followers have, and so not where its log ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,24 @@ def bounds_of(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) ->
         )
         for tp in partitions
     ]
+
+
+def partition_offsets(
+    client: KafkaAdminClient,
+    specs: Mapping[TopicPartition, OffsetSpec | int],
+    isolation_level: str = "read_uncommitted",
+) -> dict[TopicPartition, OffsetAndTimestamp]:
+    """`list_partition_offsets`, which waits for leaders that were just chosen; Kafka's own errors."""
+    ask = partial(client.list_partition_offsets, dict(specs), isolation_level=isolation_level)
+    answers: list[dict[TopicPartition, OffsetAndTimestamp]] = []
+
+    def answered() -> bool:
+        with suppress(OffsetNotAvailableError):
+            answers.append(ask())
+        return bool(answers)
+
+    wait_until(answered, ELECTED_SECONDS)
+    return answers[0] if answers else ask()
 
 
 def offsets_at(settings: Settings, partitions: list[tuple[str, int]], at: datetime) -> dict[tuple[str, int], int]:

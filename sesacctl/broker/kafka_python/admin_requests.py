@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from kafka import IsolationLevel, KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.coordinator.assignors.roundrobin import ConsumerProtocolAssignment
-from kafka.errors import (
-    GroupIdNotFoundError,
-    IncompatibleBrokerVersion,
-    KafkaError,
-    OffsetNotAvailableError,
-    for_code,
-)
+from kafka.errors import GroupIdNotFoundError, IncompatibleBrokerVersion, KafkaError, for_code
 from kafka.protocol.api_message import ApiMessage
 from kafka.structs import OffsetAndTimestamp
-
-from sesacctl.waiting import wait_until
-
-ELECTED_SECONDS = 3.0
-"""For so long a leader that was just chosen may not know what its followers have, and so not where its log ends."""
 
 # What kafka-python lacks: DescribeGroups hides a group with members of KIP-848's protocol. Its class of the answer is
 # found by the number in its schema.
@@ -48,24 +35,6 @@ def brokers_and_topics(client: KafkaAdminClient, names: Sequence[str]) -> tuple[
     """`living_brokers`, and what `describe_topics` tells of these topics, in one request; Kafka's own errors."""
     metadata: dict[str, Any] = client._manager.run(client._get_cluster_metadata, list(names))
     return sorted(int(broker["node_id"]) for broker in metadata["brokers"]), metadata["topics"]
-
-
-def partition_offsets(
-    client: KafkaAdminClient,
-    specs: Mapping[TopicPartition, OffsetSpec | int],
-    isolation_level: str = "read_uncommitted",
-) -> dict[TopicPartition, OffsetAndTimestamp]:
-    """`list_partition_offsets`, which waits for leaders that were just chosen; Kafka's own errors."""
-    ask = partial(client.list_partition_offsets, dict(specs), isolation_level=isolation_level)
-    answers: list[dict[TopicPartition, OffsetAndTimestamp]] = []
-
-    def answered() -> bool:
-        with suppress(OffsetNotAvailableError):
-            answers.append(ask())
-        return bool(answers)
-
-    wait_until(answered, ELECTED_SECONDS)
-    return answers[0] if answers else ask()
 
 
 def list_offsets(

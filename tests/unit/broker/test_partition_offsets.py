@@ -9,8 +9,8 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import OffsetNotAvailableError
 
-from sesacctl.broker.kafka_python import admin_requests
-from sesacctl.broker.kafka_python.admin_requests import partition_offsets
+from sesacctl.broker import offsets as offsets_module
+from sesacctl.broker.offsets import partition_offsets
 
 ORDERS = TopicPartition("orders", 0)
 
@@ -37,6 +37,6 @@ def test_a_leader_that_was_just_chosen_is_asked_again() -> None:
 
 
 def test_one_that_never_knows_its_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_requests, "ELECTED_SECONDS", 0.2)
+    monkeypatch.setattr(offsets_module, "ELECTED_SECONDS", 0.2)
     with pytest.raises(OffsetNotAvailableError):
         offsets(Elected(float("inf")))
